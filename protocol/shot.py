@@ -1,0 +1,227 @@
+"""What an artist asks for: a shot (camera, depth, prompt) and how to render it.
+
+Legend: T frames, H rows, W columns.  Space is metres, right-handed, world Z up.  Cameras use OpenCV axes
+(x right, y down, z forward); pixel centres lie at +0.5, so pixel column j spans [j, j+1).
+Arrays are made read-only on construction: a Shot is a value.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FarplaneError
+
+MIN_FRAMES = 2
+MAX_FRAMES = 1440  # 60 s at 24 fps
+MIN_SIDE = 32
+MAX_SIDE = 8192
+MAX_PIXELS = 4096 * 4096  # a frame
+MAX_PROMPT_BYTES = 8192
+COMPRESSIONS = ("ZIP", "ZIPS", "PIZ", "DWAA", "DWAB", "HTJ2K")
+
+OperationKind = Literal["generate"]
+
+
+def _readonly(array: NDArray, dtype: type) -> NDArray:
+    out = np.ascontiguousarray(array, dtype=dtype)
+    if out is array or out.base is not None:
+        out = out.copy()
+    out.flags.writeable = False
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class CameraTrack:
+    """One pinhole camera per frame.
+
+    K : [T, 3, 3] float64, pixels of the shot's resolution; K[:, 2] = (0, 0, 1).
+    world_from_camera : [T, 4, 4] float64, OpenCV camera axes to world, rigid (no scale), metres.
+    """
+
+    K: NDArray[np.float64]
+    world_from_camera: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "K", _readonly(self.K, np.float64))
+        object.__setattr__(self, "world_from_camera", _readonly(self.world_from_camera, np.float64))
+
+    def validate(self, frames: int) -> None:
+        """Raise FarplaneError unless there are `frames` finite, invertible, rigid cameras."""
+        if self.K.shape != (frames, 3, 3) or self.world_from_camera.shape != (frames, 4, 4):
+            raise FarplaneError(
+                "camera",
+                f"expected {frames} matrices, got K {self.K.shape} and pose {self.world_from_camera.shape}",
+                "Send one K (3x3) and one world_from_camera (4x4) per frame",
+            )
+        if not (np.isfinite(self.K).all() and np.isfinite(self.world_from_camera).all()):
+            raise FarplaneError("camera", "a matrix holds NaN or infinity", "Check the camera's drivers and constraints")
+        if (self.K[:, 0, 0] <= 0).any() or (self.K[:, 1, 1] <= 0).any():
+            raise FarplaneError("camera", "a focal length is zero or negative", "Give the camera a lens above 1 mm")
+        if not np.allclose(self.K[:, 2], [0, 0, 1]) or not np.allclose(self.world_from_camera[:, 3], [0, 0, 0, 1]):
+            raise FarplaneError("camera", "a matrix has a wrong last row", "Send K ending in 0 0 1 and poses in 0 0 0 1")
+        R = self.world_from_camera[:, :3, :3]
+        # 1e-4: what float32 rigs leave behind after normalising their axes.
+        if np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max() > 1e-4 or (np.linalg.det(R) < 0).any():
+            raise FarplaneError("camera", "a pose is scaled, sheared or mirrored", "Send the rigid pose without scale")
+
+
+@dataclass(frozen=True, eq=False)
+class DepthPass:
+    """Camera-plane depth for the whole shot.
+
+    z : [T, H, W] float32 metres along the camera's z, `inf` where nothing is hit.
+    near, far : metres, one range for the shot; 0 < near < far.
+    """
+
+    z: NDArray[np.float32]
+    near: float
+    far: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "z", _readonly(self.z, np.float32))
+
+    def validate(self, frames: int, width: int, height: int) -> None:
+        """Raise FarplaneError unless z fits the shot and holds only positive metres or inf."""
+        if self.z.shape != (frames, height, width):
+            raise FarplaneError(
+                "depth",
+                f"expected shape {(frames, height, width)}, got {self.z.shape}",
+                "Send one depth image per frame at the shot's resolution",
+            )
+        if np.isnan(self.z).any():
+            raise FarplaneError("depth", "it holds NaN", "Use inf where nothing is hit")
+        if (self.z <= 0).any():
+            raise FarplaneError("depth", "it holds zero or negative metres", "Depth is measured forward from the camera")
+        if not (np.isfinite(self.near) and np.isfinite(self.far) and 0 < self.near < self.far):
+            raise FarplaneError("depth", f"near {self.near} and far {self.far} are no range", "Give 0 < near < far")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the plate should show, and what it should not, in the artist's words."""
+
+    text: str
+    negative: str = ""
+
+    def validate(self) -> None:
+        """Raise FarplaneError for an empty or an over-long prompt."""
+        if not self.text.strip():
+            raise FarplaneError("prompt", "it is empty", "Describe the plate in a few words")
+        for name, text in (("prompt", self.text), ("negative prompt", self.negative)):
+            size = len(text.encode("utf-8", "replace"))
+            if size > MAX_PROMPT_BYTES:
+                raise FarplaneError(name, f"it is {size} bytes long", f"Keep it under {MAX_PROMPT_BYTES} bytes")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is done with the shot.  Version 1 of the wire knows `generate`."""
+
+    kind: OperationKind = "generate"
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How a shot is rendered.
+
+    model : a preset's name (`farplane-s`) or the path of a Wan2.1-VACE folder on the backend's machine.
+    seed : 0 … 2**53-1, exact in JSON.  steps : denoise steps, 0 = the model's own default.
+    guidance : text guidance scale, 0 = the model's own default.
+    compression : one of COMPRESSIONS, for the EXR files.
+    """
+
+    model: str = "farplane-s"
+    seed: int = 0
+    steps: int = 0
+    guidance: float = 0.0
+    compression: str = "ZIP"
+
+    def validate(self) -> None:
+        """Raise FarplaneError for a value out of range."""
+        if not self.model or len(self.model) > 1024 or "\0" in self.model:
+            raise FarplaneError("model", "the name is empty or over-long", "Name a model from `farplane models`")
+        if not 0 <= self.seed < 2**53:
+            raise FarplaneError("seed", f"{self.seed} is out of range", "Use a whole number from 0 to 2**53 - 1")
+        if not 0 <= self.steps <= 200:
+            raise FarplaneError("steps", f"{self.steps} is out of range", "Use 1 to 200, or 0 for the model's default")
+        if not (np.isfinite(self.guidance) and 0 <= self.guidance <= 50):
+            raise FarplaneError("guidance", f"{self.guidance} is out of range", "Use 0 to 50; 0 is the model's default")
+        if self.compression not in COMPRESSIONS:
+            raise FarplaneError("compression", f"{self.compression!r} is unknown", f"Use one of {', '.join(COMPRESSIONS)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One camera over one range of frames, with its depth and prompt.
+
+    name : the shot's name, a plain label.
+    frames : Blender's absolute frame numbers, ascending, evenly stepped.
+    resolution : (W, H) pixels.  fps : frames a second, exact.
+    reference : optional [T, H, W, 3] float32 scene-linear render of the same frames, only measured against.
+    """
+
+    name: str
+    frames: tuple[int, ...]
+    resolution: tuple[int, int]
+    fps: Fraction
+    camera: CameraTrack
+    depth: DepthPass
+    prompt: Prompt
+    operation: Operation = field(default_factory=Operation)
+    reference: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference is not None:
+            object.__setattr__(self, "reference", _readonly(self.reference, np.float32))
+
+    def validate(self) -> Shot:
+        """Return self, or raise FarplaneError naming the first wrong field."""
+        validate_frames(self.frames)
+        validate_resolution(*self.resolution)
+        if not 0 < self.fps <= 1000:
+            raise FarplaneError("fps", f"{self.fps} is out of range", "Set the scene's frame rate above 0 and to 1000 at most")
+        if not re.fullmatch(r"[^\x00-\x1f/\\]{1,200}", self.name):
+            raise FarplaneError("name", "it is empty, over-long or holds a slash", "Rename the scene or marker")
+        self.prompt.validate()
+        width, height = self.resolution
+        self.camera.validate(len(self.frames))
+        self.depth.validate(len(self.frames), width, height)
+        if self.reference is not None:
+            if self.reference.shape != (len(self.frames), height, width, 3):
+                raise FarplaneError("reference", f"shape {self.reference.shape} does not fit the shot", "Send [T, H, W, 3]")
+            if not np.isfinite(self.reference).all():
+                raise FarplaneError("reference", "it holds NaN or infinity", "Send finite scene-linear values")
+        return self
+
+
+def validate_frames(frames: tuple[int, ...]) -> None:
+    """Raise FarplaneError unless there are 2 … 1440 evenly stepped ascending frame numbers."""
+    count = len(frames)
+    if count < MIN_FRAMES:
+        raise FarplaneError("frames", f"a shot of {count} frame has no motion to lock to", "Choose at least 2 frames")
+    if count > MAX_FRAMES:
+        raise FarplaneError(
+            "frames", f"{count} frames are more than {MAX_FRAMES}", "Shorten the range or raise the frame step"
+        )
+    steps = set(np.diff(np.asarray(frames, dtype=np.int64)).tolist())
+    if len(steps) != 1 or min(steps) < 1:
+        raise FarplaneError("frames", "the numbers do not rise evenly", "Use start, end and a positive step")
+
+
+def validate_resolution(width: int, height: int) -> None:
+    """Raise FarplaneError for a resolution that no plate can have (odd, tiny, huge)."""
+    for side in (width, height):
+        if not MIN_SIDE <= side <= MAX_SIDE:
+            raise FarplaneError(
+                "resolution", f"{width}x{height} is out of range", f"Use sides from {MIN_SIDE} to {MAX_SIDE} pixels"
+            )
+        if side % 2:
+            raise FarplaneError("resolution", f"{width}x{height} has an odd side", "Use even sides (video needs them)")
+    if width * height > MAX_PIXELS:
+        raise FarplaneError("resolution", f"{width}x{height} is over 16.7 megapixels", "Lower the resolution percentage")
