@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Prepares this checkout for `make demo` and `make test`: system libraries, .venv, and (if there is a Python 3.13
+# beside a 3.11) .venv-313 with Blender 5.2 for the extension test.  Run it through `make setup`, which skips it
+# when nothing has changed since the last time.
+#
+#   PYTHON=/path/to/python3.11   use this interpreter (3.11 or 3.13)
+#   FARPLANE_NO_APT=1            never call apt, only say what is missing
+#   PIP_…                        pip's own settings are honoured, e.g. PIP_EXTRA_INDEX_URL for PyTorch's CPU wheels
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# What bpy and its software renderer (EGL) are linked against.
+LIBRARIES=(libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libgl1 libxext6 libegl1 libgl1-mesa-dri)
+BPY_313="bpy==5.2.3"
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
+
+as_root() { # run apt-get as root, or say that it cannot be done
+    [ -z "${FARPLANE_NO_APT:-}" ] || return 1
+    if [ "$(id -u)" = 0 ]; then
+        DEBIAN_FRONTEND=noninteractive "$@"
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        return 1
+    fi
+}
+
+apt_install() { # apt_install PACKAGE…: install them, or end with the command that does
+    say "installing system packages: $*"
+    if as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null; then
+        return
+    fi
+    fail "these system packages are missing, and apt may not be run from here:" \
+        "    $*" "Install them, then run make again:" "    sudo apt-get update && sudo apt-get install -y $*"
+}
+
+missing_libraries() {
+    local name
+    for name in "${LIBRARIES[@]}"; do
+        dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || echo "$name"
+    done
+}
+
+works() { # works PYTHON VERSION: it starts, is that version, and can make a virtual environment with pip in it
+    "$1" -c "import sys, venv, ensurepip; sys.exit('%d.%d' % sys.version_info[:2] != '$2')" >/dev/null 2>&1
+}
+
+find_python() { # find_python VERSION: prints the first interpreter of that version that works
+    local candidate
+    for candidate in "$(command -v "python$1" || true)" "/usr/bin/python$1" "/usr/local/bin/python$1" \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/"python$1"; do
+        if [ -x "$candidate" ] && works "$candidate" "$1"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+choose_python() {
+    local version
+    if [ -n "${PYTHON:-}" ]; then
+        works "$PYTHON" 3.11 || works "$PYTHON" 3.13 ||
+            fail "PYTHON=$PYTHON is not a Python 3.11 or 3.13 that can make virtual environments"
+        echo "$PYTHON"
+        return
+    fi
+    for version in 3.11 3.13; do
+        find_python "$version" && return
+    done
+    # Debian splits ensurepip from the interpreter; the -venv package brings both.
+    command -v apt-cache >/dev/null || fail "no Python 3.11 or 3.13 was found: install one, or name it with PYTHON="
+    for version in 3.11 3.13; do
+        if [ -x "/usr/bin/python$version" ] || apt-cache show "python$version-venv" >/dev/null 2>&1; then
+            apt_install "python$version" "python$version-venv" >&2
+            find_python "$version" && return
+        fi
+    done
+    fail "no Python 3.11 or 3.13 was found, and apt has none: install one (pyenv does), or name it with PYTHON="
+}
+
+if command -v dpkg-query >/dev/null; then
+    mapfile -t missing < <(missing_libraries)
+    [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
+else
+    say "not a Debian or Ubuntu machine; Blender needs the libraries of these packages: ${LIBRARIES[*]}"
+fi
+
+python=$(choose_python)
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+if [ ! -x .venv/bin/python ] || ! works .venv/bin/python "$version"; then
+    say "making .venv with $python"
+    rm -rf .venv
+    "$python" -m venv .venv
+fi
+say "installing farplane and what it needs into .venv (a few minutes the first time)"
+# One command, so that pip settles numpy for Blender and OpenCV together.
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[wan,blender,dev]'
+
+if [ "$version" = 3.11 ]; then
+    if python313=$(find_python 3.13); then
+        say "installing Blender 5.2 into .venv-313 for the extension's test"
+        [ -x .venv-313/bin/python ] || "$python313" -m venv .venv-313
+        .venv-313/bin/python -m pip install --quiet --disable-pip-version-check "$BPY_313" ||
+            say "Blender 5.2 could not be installed; its extension test will be skipped"
+    else
+        say "no Python 3.13 here: the extension's test in Blender 5.2 will be skipped"
+    fi
+fi
+
+touch .venv/.farplane-setup
+say "ready"
