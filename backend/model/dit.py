@@ -1,0 +1,232 @@
+"""PlateDiT: the video transformer that turns noise, a control video, a camera and a text into a plate.
+
+A strict superset of diffusers' WanVACETransformer3DModel: same parameter names, same configuration keys, so
+Wan2.1-VACE loads unchanged.  On top of it, all absent or inert unless the configuration asks for them: a camera
+branch (`cam.*`), per-token timesteps, a convolutional head for pixel latents (`head.*`).
+
+Legend: B batch, C channels, T latent frames, H and W latent rows and columns, N tokens, L text tokens, D width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .layers import (
+    Block,
+    CameraBranch,
+    ConditionEmbedder,
+    PixelHead,
+    RotaryEmbedding3D,
+    VaceBlock,
+    modulated_layer_norm,
+)
+
+Prediction = Literal["flow", "x0"]
+
+
+@dataclass(frozen=True)
+class PlateDiTConfig:
+    """The configuration; the first group of keys is diffusers' own.
+
+    patch_size : latent frames, rows and columns to a token.
+    vace_layers : the main blocks that take a hint; 0 must be among them.
+    camera_channels : channels of the ray input, 0 for none; 24 is 4 frames x 6 Plücker channels.
+    prediction : what the output means, to sampling.py: the flow (noise - x0) or x0 itself.
+    pixel_head_* : width of the convolutional head (0 for none), channels it gets from the tokens, its depth.
+    """
+
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+    num_attention_heads: int = 40
+    attention_head_dim: int = 128
+    in_channels: int = 16
+    out_channels: int = 16
+    text_dim: int = 4096
+    freq_dim: int = 256
+    ffn_dim: int = 13824
+    num_layers: int = 40
+    cross_attn_norm: bool = True
+    qk_norm: str | None = "rms_norm_across_heads"
+    eps: float = 1e-6
+    image_dim: int | None = None
+    added_kv_proj_dim: int | None = None
+    rope_max_seq_len: int = 1024
+    pos_embed_seq_len: int | None = None
+    vace_layers: tuple[int, ...] = (0, 5, 10, 15, 20, 25, 30, 35)
+    vace_in_channels: int = 96
+
+    camera_channels: int = 0
+    prediction: Prediction = "flow"
+    pixel_head_channels: int = 0
+    pixel_head_features: int = 16
+    pixel_head_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch_size", tuple(self.patch_size))
+        object.__setattr__(self, "vace_layers", tuple(self.vace_layers))
+        if self.out_channels is None:
+            object.__setattr__(self, "out_channels", self.in_channels)
+        if 0 not in self.vace_layers or max(self.vace_layers) >= self.num_layers:
+            raise ValueError(f"vace_layers {self.vace_layers} must hold 0 and stay below num_layers {self.num_layers}")
+        if self.attention_head_dim % 2:
+            raise ValueError(f"attention_head_dim {self.attention_head_dim} must be even for the rotary embedding")
+        if self.image_dim is not None or self.added_kv_proj_dim is not None:
+            raise ValueError("image_dim and added_kv_proj_dim (image-to-video transformers) are not VACE's")
+        if self.prediction not in ("flow", "x0"):
+            raise ValueError(f"prediction {self.prediction!r} is neither 'flow' nor 'x0'")
+        if self.pixel_head_channels and self.patch_size[0] != 1:
+            raise ValueError("the pixel head needs a patch of one latent frame")
+
+    @property
+    def dim(self) -> int:
+        """Inner width D."""
+        return self.num_attention_heads * self.attention_head_dim
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PlateDiTConfig:
+        """Read a config.json; keys that begin with an underscore are diffusers' notes and are passed over."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(k for k in values if k not in known and not k.startswith("_"))
+        if unknown:
+            raise ValueError(f"unknown configuration keys: {', '.join(unknown)}")
+        return cls(**{k: v for k, v in values.items() if k in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; from_dict reads them back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+class PlateDiT(nn.Module):
+    """The transformer.  `PlateDiT(config)` is initialised for training; weights.py loads over it."""
+
+    def __init__(self, config: PlateDiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, patch = config.dim, config.patch_size
+        block = (dim, config.ffn_dim, config.num_attention_heads, config.cross_attn_norm, config.eps)
+
+        self.rope = RotaryEmbedding3D(config.attention_head_dim, patch, config.rope_max_seq_len)
+        self.patch_embedding = nn.Conv3d(config.in_channels, dim, patch, stride=patch)
+        self.vace_patch_embedding = nn.Conv3d(config.vace_in_channels, dim, patch, stride=patch)
+        self.condition_embedder = ConditionEmbedder(dim, config.freq_dim, config.text_dim)
+        self.blocks = nn.ModuleList([Block(*block) for _ in range(config.num_layers)])
+        self.vace_blocks = nn.ModuleList([VaceBlock(*block, first=i == 0) for i in range(len(config.vace_layers))])
+        self.proj_out = nn.Linear(dim, config.out_channels * math.prod(patch))
+        self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+
+        self.cam = CameraBranch(config.camera_channels, dim, patch) if config.camera_channels else None
+        self.head = None
+        if config.pixel_head_channels:
+            self.head = PixelHead(
+                dim,
+                patch[1:],
+                config.pixel_head_features,
+                config.in_channels + config.vace_in_channels,
+                config.pixel_head_channels,
+                config.pixel_head_blocks,
+                config.out_channels,
+            )
+        self.gradient_checkpointing = False
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Wan's own scheme for training from nothing: Xavier throughout, small embedders, a small output."""
+        for name, module in self.named_modules():
+            if name.startswith(("cam.", "head.")):
+                continue
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for embedding in (self.patch_embedding, self.vace_patch_embedding):
+            nn.init.xavier_uniform_(embedding.weight.flatten(1))
+        for embedder in (self.condition_embedder.time_embedder, self.condition_embedder.text_embedder):
+            nn.init.normal_(embedder.linear_1.weight, std=0.02)
+            nn.init.normal_(embedder.linear_2.weight, std=0.02)
+        nn.init.normal_(self.proj_out.weight, std=0.02)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        control_hidden_states: Tensor,
+        control_hidden_states_scale: Tensor | None = None,
+        *,
+        camera: Tensor | None = None,
+        encoder_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Predict the flow or x0 (config.prediction) of noisy latents.
+
+        hidden_states : [B, in_channels, T, H, W] noisy latents; T, H and W are multiples of the patch.
+        timestep : [B], or [B, N] for one per token, in 0 (clean) … 1000 (noise).
+        encoder_hidden_states : [B, L, text_dim].  encoder_mask : [B, L] bool, True where a word is; None: all.
+            A row without any True has no meaning: keep one token.
+        control_hidden_states : [B, vace_in_channels, T, H, W], the VACE pack.
+        control_hidden_states_scale : [len(vace_layers)], strength of each hint; None: 1.
+        camera : [B, camera_channels, T, H, W] rays, or None.
+        Returns [B, out_channels, T, H, W].
+        """
+        self._check(hidden_states, control_hidden_states, control_hidden_states_scale, camera)
+        rope = self.rope(hidden_states)
+        x = self._tokens(self.patch_embedding, hidden_states)
+        control = self._tokens(self.vace_patch_embedding, control_hidden_states)
+        if camera is not None and self.cam is not None:
+            rays = self.cam(camera)
+            x, control = x + rays, control + rays
+
+        time, modulation, text = self.condition_embedder(timestep, encoder_hidden_states)
+        mask = None if encoder_mask is None else encoder_mask[:, None, None, :]
+
+        hints: list[Tensor] = []
+        for block in self.vace_blocks:
+            control = self._run(block, block.enter(control, x), text, modulation, rope, mask)
+            hints.append(block.proj_out(control))
+        if control_hidden_states_scale is not None:
+            hints = [hint * scale for hint, scale in zip(hints, control_hidden_states_scale)]
+        hint_of = dict(zip(self.config.vace_layers, hints))
+
+        for i, block in enumerate(self.blocks):
+            x = self._run(block, x, text, modulation, rope, mask)
+            if i in hint_of:
+                x = x + hint_of[i]
+
+        shift, scale = (self.scale_shift_table + time[:, :, None]).unbind(2)
+        x = modulated_layer_norm(x, scale, shift, self.config.eps)
+        out = self._unpatchify(self.proj_out(x), hidden_states.shape)
+        if self.head is not None:
+            out = out + self.head(x, time, hidden_states, control_hidden_states)
+        return out
+
+    def _check(self, latents: Tensor, control: Tensor, scale: Tensor | None, camera: Tensor | None) -> None:
+        size = latents.shape[2:]
+        if any(n % p for n, p in zip(size, self.config.patch_size)):
+            raise ValueError(f"latents {tuple(size)} are no multiple of the patch {self.config.patch_size}")
+        if control.shape[2:] != size:
+            raise ValueError(f"control {tuple(control.shape)} does not fit latents {tuple(latents.shape)}")
+        if camera is not None and camera.shape[2:] != size:
+            raise ValueError(f"camera {tuple(camera.shape)} does not fit latents {tuple(latents.shape)}")
+        if scale is not None and scale.shape != (len(self.config.vace_layers),):
+            raise ValueError(f"{tuple(scale.shape)} scales for {len(self.config.vace_layers)} VACE layers")
+
+    def _tokens(self, embedding: nn.Conv3d, volume: Tensor) -> Tensor:
+        # The residual stream keeps the weights' dtype: under autocast it stays float32.
+        return embedding(volume).flatten(2).transpose(1, 2).to(embedding.weight.dtype)
+
+    def _run(self, block: nn.Module, *args: Any) -> Tensor:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, *args, use_reentrant=False)  # type: ignore[return-value]
+        return block(*args)
+
+    def _unpatchify(self, patches: Tensor, shape: torch.Size) -> Tensor:
+        """[B, N, pt*ph*pw*C] -> [B, C, T, H, W]."""
+        B, _, T, H, W = shape
+        pt, ph, pw = self.config.patch_size
+        volume = patches.reshape(B, T // pt, H // ph, W // pw, pt, ph, pw, -1)
+        return volume.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(B, -1, T, H, W)

@@ -1,0 +1,301 @@
+"""The building blocks of PlateDiT: embeddings, attention, transformer blocks, the pixel head.
+
+Legend: B batch, N tokens (latent frames x rows x columns of patches), L text tokens, D inner width
+(heads x head_dim), T latent frames, H and W latent rows and columns.
+
+Every parameter that Wan has carries the name it has in diffusers' WanVACETransformer3DModel, so weights load
+without renaming.  Norms, modulation and rotary embedding are computed in float32 whatever the weights' dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Rope(NamedTuple):
+    """Rotary table of one latent volume.  cos, sin : [N, head_dim / 2] float32."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def modulated_layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """LayerNorm(x) * (1 + scale) + shift in float32, returned in x's dtype.  x [B, N, D]; scale, shift [B, 1|N, D]."""
+    normed = F.layer_norm(x.float(), (x.shape[-1],), None, None, eps)
+    return torch.addcmul(shift, normed, 1 + scale).to(x.dtype)
+
+
+def qk_norm_rope(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: float, heads: int) -> Tensor:
+    """RMS norm across all heads, then rotary embedding of neighbouring channel pairs.
+
+    x [B, N, D], weight [D], cos and sin [N, head_dim / 2] -> [B, N, heads, head_dim] in x's dtype.
+    """
+    normed = F.rms_norm(x.float(), (x.shape[-1],), weight.float(), eps)
+    even, odd = normed.unflatten(-1, (heads, -1, 2)).unbind(-1)
+    cos, sin = cos[:, None], sin[:, None]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).to(x.dtype)
+
+
+def gated_add(x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
+    """x + y * gate in float32, returned in x's dtype."""
+    return (x.float() + y * gate).to(x.dtype)
+
+
+class RotaryEmbedding3D(nn.Module):
+    """Wan's rotary table: head_dim is split into time, row and column parts, theta 10000.
+
+    The table is built once in float64 and kept in float32.
+    """
+
+    def __init__(
+        self, head_dim: int, patch_size: tuple[int, int, int], max_length: int, theta: float = 10000.0
+    ) -> None:
+        super().__init__()
+        side = 2 * (head_dim // 6)
+        self.parts = (head_dim - 2 * side, side, side)
+        self.patch_size = patch_size
+        self.max_length = max_length
+        self.theta = theta
+        self._tables: dict[tuple, Rope] = {}  # by grid and device: the same few shapes come again and again
+
+    def _axis(self, dim: int, length: int) -> Tensor:
+        frequency = self.theta ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+        return torch.outer(torch.arange(length, dtype=torch.float64), frequency)
+
+    def _build(self, grid: tuple[int, int, int]) -> Tensor:
+        if max(grid) > self.max_length:
+            raise ValueError(f"a latent volume of {grid} patches exceeds the rotary table's {self.max_length}")
+        axes = []
+        for i, (dim, length) in enumerate(zip(self.parts, grid)):
+            shape = [1, 1, 1, dim // 2]
+            shape[i] = length
+            axes.append(self._axis(dim, length).view(shape).expand(*grid, dim // 2))
+        return torch.cat(axes, dim=-1).flatten(0, 2)
+
+    def forward(self, latents: Tensor) -> Rope:
+        """The table for latents [B, C, T, H, W]."""
+        t, h, w = (size // patch for size, patch in zip(latents.shape[2:], self.patch_size))
+        key = (t, h, w, latents.device)
+        if key not in self._tables:
+            if len(self._tables) >= 8:
+                self._tables.clear()
+            angle = self._build((t, h, w))
+            self._tables[key] = Rope(*(f(angle).float().to(latents.device) for f in (torch.cos, torch.sin)))
+        return self._tables[key]
+
+
+class TwoLinear(nn.Module):
+    """linear_1, an activation, linear_2: the shape of Wan's time and text embedders."""
+
+    def __init__(self, in_dim: int, out_dim: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(in_dim, out_dim)
+        self.activation = activation
+        self.linear_2 = nn.Linear(out_dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_2(self.activation(self.linear_1(x)))
+
+
+def timestep_features(timestep: Tensor, dim: int) -> Tensor:
+    """[cos, sin] features of timesteps [M] in 0 … 1000, period 10000 -> [M, dim] float32."""
+    half = dim // 2
+    frequency = torch.exp(torch.arange(half, dtype=torch.float32, device=timestep.device) * (-math.log(10000.0) / half))
+    angle = timestep.float()[:, None] * frequency
+    return F.pad(torch.cat((angle.cos(), angle.sin()), dim=-1), (0, dim % 2))
+
+
+class ConditionEmbedder(nn.Module):
+    """Timesteps and text into the inner width."""
+
+    def __init__(self, dim: int, freq_dim: int, text_dim: int) -> None:
+        super().__init__()
+        self.freq_dim = freq_dim
+        self.time_embedder = TwoLinear(freq_dim, dim, nn.SiLU())
+        self.time_proj = nn.Linear(dim, 6 * dim)
+        self.text_embedder = TwoLinear(text_dim, dim, nn.GELU(approximate="tanh"))
+
+    def forward(self, timestep: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """timestep [B] or [B, N], text [B, L, text_dim] -> time [B, 1|N, D], modulation [B, 1|N, 6, D], text [B, L, D].
+
+        The first two are float32: bfloat16 cannot tell neighbouring timesteps apart.
+        """
+        # Few timesteps differ within a batch, so each is embedded once and then handed to its tokens.
+        each, index = torch.unique(timestep, return_inverse=True)
+        with torch.autocast(timestep.device.type, enabled=False):
+            weight = self.time_embedder.linear_1.weight
+            time = self.time_embedder(timestep_features(each, self.freq_dim).to(weight.dtype))
+            modulation = self.time_proj(F.silu(time).to(self.time_proj.weight.dtype)).unflatten(-1, (6, -1))
+        if timestep.ndim == 1:
+            index = index[:, None]
+        return time.float()[index], modulation.float()[index], self.text_embedder(text)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with RMS-normed queries and keys; self-attention when no context is given."""
+
+    def __init__(self, dim: int, heads: int, eps: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.eps = eps
+        self.to_q = nn.Linear(dim, dim)
+        self.to_k = nn.Linear(dim, dim)
+        self.to_v = nn.Linear(dim, dim)
+        self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
+        self.norm_q = nn.RMSNorm(dim, eps=eps)
+        self.norm_k = nn.RMSNorm(dim, eps=eps)
+
+    def _normed(self, x: Tensor, norm: nn.RMSNorm, rope: Rope | None) -> Tensor:
+        if rope is not None:
+            return qk_norm_rope(x, norm.weight, rope.cos, rope.sin, self.eps, self.heads)
+        normed = F.rms_norm(x.float(), norm.weight.shape, norm.weight.float(), self.eps).to(x.dtype)
+        return normed.unflatten(-1, (self.heads, -1))
+
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, rope: Rope | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """x [B, N, D]; context [B, L, D] or None; mask [B, 1, 1, L] bool, True where attended -> [B, N, D]."""
+        source = x if context is None else context
+        q = self._normed(self.to_q(x), self.norm_q, rope)
+        k = self._normed(self.to_k(source), self.norm_k, rope)
+        v = self.to_v(source).unflatten(-1, (self.heads, -1))
+        q, k, v = (a.transpose(1, 2) for a in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.to_out[0](out.transpose(1, 2).flatten(2))
+
+
+class GeluProjection(nn.Module):
+    """Linear, then GELU (tanh)."""
+
+    def __init__(self, dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.proj(x), approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Two linears around a GELU.  Index 1 of `net` is a dropout in diffusers: it keeps the names in step."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(GeluProjection(dim, hidden), nn.Identity(), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention to the text and feed-forward, modulated by the timestep."""
+
+    def __init__(self, dim: int, ffn_dim: int, heads: int, cross_attn_norm: bool, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.attn1 = Attention(dim, heads, eps)
+        self.attn2 = Attention(dim, heads, eps)
+        self.norm2 = nn.LayerNorm(dim, eps) if cross_attn_norm else None
+        self.ffn = FeedForward(dim, ffn_dim)
+        self.scale_shift_table = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+
+    def _text_query(self, x: Tensor) -> Tensor:
+        if self.norm2 is None:
+            return x
+        return F.layer_norm(x.float(), x.shape[-1:], self.norm2.weight.float(), self.norm2.bias.float(), self.eps).to(
+            x.dtype
+        )
+
+    def forward(self, x: Tensor, text: Tensor, modulation: Tensor, rope: Rope, mask: Tensor | None = None) -> Tensor:
+        """x [B, N, D], text [B, L, D], modulation [B, 1|N, 6, D] float32, mask [B, 1, 1, L] -> [B, N, D]."""
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.scale_shift_table + modulation).unbind(2)
+        x = gated_add(x, self.attn1(modulated_layer_norm(x, scale, shift, self.eps), rope=rope), gate)
+        x = x + self.attn2(self._text_query(x), text, mask=mask)
+        return gated_add(x, self.ffn(modulated_layer_norm(x, ffn_scale, ffn_shift, self.eps)), ffn_gate)
+
+
+class VaceBlock(Block):
+    """A block of the control branch: a Block whose output also leaves as a hint for the main branch."""
+
+    def __init__(self, dim: int, ffn_dim: int, heads: int, cross_attn_norm: bool, eps: float, *, first: bool) -> None:
+        super().__init__(dim, ffn_dim, heads, cross_attn_norm, eps)
+        self.proj_in = nn.Linear(dim, dim) if first else None
+        self.proj_out = nn.Linear(dim, dim)
+
+    def enter(self, control: Tensor, x: Tensor) -> Tensor:
+        """Join control tokens and main tokens; only the first block does."""
+        return control if self.proj_in is None else self.proj_in(control) + x
+
+
+class CameraBranch(nn.Module):
+    """Plücker rays as tokens.  Its last layer starts at zero, so an untrained branch changes nothing."""
+
+    def __init__(self, channels: int, dim: int, patch_size: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.patch_embedding = nn.Conv3d(channels, dim, patch_size, stride=patch_size)
+        self.proj = nn.Linear(dim, dim)
+        nn.init.zeros_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(self, rays: Tensor) -> Tensor:
+        """rays [B, C, T, H, W] -> [B, N, D]."""
+        return self.proj(F.silu(self.patch_embedding(rays).flatten(2).transpose(1, 2)))
+
+
+class PixelBlock(nn.Module):
+    """Residual 3x3 convolution, group-normed and modulated by the timestep."""
+
+    def __init__(self, channels: int, time_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(math.gcd(8, channels), channels)
+        self.time_proj = nn.Linear(time_dim, 2 * channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """x [M, C, H, W], time [M, D] -> [M, C, H, W]."""
+        scale, shift = self.time_proj(F.silu(time))[:, :, None, None].chunk(2, dim=1)
+        return x + self.conv(F.silu(self.norm(x) * (1 + scale) + shift))
+
+
+class PixelHead(nn.Module):
+    """A convolutional head at full resolution for latents that are pixels.
+
+    Tokens give it the picture's plan; the noisy input and the control give it their exact edges.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        patch: tuple[int, int],
+        features: int,
+        in_channels: int,
+        channels: int,
+        blocks: int,
+        out_channels: int,
+    ) -> None:
+        super().__init__()
+        self.patch = patch
+        self.features = nn.Linear(dim, features * patch[0] * patch[1])
+        self.conv_in = nn.Conv2d(features + in_channels, channels, 1)
+        self.blocks = nn.ModuleList([PixelBlock(channels, dim) for _ in range(blocks)])
+        self.conv_out = nn.Conv2d(channels, out_channels, 3, padding=1)
+
+    def forward(self, tokens: Tensor, time: Tensor, latents: Tensor, control: Tensor) -> Tensor:
+        """tokens [B, N, D], time [B, 1|N, D], latents and control [B, C, T, H, W] -> [B, out_channels, T, H, W]."""
+        B, _, T, H, W = latents.shape
+        ph, pw = self.patch
+        plan = self.features(tokens).view(B * T, H // ph, W // pw, ph, pw, -1)
+        plan = plan.transpose(2, 3).reshape(B * T, H, W, -1)
+        # Channels last throughout: the layout in which CPU and GPU convolutions are fastest.
+        near = [a.permute(0, 2, 3, 4, 1).flatten(0, 1).to(plan.dtype) for a in (latents, control)]
+        x = self.conv_in(torch.cat((plan, *near), dim=-1).permute(0, 3, 1, 2))
+        if time.shape[1] > 1:  # per-token timesteps: one per latent frame is kept, their mean
+            time = time.unflatten(1, (T, -1)).mean(2)
+        time = time.expand(B, T, -1).flatten(0, 1).to(self.features.weight.dtype)
+        for block in self.blocks:
+            x = block(x, time)
+        return self.conv_out(x).unflatten(0, (B, T)).transpose(1, 2)
