@@ -1,0 +1,362 @@
+"""What the two sides say: one frozen value per message or happening.  No sockets, no bytes, no bpy.
+
+Three families, told apart by the tuples at the end of the file:
+
+- ``FROM_CLIENT`` messages travel from the add-on (or the command line) to the backend,
+- ``FROM_BACKEND`` messages travel back,
+- ``Event`` is what ``addon.client.Client.poll`` hands to the caller: some messages as they came, and the
+  happenings that the client makes out of several of them (a whole frame out of its chunks).
+
+A job is named by a UUID string that the client chose (lower case, 36 characters).  An *item* is a result that
+can be fetched: a frame, by its absolute frame number (int), or an artifact, by a name in ``ARTIFACTS`` (str).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from .shot import Operation, Prompt, RenderSettings
+
+VERSION = 1  # of the wire; any change of a byte that tests/golden/ pins raises it
+
+STAGES = ("conditioning", "denoise", "decode", "write", "measure")
+ARTIFACTS = ("report.json", "report.png", "contact.png", "preview.mp4")
+
+Item = int | str
+ModelState = Literal["ready", "missing"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model that the backend offers.
+
+    name : what RenderSettings.model takes.  title : one line for the artist.  size_mb : weights, megabytes.
+    state : ``ready``, or ``missing`` when its weights are not on the backend's machine.
+    sizes : (W, H) pairs that it renders best.  frames_multiple : n of its n*k + 1 frames.
+    steps, guidance : its defaults.
+    """
+
+    name: str
+    title: str
+    size_mb: float
+    state: ModelState
+    sizes: tuple[tuple[int, int], ...]
+    frames_multiple: int
+    steps: int
+    guidance: float
+
+
+# ---------------------------------------------------------------------------------------------------------
+# From the client to the backend
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first message of a connection.  client : the program and its version, for the log."""
+
+    client: str
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """One array of an upload.
+
+    name : ``K``, ``world_from_camera``, ``z`` or ``reference``.  dtype : ``<f8`` or ``<f4``, little-endian.
+    shape : C order.  sha256 : hex digest of its bytes.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Submit:
+    """A shot without its arrays, and the list of arrays that follow as one stream, in this order.
+
+    frames : absolute frame numbers (on the wire: first, step, count).  near, far : metres.
+    """
+
+    job: str
+    name: str
+    frames: tuple[int, ...]
+    resolution: tuple[int, int]
+    fps: Fraction
+    near: float
+    far: float
+    prompt: Prompt
+    operation: Operation
+    settings: RenderSettings
+    arrays: tuple[ArrayInfo, ...]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A piece of the upload stream, sent only against a Credit.  offset : bytes from the stream's start."""
+
+    job: str
+    offset: int
+    data: bytes | memoryview = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Attach:
+    """Tell me everything about this job again, and go on telling me."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop this job."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Credit for results: send up to `chunks` chunks of `item` from byte `offset` on."""
+
+    job: str
+    item: Item
+    offset: int
+    chunks: int
+
+
+@dataclass(frozen=True)
+class Forget:
+    """I have everything: this job's results may be deleted."""
+
+    job: str
+
+
+# ---------------------------------------------------------------------------------------------------------
+# From the backend to the client
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """The answer to Hello.  backend : its version.  max_upload : bytes that one job may send."""
+
+    backend: str
+    models: tuple[ModelInfo, ...]
+    max_upload: int
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Send up to `chunks` chunks of this job's upload from byte `offset` on."""
+
+    job: str
+    offset: int
+    chunks: int
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The job is on the backend's disk.  position : jobs ahead of it (0: it is next, or running, or done).
+
+    Comes again when the queue moves.
+    """
+
+    job: str
+    position: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`step` of `total` done in `stage` (one of STAGES).  seconds_left : of this stage, None when unknown."""
+
+    job: str
+    stage: str
+    step: int
+    total: int
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The picture forming at a denoise step, a small PNG.  Sent once, to whoever is connected."""
+
+    job: str
+    step: int
+    png: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ItemInfo:
+    """A result that can be fetched.  size : bytes.  sha256 : hex digest."""
+
+    item: Item
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Items:
+    """Results that are on the backend's disk now.  The same item again with another digest replaces it."""
+
+    job: str
+    items: tuple[ItemInfo, ...]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of an item, sent only against a Fetch."""
+
+    job: str
+    item: Item
+    offset: int
+    data: bytes | memoryview = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Cancelling:
+    """Your Cancel arrived; Cancelled follows within a denoise step (after 10 s the worker is killed)."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The job is done; in `poll` it comes after the last frame and artifact.  items : how many there are."""
+
+    job: str
+    items: int = 0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job ended without a plate.  The three texts are FarplaneError's."""
+
+    job: str
+    field: str
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The job was stopped; frames that were done stay fetchable."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """The job and its results are gone from the backend."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A message was not obeyed.  job : the one it was about, or None when the connection itself is refused."""
+
+    job: str | None
+    field: str
+    problem: str
+    remedy: str
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What Client.poll gives besides: made by the client, never on the wire
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The backend answered.  version : its own, as text."""
+
+    models: tuple[ModelInfo, ...]
+    version: str
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """There is no backend to talk to just now; the client keeps trying.  Said once per problem."""
+
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Uploading:
+    """`sent` of `total` bytes of the shot's arrays are on their way."""
+
+    job: str
+    sent: int
+    total: int
+
+
+@dataclass(frozen=True)
+class FrameReady:
+    """A whole frame, checked.  frame : absolute frame number.  exr : the file's bytes.  sha256 : hex digest."""
+
+    job: str
+    frame: int
+    exr: bytes = field(repr=False)
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ArtifactReady:
+    """A whole side file, checked.  name : one of ARTIFACTS."""
+
+    job: str
+    name: str
+    data: bytes = field(repr=False)
+    sha256: str
+
+
+FROM_CLIENT = (Hello, Submit, Upload, Attach, Cancel, Fetch, Forget)
+FROM_BACKEND = (
+    Welcome,
+    Credit,
+    Accepted,
+    Progress,
+    Preview,
+    Items,
+    Chunk,
+    Cancelling,
+    Finished,
+    Failed,
+    Cancelled,
+    Forgotten,
+    Refused,
+)
+
+ClientMessage = Hello | Submit | Upload | Attach | Cancel | Fetch | Forget
+BackendMessage = (
+    Welcome
+    | Credit
+    | Accepted
+    | Progress
+    | Preview
+    | Items
+    | Chunk
+    | Cancelling
+    | Finished
+    | Failed
+    | Cancelled
+    | Forgotten
+    | Refused
+)
+Message = ClientMessage | BackendMessage
+
+Event = (
+    Connected
+    | Disconnected
+    | Uploading
+    | Accepted
+    | Progress
+    | Preview
+    | FrameReady
+    | ArtifactReady
+    | Cancelling
+    | Finished
+    | Failed
+    | Cancelled
+)
