@@ -315,7 +315,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _refuse_link(folder: Path) -> None:
-    if folder.is_symlink():
+    if os.path.islink(folder):  # unlike Path.is_symlink, no error where the parent is closed
         raise FarplaneError("output folder", f"{folder} is a symbolic link", "Name the folder it points to")
 
 
