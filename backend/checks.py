@@ -1,0 +1,166 @@
+"""What the command line checks before any work begins: frame ranges, sizes, the scene file, the output folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..protocol.errors import FarplaneError
+from ..protocol.shot import validate_frames, validate_resolution
+
+MIN_FREE_BYTES = 64 * 2**20
+PLATE = re.compile(r"plate\.-?\d+\.exr")
+# What a run of ours may leave in an output folder: a take's files, their scratch copies, the landed scene.
+OURS = re.compile(
+    r"(plate|depth)\.-?\d+\.exr|(shot|take|report)\.json|(report|contact)\.png|preview\.mp4|depth"
+    r"|\.farplane-\w+|\..+\.part|.+\.blend[1@]?"
+)
+
+
+def parse_frames(text: str) -> tuple[int, int, int] | None:
+    """Read `A-B` or `A-BxSTEP` as (first, last, step); None for an empty text (the scene's own range).
+
+    Raises FarplaneError for anything else, and for a range that no shot can have.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"\s*(-?\d{1,7})\s*-\s*(-?\d{1,7})\s*(?:x\s*(\d{1,7}))?\s*", text)
+    if match is None:
+        raise FarplaneError("frames", f"{text!r} is no range", "Write it as 1-24, or 1-24x2 for every second frame")
+    first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
+    if last < first or step < 1:
+        raise FarplaneError("frames", f"{text!r} runs backwards or stands still", "Write the lower frame first")
+    # A range of a million frames is judged by its length alone: two frames of slack are enough to be refused.
+    validate_frames(tuple(range(first, min(last, first + 2000 * step) + 1, step)))
+    return first, last, step
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Read `WxH` as (W, H) pixels; None for an empty text (the scene's own).  Raises FarplaneError."""
+    if not text:
+        return None
+    match = re.fullmatch(r"\s*(\d{1,9})\s*[x×]\s*(\d{1,9})\s*", text)
+    if match is None:
+        raise FarplaneError("resolution", f"{text!r} is no size", "Write it as 960x540")
+    width, height = int(match[1]), int(match[2])
+    validate_resolution(width, height)
+    return width, height
+
+
+def check_scene(path: Path) -> None:
+    """Raise FarplaneError unless `path` is a file that can be read."""
+    if not path.exists():
+        raise FarplaneError("scene", f"{path} does not exist", "Give the path of a .blend file")
+    if path.is_dir():
+        raise FarplaneError("scene", f"{path} is a folder", "Give the path of a .blend file")
+    try:
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except OSError as error:
+        raise FarplaneError("scene", f"{path} cannot be read ({error.strerror})", "Check its permissions") from error
+    if empty:
+        raise FarplaneError("scene", f"{path} is empty", "Save the scene again")
+
+
+@contextmanager
+def output_folder(folder: Path, *, overwrite: bool) -> Iterator[None]:
+    """Make `folder` ready to hold a take; when the work inside ends in an error or Ctrl-C, as if it never began.
+
+    Only files of a take that were not there before are removed then; an older plate and the artist's own files stay.
+
+    Raises FarplaneError before any work for a folder that is a file or a link, cannot be written, lies on a full
+    disk, or holds a plate while `overwrite` is off.
+    """
+    made = _make(folder)
+    before: set[str] | None = None
+    try:
+        _check_plate(folder, overwrite)
+        _check_writable(folder)
+        check_space(folder, MIN_FREE_BYTES)
+        before = set(os.listdir(folder))
+        yield
+    except BaseException:
+        if before is not None:
+            _remove_new(folder, before)
+        for path in made:  # innermost first; rmdir removes nothing that holds something
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise FarplaneError when the disk of `folder` has fewer than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise FarplaneError(
+            "output folder",
+            f"the disk of {folder} has {free / 2**20:.0f} MiB free, and about {needed / 2**20:.0f} MiB are needed",
+            "Free some space, or choose another folder",
+        )
+
+
+def take_bytes(frames: int, width: int, height: int) -> int:
+    """An upper estimate of a take on disk: half RGB plates, side files, a copy of the scene."""
+    return frames * width * height * 6 + MIN_FREE_BYTES
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make `folder` and return the folders that were not there, innermost first."""
+    if folder.is_symlink():
+        raise FarplaneError("output folder", f"{folder} is a symbolic link", "Name the folder it points to")
+    missing = []
+    for path in (folder, *folder.parents):
+        if path.exists():
+            break
+        missing.append(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _in_words(folder, error) from error
+    return missing
+
+
+def _remove_new(folder: Path, before: set[str]) -> None:
+    """Remove the files of a take that came into `folder` since `before` was listed."""
+    for name in set(os.listdir(folder)) - before:
+        path = folder / name
+        if OURS.fullmatch(name) is None:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _check_plate(folder: Path, overwrite: bool) -> None:
+    if not overwrite and any(PLATE.fullmatch(name) for name in os.listdir(folder)):
+        raise FarplaneError(
+            "output folder", f"{folder} already holds a plate", "Choose another folder, or add --overwrite"
+        )
+
+
+def _check_writable(folder: Path) -> None:
+    """Really write: permissions alone say nothing about read-only disks, quotas or root."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".farplane-") as probe:
+            probe.write(bytes(4096))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise _in_words(folder, error) from error
+
+
+def _in_words(folder: Path, error: OSError) -> FarplaneError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FarplaneError("output folder", f"the disk of {folder} is full", "Free some space, or choose another")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return FarplaneError("output folder", f"{folder} is a file, or lies inside one", "Choose another folder")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return FarplaneError("output folder", f"{folder} cannot be written to", "Choose a folder that is yours")
+    return FarplaneError("output folder", f"{folder}: {error.strerror}", "Choose another folder")

@@ -1,0 +1,139 @@
+"""What is refused before any work: ranges, sizes, scenes, output folders; and that a failed run leaves no trace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from farplane.backend import checks
+from farplane.protocol.errors import FarplaneError
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [("", None), ("1-24", (1, 24, 1)), (" 101 - 149 x 2 ", (101, 149, 2)), ("-5--1", (-5, -1, 1)), ("0-1", (0, 1, 1))],
+)
+def test_frames_are_read(text: str, want: tuple[int, int, int] | None) -> None:
+    assert checks.parse_frames(text) == want
+
+
+@pytest.mark.parametrize("text", ["7", "a-b", "1-", "24-1", "1-24x0", "1..24", "5-5", "1-10000", "1-9999999", "1-2-3"])
+def test_frames_that_are_no_shot(text: str) -> None:
+    with pytest.raises(FarplaneError) as error:
+        checks.parse_frames(text)
+    assert error.value.field == "frames"
+
+
+def test_ten_thousand_frames_in_steps_are_a_shot() -> None:
+    assert checks.parse_frames("1-10000x10") == (1, 10000, 10)
+
+
+@pytest.mark.parametrize(("text", "want"), [("", None), ("960x540", (960, 540)), ("64 × 32", (64, 32))])
+def test_size_is_read(text: str, want: tuple[int, int] | None) -> None:
+    assert checks.parse_size(text) == want
+
+
+@pytest.mark.parametrize("text", ["960", "0x0", "961x540", "32768x32768", "-2x4", "960x540x3", "8192x8192"])
+def test_size_that_is_no_plate(text: str) -> None:
+    with pytest.raises(FarplaneError) as error:
+        checks.parse_size(text)
+    assert error.value.field == "resolution"
+
+
+def test_scene_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.blend").touch()
+    for path in (tmp_path / "absent.blend", tmp_path, tmp_path / "empty.blend"):
+        with pytest.raises(FarplaneError) as error:
+            checks.check_scene(path)
+        assert error.value.field == "scene"
+    (tmp_path / "some.blend").write_bytes(b"BLENDER")
+    checks.check_scene(tmp_path / "some.blend")
+
+
+def test_output_folder_is_made_and_kept(tmp_path: Path) -> None:
+    with checks.output_folder(tmp_path / "a" / "b", overwrite=False):
+        (tmp_path / "a" / "b" / "plate.0001.exr").write_bytes(b"x")
+    assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["plate.0001.exr"]
+
+
+def broken_run(out: Path, names: tuple[str, ...], trouble: BaseException) -> None:
+    """A run that writes some files and then ends in `trouble`."""
+    with checks.output_folder(out, overwrite=True):
+        for name in names:
+            (out / name).write_text("half a take")
+        (out / ".farplane-0123").mkdir()
+        raise trouble
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), FarplaneError("a", "b", "c"), OSError(28, "full")])
+def test_a_failed_run_leaves_no_trace(tmp_path: Path, trouble: BaseException) -> None:
+    out = tmp_path / "a" / "b"
+    names = ("plate.0001.exr", "shot.json", "take.json", ".plate.0002.exr.0af.part", "x_landed.blend")
+    with pytest.raises(type(trouble)):
+        broken_run(out, names, trouble)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_failed_run_touches_nothing_that_was_there(tmp_path: Path) -> None:
+    for name in ("plate.0001.exr", "shot.json", "notes.txt", "shot.blend"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(KeyboardInterrupt):
+        broken_run(tmp_path, ("plate.0002.exr", "somebody.else"), KeyboardInterrupt())
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {"plate.0001.exr", "shot.json", "notes.txt", "shot.blend", "somebody.else"}
+    assert (tmp_path / "plate.0001.exr").read_text() == "mine"
+
+
+def test_a_plate_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    (tmp_path / "plate.0001.exr").write_text("mine")
+    with pytest.raises(FarplaneError, match="--overwrite"), checks.output_folder(tmp_path, overwrite=False):
+        raise AssertionError("work began")
+    with checks.output_folder(tmp_path, overwrite=True):
+        pass
+    assert (tmp_path / "plate.0001.exr").read_text() == "mine"
+
+
+def test_output_that_is_a_file_or_a_link(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "link"):
+        with pytest.raises(FarplaneError) as error, checks.output_folder(out, overwrite=False):
+            raise AssertionError("work began")
+        assert error.value.field == "output folder"
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path):
+    """A 1 MiB disk of its own (needs root; skipped elsewhere)."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("may not mount a small disk here")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_is_said_before_any_work(tiny_disk: Path) -> None:
+    with pytest.raises(FarplaneError, match="MiB free"), checks.output_folder(tiny_disk / "out", overwrite=False):
+        raise AssertionError("work began")
+    assert list(tiny_disk.iterdir()) == []
+    (tiny_disk / "fill").write_bytes(bytes(2**20))
+    with pytest.raises(FarplaneError, match="full"), checks.output_folder(tiny_disk / "out", overwrite=False):
+        raise AssertionError("work began")
+
+
+def test_a_read_only_disk_is_said_before_any_work(tiny_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
+    for out in (tiny_disk, tiny_disk / "out"):
+        with pytest.raises(FarplaneError, match="cannot be written"), checks.output_folder(out, overwrite=False):
+            raise AssertionError("work began")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(FarplaneError, match="cannot be written"), checks.output_folder(tmp_path, overwrite=False):
+        raise AssertionError("work began")
