@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...kernels import modulated_layer_norm
 from .layers import (
-    Block,
     CameraBranch,
     ConditionEmbedder,
+    MainBlock,
     PixelHead,
     RotaryEmbedding3D,
     VaceBlock,
-    modulated_layer_norm,
 )
 
 Prediction = Literal["flow", "x0"]
@@ -116,7 +116,7 @@ class PlateDiT(nn.Module):
         self.patch_embedding = nn.Conv3d(config.in_channels, dim, patch, stride=patch)
         self.vace_patch_embedding = nn.Conv3d(config.vace_in_channels, dim, patch, stride=patch)
         self.condition_embedder = ConditionEmbedder(dim, config.freq_dim, config.text_dim)
-        self.blocks = nn.ModuleList([Block(*block) for _ in range(config.num_layers)])
+        self.blocks = nn.ModuleList([MainBlock(*block) for _ in range(config.num_layers)])
         self.vace_blocks = nn.ModuleList([VaceBlock(*block, first=i == 0) for i in range(len(config.vace_layers))])
         self.proj_out = nn.Linear(dim, config.out_channels * math.prod(patch))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
@@ -184,18 +184,12 @@ class PlateDiT(nn.Module):
         time, modulation, text = self.condition_embedder(timestep, encoder_hidden_states)
         mask = None if encoder_mask is None else encoder_mask[:, None, None, :]
 
-        hints: list[Tensor] = []
-        for block in self.vace_blocks:
-            control = self._run(block, block.enter(control, x), text, modulation, rope, mask)
-            hints.append(block.proj_out(control))
-        if control_hidden_states_scale is not None:
-            hints = [hint * scale for hint, scale in zip(hints, control_hidden_states_scale)]
-        hint_of = dict(zip(self.config.vace_layers, hints))
-
+        hint_of: dict[int, Tensor] = {}
+        for i, (layer, block) in enumerate(zip(self.config.vace_layers, self.vace_blocks)):
+            control, hint = self._run(block, control, x, text, modulation, rope, mask)
+            hint_of[layer] = hint if control_hidden_states_scale is None else hint * control_hidden_states_scale[i]
         for i, block in enumerate(self.blocks):
-            x = self._run(block, x, text, modulation, rope, mask)
-            if i in hint_of:
-                x = x + hint_of[i]
+            x = self._run(block, x, hint_of.get(i), text, modulation, rope, mask)
 
         shift, scale = (self.scale_shift_table + time[:, :, None]).unbind(2)
         x = modulated_layer_norm(x, scale, shift, self.config.eps)
@@ -219,9 +213,9 @@ class PlateDiT(nn.Module):
         # The residual stream keeps the weights' dtype: under autocast it stays float32.
         return embedding(volume).flatten(2).transpose(1, 2).to(embedding.weight.dtype)
 
-    def _run(self, block: nn.Module, *args: Any) -> Tensor:
+    def _run(self, block: nn.Module, *args: Any) -> Any:
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, *args, use_reentrant=False)  # type: ignore[return-value]
+            return checkpoint(block, *args, use_reentrant=False)
         return block(*args)
 
     def _unpatchify(self, patches: Tensor, shape: torch.Size) -> Tensor:

@@ -16,6 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...kernels import modulated_layer_norm, qk_norm_rope, rope3d_tables
+
+# Above this many scores (0.5 GB in bfloat16) attention never writes them out.
+MAX_SCORES = 2**28
+
 
 class Rope(NamedTuple):
     """Rotary table of one latent volume.  cos, sin : [N, head_dim / 2] float32."""
@@ -24,68 +29,34 @@ class Rope(NamedTuple):
     sin: Tensor
 
 
-def modulated_layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
-    """LayerNorm(x) * (1 + scale) + shift in float32, returned in x's dtype.  x [B, N, D]; scale, shift [B, 1|N, D]."""
-    normed = F.layer_norm(x.float(), (x.shape[-1],), None, None, eps)
-    return torch.addcmul(shift, normed, 1 + scale).to(x.dtype)
-
-
-def qk_norm_rope(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: float, heads: int) -> Tensor:
-    """RMS norm across all heads, then rotary embedding of neighbouring channel pairs.
-
-    x [B, N, D], weight [D], cos and sin [N, head_dim / 2] -> [B, N, heads, head_dim] in x's dtype.
-    """
-    normed = F.rms_norm(x.float(), (x.shape[-1],), weight.float(), eps)
-    even, odd = normed.unflatten(-1, (heads, -1, 2)).unbind(-1)
-    cos, sin = cos[:, None], sin[:, None]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).to(x.dtype)
-
-
 def gated_add(x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
     """x + y * gate in float32, returned in x's dtype."""
     return (x.float() + y * gate).to(x.dtype)
 
 
 class RotaryEmbedding3D(nn.Module):
-    """Wan's rotary table: head_dim is split into time, row and column parts, theta 10000.
-
-    The table is built once in float64 and kept in float32.
-    """
+    """Wan's rotary table: head_dim is split into time, row and column parts, theta 10000."""
 
     def __init__(
         self, head_dim: int, patch_size: tuple[int, int, int], max_length: int, theta: float = 10000.0
     ) -> None:
         super().__init__()
-        side = 2 * (head_dim // 6)
-        self.parts = (head_dim - 2 * side, side, side)
+        self.head_dim = head_dim
         self.patch_size = patch_size
         self.max_length = max_length
         self.theta = theta
         self._tables: dict[tuple, Rope] = {}  # by grid and device: the same few shapes come again and again
 
-    def _axis(self, dim: int, length: int) -> Tensor:
-        frequency = self.theta ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-        return torch.outer(torch.arange(length, dtype=torch.float64), frequency)
-
-    def _build(self, grid: tuple[int, int, int]) -> Tensor:
-        if max(grid) > self.max_length:
-            raise ValueError(f"a latent volume of {grid} patches exceeds the rotary table's {self.max_length}")
-        axes = []
-        for i, (dim, length) in enumerate(zip(self.parts, grid)):
-            shape = [1, 1, 1, dim // 2]
-            shape[i] = length
-            axes.append(self._axis(dim, length).view(shape).expand(*grid, dim // 2))
-        return torch.cat(axes, dim=-1).flatten(0, 2)
-
     def forward(self, latents: Tensor) -> Rope:
-        """The table for latents [B, C, T, H, W]."""
+        """The table for latents [B, C, T, H, W].  ValueError when a side is longer than `max_length` patches."""
         t, h, w = (size // patch for size, patch in zip(latents.shape[2:], self.patch_size))
+        if max(t, h, w) > self.max_length:
+            raise ValueError(f"a latent volume of {(t, h, w)} patches exceeds the rotary table's {self.max_length}")
         key = (t, h, w, latents.device)
         if key not in self._tables:
             if len(self._tables) >= 8:
                 self._tables.clear()
-            angle = self._build((t, h, w))
-            self._tables[key] = Rope(*(f(angle).float().to(latents.device) for f in (torch.cos, torch.sin)))
+            self._tables[key] = Rope(*rope3d_tables(t, h, w, self.head_dim, self.theta, latents.device))
         return self._tables[key]
 
 
@@ -136,6 +107,22 @@ class ConditionEmbedder(nn.Module):
         return time.float()[index], modulation.float()[index], self.text_embedder(text)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention.  q, k, v [B, heads, N|L, head_dim], mask [B, 1, 1, L] bool -> as q.
+
+    On a CPU in bfloat16, written-out matrix products take 40-45% of the time of SDPA's CPU kernel, forward and
+    backward (one AVX-512 core, 1344 tokens, 4 x 64): oneDNN multiplies in bfloat16, the kernel in float32.
+    """
+    scores_size = q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2]
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and scores_size <= MAX_SCORES:
+        with torch.autocast("cpu", enabled=False):
+            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+            if mask is not None:
+                scores = scores.masked_fill(~mask, -math.inf)
+            return torch.softmax(scores, dim=-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
 class Attention(nn.Module):
     """Multi-head attention with RMS-normed queries and keys; self-attention when no context is given."""
 
@@ -150,22 +137,16 @@ class Attention(nn.Module):
         self.norm_q = nn.RMSNorm(dim, eps=eps)
         self.norm_k = nn.RMSNorm(dim, eps=eps)
 
-    def _normed(self, x: Tensor, norm: nn.RMSNorm, rope: Rope | None) -> Tensor:
-        if rope is not None:
-            return qk_norm_rope(x, norm.weight, rope.cos, rope.sin, self.eps, self.heads)
-        normed = F.rms_norm(x.float(), norm.weight.shape, norm.weight.float(), self.eps).to(x.dtype)
-        return normed.unflatten(-1, (self.heads, -1))
-
     def forward(
         self, x: Tensor, context: Tensor | None = None, rope: Rope | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """x [B, N, D]; context [B, L, D] or None; mask [B, 1, 1, L] bool, True where attended -> [B, N, D]."""
         source = x if context is None else context
-        q = self._normed(self.to_q(x), self.norm_q, rope)
-        k = self._normed(self.to_k(source), self.norm_k, rope)
+        cos, sin = (None, None) if rope is None else rope
+        q = qk_norm_rope(self.to_q(x), self.norm_q.weight, cos, sin, self.eps, self.heads)
+        k = qk_norm_rope(self.to_k(source), self.norm_k.weight, cos, sin, self.eps, self.heads)
         v = self.to_v(source).unflatten(-1, (self.heads, -1))
-        q, k, v = (a.transpose(1, 2) for a in (q, k, v))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        out = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
         return self.to_out[0](out.transpose(1, 2).flatten(2))
 
 
@@ -210,7 +191,7 @@ class Block(nn.Module):
             x.dtype
         )
 
-    def forward(self, x: Tensor, text: Tensor, modulation: Tensor, rope: Rope, mask: Tensor | None = None) -> Tensor:
+    def transform(self, x: Tensor, text: Tensor, modulation: Tensor, rope: Rope, mask: Tensor | None) -> Tensor:
         """x [B, N, D], text [B, L, D], modulation [B, 1|N, 6, D] float32, mask [B, 1, 1, L] -> [B, N, D]."""
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.scale_shift_table + modulation).unbind(2)
         x = gated_add(x, self.attn1(modulated_layer_norm(x, scale, shift, self.eps), rope=rope), gate)
@@ -218,17 +199,32 @@ class Block(nn.Module):
         return gated_add(x, self.ffn(modulated_layer_norm(x, ffn_scale, ffn_shift, self.eps)), ffn_gate)
 
 
+class MainBlock(Block):
+    """A block of the main branch; the control branch's hint, if it gets one, is added to what it made."""
+
+    def forward(
+        self, x: Tensor, hint: Tensor | None, text: Tensor, modulation: Tensor, rope: Rope, mask: Tensor | None
+    ) -> Tensor:
+        x = self.transform(x, text, modulation, rope, mask)
+        return x if hint is None else x + hint
+
+
 class VaceBlock(Block):
-    """A block of the control branch: a Block whose output also leaves as a hint for the main branch."""
+    """A block of the control branch: carries the control tokens on and gives the main branch a hint."""
 
     def __init__(self, dim: int, ffn_dim: int, heads: int, cross_attn_norm: bool, eps: float, *, first: bool) -> None:
         super().__init__(dim, ffn_dim, heads, cross_attn_norm, eps)
         self.proj_in = nn.Linear(dim, dim) if first else None
         self.proj_out = nn.Linear(dim, dim)
 
-    def enter(self, control: Tensor, x: Tensor) -> Tensor:
-        """Join control tokens and main tokens; only the first block does."""
-        return control if self.proj_in is None else self.proj_in(control) + x
+    def forward(
+        self, control: Tensor, x: Tensor, text: Tensor, modulation: Tensor, rope: Rope, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """control and main tokens [B, N, D] -> (control tokens, hint), [B, N, D] each."""
+        if self.proj_in is not None:
+            control = self.proj_in(control) + x
+        control = self.transform(control, text, modulation, rope, mask)
+        return control, self.proj_out(control)
 
 
 class CameraBranch(nn.Module):
