@@ -28,6 +28,26 @@ Item = int | str
 ModelState = Literal["ready", "missing"]
 
 
+class ProtocolError(Exception):
+    """The conversation broke a rule of docs/protocol.md: a fault of a program, never of an artist."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This side was about to say something that it may not say now."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other side said something that it may not say, or that cannot be read."""
+
+
+class VersionMismatch(RemoteProtocolError):
+    """The other side speaks another version of the wire.  theirs : which."""
+
+    def __init__(self, theirs: int) -> None:
+        super().__init__(f"the other side speaks version {theirs} of the protocol, this side version {VERSION}")
+        self.theirs = theirs
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """One model that the backend offers.
