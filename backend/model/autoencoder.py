@@ -125,13 +125,13 @@ class WanCodec:
     def load(cls, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> WanCodec:
         """Read the `vae` part of a Wan folder."""
         try:
-            from diffusers import AutoencoderKLWan
+            from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
         except ImportError as error:
             raise missing_package("diffusers") from error
         if not (folder / "vae" / "config.json").is_file():
             raise FarplaneError("model", f"{folder.name} has no vae folder", "Download the whole model again")
         try:
-            vae = AutoencoderKLWan.from_pretrained(
+            vae: Any = AutoencoderKLWan.from_pretrained(
                 folder / "vae", torch_dtype=dtype, local_files_only=True, use_safetensors=True
             )
         except Exception as error:  # diffusers raises many kinds for one thing: the folder is not whole

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from ...protocol.errors import FarplaneError
 
 UMT5_LENGTH = 512
-_WORD = re.compile(r"[a-z]+|[0-9]+")
+_WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
 def split_words(prompt: str) -> list[str]:
     """Lower-case words and whole numbers in order; accents are dropped, all else separates."""
-    plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode() if prompt else ""
-    return _WORD.findall(plain.lower())
+    letters = (c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c))
+    return _WORD.findall("".join(letters).casefold())
 
 
 class WordEncoder(nn.Module):
