@@ -1,0 +1,323 @@
+"""Depth and beauty passes of the artist's scene, rendered from a stand-in copy of it.
+
+Nothing of the artist's is changed and put back: the scene is copied (its objects and collections are shared, its
+settings are not), the copy gets a camera of our own and every setting a pass needs, and is removed at the end.  So
+there is nothing to restore after an error, a cancel or a crash.  docs/decisions/stand-in-scene.md says what was
+measured.
+
+Legend: H rows, W columns; row 0 is the top of the image; pixel centres lie at +0.5.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+from numpy.typing import NDArray
+
+from ..protocol.errors import FarplaneError
+from .camera import CameraView
+
+Engine = Literal["AUTO", "CYCLES", "BLENDER_WORKBENCH"]
+Pass = Literal["depth", "beauty"]
+
+# A leading dot keeps the datablocks out of Blender's own lists while they exist.
+_PREFIX = ".farplane pass"
+_NO_HIT = 1e9  # Blender writes 1e10 where nothing is hit
+_BEAUTY_BOUNCES = 4
+
+
+class PassRenderer:
+    """Renders passes of `scene` at width x height, whatever the scene's own resolution.
+
+    Use it as a context manager, or call `close()` in every case: that removes all it made.
+    """
+
+    def __init__(self, scene: bpy.types.Scene, width: int, height: int, engine: Engine = "AUTO") -> None:
+        remove_leftovers()
+        self.width, self.height = width, height
+        self._engines = _depth_engines(scene) if engine == "AUTO" else [engine]
+        self._pass: Pass | None = None
+        self._had_result = "Render Result" in bpy.data.images
+        self._folder = Path(tempfile.mkdtemp(prefix="farplane-"))
+        try:
+            self.scene = _copy_scene(scene, width, height)
+            self._layers = [layer.name for layer in scene.view_layers if layer.use] or [scene.view_layers[0].name]
+            self._sky, self._device, self._bounces = scene.world, "CPU", _BEAUTY_BOUNCES
+            if hasattr(scene, "cycles"):
+                self._device = scene.cycles.device
+                self._bounces = min(scene.cycles.max_bounces, _BEAUTY_BOUNCES)
+            self._camera = _make_camera(self.scene)
+            self._nodes, self._depth_source = _make_depth_output(self.scene)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> PassRenderer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove every datablock and file this renderer made; safe to call twice."""
+        remove_leftovers()
+        result = bpy.data.images.get("Render Result")
+        if result is not None and not self._had_result:
+            bpy.data.images.remove(result)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def use_own_camera(self) -> None:
+        """Look through our own camera from now on, no longer through the one the stand-in inherited."""
+        self.scene.camera = self._camera
+
+    def depth(self, view: CameraView) -> NDArray[np.float32]:
+        """Return [H, W] float32 depth along the camera's axis in Blender units, inf where nothing is hit.
+
+        Objects hidden from rendering are not in it; of several view layers the nearest surface counts.
+        """
+        while True:
+            try:
+                self._prepare("depth")
+                self._aim(view)
+                nearest = self._depth_of_layer(self._layers[0])
+                for name in self._layers[1:]:
+                    nearest = np.minimum(nearest, self._depth_of_layer(name))
+                break
+            except RuntimeError as error:  # this build or machine cannot run the engine: try the next one
+                self._engines.pop(0)
+                self._pass = None
+                if not self._engines:
+                    raise FarplaneError(
+                        "depth", f"Blender could not render it: {_one_line(error)}", "Enable Cycles in the preferences"
+                    ) from error
+        beyond = (nearest >= _NO_HIT) | (nearest >= view.clip_end * (1 - 1e-6))
+        return np.where(beyond, np.float32(np.inf), nearest)
+
+    def beauty(self, view: CameraView, samples: int = 32) -> NDArray[np.float32]:
+        """Return [H, W, 3] float32 scene-linear Rec.709: the blockout itself, by Cycles, denoised where it can."""
+        try:
+            self._prepare("beauty")
+            self.scene.cycles.samples = samples
+            self._aim(view)
+            return np.ascontiguousarray(self._render()[..., :3])
+        except (RuntimeError, TypeError) as error:
+            raise FarplaneError(
+                "reference", f"Blender could not render it: {_one_line(error)}", "Leave the reference render out"
+            ) from error
+
+    # -- one render ----------------------------------------------------------------------------------------------
+
+    def _aim(self, view: CameraView) -> None:
+        """Put our camera where the artist's was at this frame, to the last bit, shear included."""
+        data = self._camera.data
+        data.lens = view.lens.focal
+        data.sensor_fit = view.lens.sensor_fit
+        data.sensor_width, data.sensor_height = view.lens.sensor_width, view.lens.sensor_height
+        data.shift_x, data.shift_y = view.lens.shift_x, view.lens.shift_y
+        data.clip_start, data.clip_end = view.clip_start, view.clip_end
+        # A parent at rest and its inverse matrix carry any 4x4; matrix_world would lose the shear.
+        self._camera.matrix_parent_inverse = Matrix(view.matrix_world.tolist())
+        self.scene.frame_set(view.frame)
+
+    def _depth_of_layer(self, name: str) -> NDArray[np.float32]:
+        for layer in self.scene.view_layers:
+            layer.use = layer.name == name
+        self._depth_source.layer = name
+        self._nodes.links.new(self._depth_source.outputs["Depth"], _output_socket(self._nodes))
+        return self._render()[..., 0]
+
+    def _render(self) -> NDArray[np.float32]:
+        """Render the stand-in's current frame; return [H, W, 4] float32 as it lies in the file."""
+        path = self._folder / "pass.exr"
+        path.unlink(missing_ok=True)
+        self.scene.render.filepath = str(path)
+        # The operator's own `scene` argument would take the frame number from the artist's scene.
+        with bpy.context.temp_override(scene=self.scene, view_layer=self.scene.view_layers[0]):
+            bpy.ops.render.render(write_still=True)
+        if not path.exists():
+            raise FarplaneError(
+                "output", f"nothing was written to {self._folder}", "Free some space for temporary files"
+            )
+        image = bpy.data.images.load(str(path))
+        try:
+            image.colorspace_settings.is_data = True
+            if tuple(image.size) != (self.width, self.height):
+                raise FarplaneError("output", "a temporary image is unreadable", "Free some space for temporary files")
+            pixels = np.empty(self.height * self.width * 4, np.float32)
+            image.pixels.foreach_get(pixels)
+        finally:
+            bpy.data.images.remove(image)
+        return np.ascontiguousarray(pixels.reshape(self.height, self.width, 4)[::-1])
+
+    # -- settings of the stand-in --------------------------------------------------------------------------------
+
+    def _prepare(self, kind: Pass) -> None:
+        """Set the stand-in up for depth or beauty, once per change."""
+        if self._pass == kind:
+            return
+        try:
+            self.scene.render.engine = self._engines[0] if kind == "depth" else "CYCLES"
+        except TypeError as error:  # an engine whose add-on is off is no value of the enum
+            raise RuntimeError(str(error)) from error
+        self.scene.render.use_compositing = kind == "depth"
+        _set_file_space(self.scene.render.image_settings, "Non-Color" if kind == "depth" else "Linear Rec.709")
+        for layer in self.scene.view_layers:
+            layer.use = layer.name == self._layers[0]
+            layer.use_pass_z = kind == "depth"
+        self.scene.world = None if kind == "depth" else self._sky  # no sky to load or sample for depth
+        if self.scene.render.engine == "BLENDER_WORKBENCH":
+            _prepare_workbench(self.scene)
+        elif kind == "depth":
+            _prepare_cycles_depth(self.scene.cycles)
+        else:
+            _prepare_cycles_beauty(self.scene.cycles, self._device, self._bounces)
+        self._pass = kind
+
+
+def remove_leftovers() -> None:
+    """Remove what a renderer made, also one that was killed before it could clean up."""
+    for collection in (
+        bpy.data.scenes,
+        bpy.data.objects,
+        bpy.data.cameras,
+        bpy.data.node_groups,
+    ):
+        for block in [block for block in collection if block.name.startswith(_PREFIX)]:
+            collection.remove(block)
+
+
+def _depth_engines(scene: bpy.types.Scene) -> list[str]:
+    """Engines to try, best first.
+
+    Cycles is the reference: it runs everywhere and knows ray visibility, holdouts and cut-out alpha.  In a window,
+    Workbench draws the same depth off screen in a fraction of the time, so it goes first unless the scene uses
+    something that only Cycles sees.
+    """
+    only_cycles = any(not o.visible_camera or o.is_holdout for o in scene.objects)
+    if bpy.app.background or only_cycles:
+        return ["CYCLES", "BLENDER_WORKBENCH"]
+    return ["BLENDER_WORKBENCH", "CYCLES"]
+
+
+def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Scene:
+    copy = scene.copy()
+    copy.name = _PREFIX
+    copy.timeline_markers.clear()  # a marker would swap our camera for its own
+    copy.sequence_editor_clear()
+    for layer in copy.view_layers:
+        for name in list(layer.bl_rna.properties.keys()):
+            if name.startswith("use_pass_"):
+                setattr(layer, name, name == "use_pass_combined")
+    render = copy.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+    for name in (
+        "use_border",
+        "use_crop_to_border",
+        "use_freestyle",
+        "use_motion_blur",
+        "use_multiview",
+        "use_placeholder",
+        "use_sequencer",
+        "use_single_layer",
+        "use_stamp",
+        "film_transparent",
+        "use_file_extension",
+    ):
+        setattr(render, name, False)
+    render.use_overwrite = True
+    render.dither_intensity = 0.0
+    settings = render.image_settings
+    if hasattr(settings, "media_type"):  # 5.0
+        settings.media_type = "IMAGE"
+    settings.file_format = "OPEN_EXR"
+    settings.color_mode, settings.color_depth, settings.exr_codec = "RGB", "32", "NONE"
+    return copy
+
+
+def _make_camera(scene: bpy.types.Scene) -> bpy.types.Object:
+    """Our camera, without depth of field or animation of its own, hung on an empty at rest."""
+    camera = bpy.data.objects.new(f"{_PREFIX} camera", bpy.data.cameras.new(f"{_PREFIX} camera"))
+    mount = bpy.data.objects.new(f"{_PREFIX} mount", None)
+    camera.parent = mount
+    for block in (camera, mount):
+        scene.collection.objects.link(block)
+    return camera
+
+
+def _make_depth_output(scene: bpy.types.Scene) -> tuple[Any, Any]:
+    """A compositor tree that gives the depth pass as the picture; returns the tree and its render-layers node."""
+    if hasattr(scene, "compositing_node_group"):  # 5.0
+        nodes = bpy.data.node_groups.new(f"{_PREFIX} depth", "CompositorNodeTree")
+        nodes.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        nodes.nodes.new("NodeGroupOutput")
+        scene.compositing_node_group = nodes
+    else:
+        scene.use_nodes = True
+        nodes = scene.node_tree
+        nodes.nodes.clear()
+        nodes.nodes.new("CompositorNodeComposite")
+    source = nodes.nodes.new("CompositorNodeRLayers")
+    source.scene = scene
+    if hasattr(scene.render, "compositor_precision"):
+        scene.render.compositor_precision = "FULL"
+    if hasattr(scene.render, "compositor_device"):
+        scene.render.compositor_device = "CPU"
+    return nodes, source
+
+
+def _output_socket(nodes: Any) -> Any:
+    return next(n for n in nodes.nodes if n.bl_idname in ("NodeGroupOutput", "CompositorNodeComposite")).inputs[0]
+
+
+def _set_file_space(settings: Any, name: str) -> None:
+    """Write the EXR in this colour space, also where the scene works in another one (5.0 can)."""
+    try:
+        settings.color_management = "OVERRIDE"
+        settings.linear_colorspace_settings.name = name
+    except TypeError:  # a studio's own OCIO configuration without that name: files are then in its linear space
+        settings.color_management = "FOLLOW_SCENE"
+
+
+def _prepare_workbench(scene: bpy.types.Scene) -> None:
+    """One sample at the pixel's centre, solid surfaces."""
+    scene.display.render_aa = "OFF"
+    shading = scene.display.shading
+    shading.show_xray = shading.show_xray_wireframe = shading.show_backface_culling = False
+    shading.use_dof = shading.show_shadows = shading.show_cavity = False
+
+
+def _prepare_cycles_depth(cycles: Any) -> None:
+    """One ray through each pixel's centre, no light."""
+    _plain_sampling(cycles)
+    cycles.device, cycles.samples, cycles.max_bounces = "CPU", 1, 0
+    cycles.pixel_filter_type, cycles.filter_width = "BOX", 0.01
+
+
+def _prepare_cycles_beauty(cycles: Any, device: str, bounces: int) -> None:
+    _plain_sampling(cycles)
+    cycles.device, cycles.max_bounces = device, bounces
+    cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", 1.5
+    cycles.use_animated_seed = True  # noise that stood still would read as a texture stuck to the screen
+    try:
+        cycles.use_denoising = True
+        cycles.denoiser = "OPENIMAGEDENOISE"
+    except TypeError:
+        cycles.use_denoising = False  # this build has no denoiser
+
+
+def _plain_sampling(cycles: Any) -> None:
+    cycles.use_adaptive_sampling = cycles.use_denoising = False
+    cycles.time_limit = 0.0
+    cycles.use_layer_samples = "IGNORE"
+    if hasattr(cycles, "use_sample_subset"):  # since 4.5
+        cycles.use_sample_subset = False
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

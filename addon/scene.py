@@ -1,0 +1,249 @@
+"""A Blender scene to Shots: which cameras over which frames, and the step-by-step extraction of one of them.
+
+The window's modal operator and the command line drive the same `Extraction`, one frame per `step()`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..protocol.errors import FarplaneError
+from ..protocol.shot import CameraTrack, DepthPass, Prompt, Shot, validate_frames, validate_resolution
+from . import camera as maths
+from .passes import Engine, PassRenderer
+
+REFERENCE_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class ShotPlan:
+    """What one Shot will be read from.
+
+    name : the scene's name, or the timeline marker's where the scene has cuts.
+    camera : the camera object's name.  frames : absolute frame numbers.
+    """
+
+    name: str
+    camera: str
+    frames: tuple[int, ...]
+
+
+def plan_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) -> tuple[ShotPlan, ...]:
+    """Return one plan per timeline camera marker in the range, or a single one for the scene's active camera.
+
+    frames : first and last frame, both included; without it the scene's own range.  The scene's frame step counts
+    from the first frame of the range, as in a render.
+
+    Raises FarplaneError when there is no camera, or a shot has too few or too many frames.
+    """
+    first, last = frames or (scene.frame_start, scene.frame_end)
+    if last < first:
+        raise FarplaneError("frames", f"the range {first}-{last} is empty", "Give the first frame before the last")
+    numbers = range(first, last + 1, scene.frame_step)
+    cuts = _camera_cuts(scene)
+    if not cuts:
+        if scene.camera is None:
+            raise FarplaneError("camera", "the scene has none", "Add a camera and make it the scene's active one")
+        _require_perspective(scene.camera)
+        validate_frames(tuple(numbers[:2000]))  # enough to refuse any length, without a million numbers
+        return (ShotPlan(_plain(scene.name), scene.camera.name, tuple(numbers)),)
+    plans = []
+    for index, marker in enumerate(cuts):
+        # Frames before the first marker show the first marker's camera, as in Blender.
+        start = cuts[index].frame if index else first
+        stop = cuts[index + 1].frame if index + 1 < len(cuts) else last + 1
+        inside = tuple(number for number in numbers[:100_000] if start <= number < stop)
+        if inside:
+            _require_perspective(marker.camera)
+            validate_frames(inside)
+            plans.append(ShotPlan(_plain(marker.name), marker.camera.name, inside))
+    return _unique(plans)
+
+
+def scene_resolution(scene: bpy.types.Scene) -> tuple[int, int]:
+    """Return the (W, H) that Blender would render, percentage included."""
+    render = scene.render
+    percent = render.resolution_percentage
+    return render.resolution_x * percent // 100, render.resolution_y * percent // 100
+
+
+def scene_fps(scene: bpy.types.Scene) -> Fraction:
+    """Return frames a second, exact: fps / fps_base (24 / 1.001 is 24000/1001)."""
+    base = Fraction(scene.render.fps_base).limit_denominator(10_000)  # the float32 nearest to 1001/1000 is 1001/1000
+    return Fraction(scene.render.fps) / base
+
+
+def metres_per_unit(scene: bpy.types.Scene) -> float:
+    """Return how many metres a Blender unit is in this scene."""
+    units = scene.unit_settings
+    return 1.0 if units.system == "NONE" else float(units.scale_length)
+
+
+class Extraction:
+    """Reads one Shot out of a scene, a frame per step: all cameras first, then depth, then the reference render.
+
+    step() until it returns True, then shot().  Call close() in every case (or use it as a context manager): the
+    scene is never changed, but a stand-in copy of it lives in the file until then.
+
+    stage, done, total : where the work stands; stage is "camera", "depth" or "reference".
+    """
+
+    def __init__(
+        self,
+        scene: bpy.types.Scene,
+        plan: ShotPlan,
+        prompt: Prompt,
+        size: tuple[int, int] | None = None,
+        reference: bool = False,
+        engine: Engine = "AUTO",
+        reference_samples: int = REFERENCE_SAMPLES,
+    ) -> None:
+        """Raises FarplaneError for a camera, frame range, resolution or prompt that no plate can have."""
+        prompt.validate()
+        validate_frames(plan.frames)
+        self.resolution = size or scene_resolution(scene)
+        validate_resolution(*self.resolution)
+        self.plan, self.prompt = plan, prompt
+        self.fps, self._metres = scene_fps(scene), metres_per_unit(scene)
+        self._aspect = (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
+        self._samples = reference_samples
+        self._views: list[maths.CameraView] = []
+        self._pinholes: list[maths.Pinhole] = []
+        width, height = self.resolution
+        count = len(plan.frames)
+        self._z = np.empty((count, height, width), np.float32)
+        self._reference = np.empty((count, height, width, 3), np.float32) if reference else None
+        self._steps = [("camera", index) for index in range(count)] + [("depth", index) for index in range(count)]
+        self._steps += [("reference", index) for index in range(count)] if reference else []
+        self._at = 0
+        self.total = count
+        self._passes = PassRenderer(scene, width, height, engine)
+        self._passes.scene.camera = bpy.data.objects[plan.camera]
+
+    def __enter__(self) -> Extraction:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def stage(self) -> str:
+        """The stage of the frame that comes next."""
+        return self._steps[min(self._at, len(self._steps) - 1)][0]
+
+    @property
+    def done(self) -> int:
+        """Frames of this stage that are finished."""
+        return self._steps[self._at][1] if self._at < len(self._steps) else self.total
+
+    @property
+    def fraction(self) -> float:
+        """Share of all steps that are finished, 0 … 1."""
+        return self._at / len(self._steps)
+
+    def step(self) -> bool:
+        """Do the next frame; return True once everything is read."""
+        if self._at == len(self._steps):
+            return True
+        stage, index = self._steps[self._at]
+        try:
+            if stage == "camera":
+                self._read_camera(self.plan.frames[index])
+            elif stage == "depth":
+                self._read_depth(index)
+            elif self._reference is not None:
+                self._reference[index] = self._passes.beauty(self._views[index], self._samples)
+        except ReferenceError as error:  # an undo took the stand-in away
+            raise FarplaneError("scene", "it was changed by an undo while it was being read", "Start again") from error
+        self._at += 1
+        return self._at == len(self._steps)
+
+    def shot(self) -> Shot:
+        """Return the validated Shot."""
+        assert self._at == len(self._steps), "step() until it returns True"
+        near, far = maths.near_far(self._z)
+        return Shot(
+            name=self.plan.name,
+            frames=self.plan.frames,
+            resolution=self.resolution,
+            fps=self.fps,
+            camera=CameraTrack(
+                np.stack([pinhole.K for pinhole in self._pinholes]),
+                np.stack([pinhole.world_from_camera for pinhole in self._pinholes]),
+            ),
+            depth=DepthPass(self._z, near, far),
+            prompt=self.prompt,
+            reference=self._reference,
+        ).validate()
+
+    def close(self) -> None:
+        """Remove the stand-in; safe to call twice, at any time."""
+        self._passes.close()
+
+    def _read_camera(self, frame: int) -> None:
+        scene = self._passes.scene
+        scene.frame_set(frame)
+        view = read_camera(scene, bpy.data.objects[self.plan.camera], frame)
+        pinhole = maths.pinhole(view.matrix_world, maths.intrinsics(view.lens, *self.resolution, *self._aspect))
+        pinhole.world_from_camera[:3, 3] *= self._metres
+        self._views.append(view)
+        self._pinholes.append(pinhole)
+
+    def _read_depth(self, index: int) -> None:
+        if index == 0:
+            self._passes.use_own_camera()
+        z: NDArray[np.float32] = self._passes.depth(self._views[index])
+        if np.isnan(z).any() or (z <= 0).any():
+            raise FarplaneError(
+                "depth",
+                f"frame {self.plan.frames[index]} holds NaN or nothing in front of the camera",
+                "Look for broken geometry or a clip start of zero",
+            )
+        self._z[index] = z * np.float32(self._metres * self._pinholes[index].depth_scale)
+
+
+def read_camera(scene: bpy.types.Scene, camera: bpy.types.Object, frame: int) -> maths.CameraView:
+    """Read `camera` as the dependency graph of `scene` evaluates it at the scene's current frame.
+
+    Raises FarplaneError unless it is a perspective camera with a finite matrix.
+    """
+    evaluated = camera.evaluated_get(scene.view_layers[0].depsgraph)
+    _require_perspective(evaluated)
+    data = evaluated.data
+    lens = maths.Lens(data.lens, data.sensor_width, data.sensor_height, data.sensor_fit, data.shift_x, data.shift_y)
+    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
+    return maths.CameraView(frame, lens, matrix, data.clip_start, data.clip_end)
+
+
+def _camera_cuts(scene: bpy.types.Scene) -> list[bpy.types.TimelineMarker]:
+    """Markers that bind a camera, by frame; Blender passes over cameras that are hidden from rendering."""
+    bound = [m for m in scene.timeline_markers if m.camera is not None and not m.camera.hide_render]
+    return sorted(bound, key=lambda marker: marker.frame)
+
+
+def _require_perspective(camera: bpy.types.Object) -> None:
+    if camera.type != "CAMERA":
+        raise FarplaneError("camera", f"{camera.name} is not a camera", "Make a camera the scene's active one")
+    if camera.data.type != "PERSP":
+        kind = {"ORTHO": "orthographic", "PANO": "panoramic"}.get(camera.data.type, camera.data.type.lower())
+        raise FarplaneError("camera", f"{camera.name} is {kind}", "Set the camera's lens to Perspective")
+
+
+def _plain(name: str) -> str:
+    """A name that may be a file's or a shot's: no slashes, no control characters."""
+    return re.sub(r"[\x00-\x1f/\\]", "_", name).strip()[:200] or "shot"
+
+
+def _unique(plans: list[ShotPlan]) -> tuple[ShotPlan, ...]:
+    """Number shots whose markers carry the same name."""
+    names = [plan.name for plan in plans]
+    return tuple(
+        ShotPlan(f"{plan.name} {plan.frames[0]}" if names.count(plan.name) > 1 else plan.name, plan.camera, plan.frames)
+        for plan in plans
+    )
