@@ -34,10 +34,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..protocol.errors import FarplaneError
+from ..protocol.events import ARTIFACTS
 
 State = Literal["pending", "accepted", "rejected"]
 
-ARTIFACTS = ("report.json", "report.png", "contact.png", "preview.mp4")
+
 MAX_FRAME = 1048574  # Blender's MAXFRAME
 MAX_NOTE = 4000  # characters
 _MAX_JSON = 64 << 20  # bytes; a shot.json of 1440 frames is under 2 MiB
