@@ -105,7 +105,9 @@ def guided(with_text: Model, without_text: Model, guidance: float) -> Model:
 
 
 @torch.no_grad()
-def denoise(model: Model, noise: Tensor, solver: Solver, prediction: Prediction, on_step: OnStep | None = None) -> Tensor:
+def denoise(
+    model: Model, noise: Tensor, solver: Solver, prediction: Prediction, on_step: OnStep | None = None
+) -> Tensor:
     """Walk from noise to x0, [B, C, T, H, W] float32.
 
     on_step is called after each step; whatever it raises ends the loop, so a cancel takes one step at most.

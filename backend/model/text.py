@@ -1,87 +1,21 @@
-"""Prompts into what the transformer reads: the small trained word encoder, and umT5 for Wan folders.
+"""Prompts for Wan folders, through umT5.  farplane-s has a word encoder of its own: words.py.
 
-Legend: B prompts, L tokens, D text width (`text_dim`).
+Legend: B prompts, L tokens, D text width (4096 in umT5-xxl).
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...protocol.errors import FarplaneError
 
 UMT5_LENGTH = 512
-_WORD = re.compile(r"[^\W\d_]+|\d+")
-
-
-def split_words(prompt: str) -> list[str]:
-    """Lower-case words and whole numbers in order; accents are dropped, all else separates."""
-    letters = (c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c))
-    return _WORD.findall("".join(letters).casefold())
-
-
-class WordEncoder(nn.Module):
-    """One learned vector a word plus one a position; trained together with the transformer.
-
-    Every prompt starts with a token of its own, so the empty prompt (guidance's negative, text dropout) is that token
-    alone.  A word outside the vocabulary falls by its hash into one of `unknown` shared vectors.
-    """
-
-    def __init__(self, vocabulary: Sequence[str], dim: int, *, max_words: int = 48, unknown: int = 1) -> None:
-        super().__init__()
-        if len(set(vocabulary)) != len(vocabulary):
-            raise ValueError("the vocabulary names a word twice")
-        if any(split_words(word) != [word] for word in vocabulary):
-            raise ValueError("the vocabulary holds what is no single lower-case word or number")
-        self.vocabulary = tuple(vocabulary)
-        self.dim = dim
-        self.max_words = max_words
-        self.unknown = unknown
-        self._index = {word: 1 + unknown + i for i, word in enumerate(self.vocabulary)}
-        self.words = nn.Embedding(1 + unknown + len(self.vocabulary), dim)
-        self.positions = nn.Parameter(torch.randn(1 + max_words, dim) * 0.1)
-
-    def token(self, word: str) -> int:
-        """The row of `words` that stands for a word; row 0 is the start of every prompt."""
-        if word in self._index:
-            return self._index[word]
-        return 1 + zlib.crc32(word.encode()) % self.unknown
-
-    def unknown_words(self, prompt: str) -> list[str]:
-        """Words of the prompt that the encoder was never trained on or that lie past its length, each once."""
-        words = split_words(prompt)
-        lost = [w for i, w in enumerate(words) if w not in self._index or i >= self.max_words]
-        return list(dict.fromkeys(lost))
-
-    def forward(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Prompts to hidden [B, L, D] and mask [B, L] bool, L = 1 + the longest prompt's words (max_words at most)."""
-        device = self.positions.device
-        rows = [[0] + [self.token(w) for w in split_words(p)[: self.max_words]] for p in prompts]
-        length = max(len(row) for row in rows)
-        tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)
-        mask = torch.tensor([[i < len(row) for i in range(length)] for row in rows], device=device)
-        return self.words(tokens) + self.positions[:length], mask
-
-    def to_config(self) -> dict[str, Any]:
-        """Plain values for JSON; from_config makes an encoder of the same shape."""
-        return {
-            "vocabulary": list(self.vocabulary),
-            "dim": self.dim,
-            "max_words": self.max_words,
-            "unknown": self.unknown,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> WordEncoder:
-        """An untrained encoder of the shape that to_config described."""
-        return cls(config["vocabulary"], config["dim"], max_words=config["max_words"], unknown=config["unknown"])
 
 
 class UMT5Encoder:

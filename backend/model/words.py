@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 MAX_WORDS = 48
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[^\W_]+")  # letters and digits of any script: a word in Japanese is unknown, not absent
 EMPTY, UNKNOWN = 0, 1  # ids before the vocabulary's own: no prompt, a word never seen
 
 
@@ -35,15 +36,18 @@ class WordEncoder(nn.Module):
 
     @staticmethod
     def words(prompt: str) -> list[str]:
-        """The words of a prompt, lower-cased, at most MAX_WORDS."""
-        return _WORD.findall(prompt.lower())[:MAX_WORDS]
+        """All words of a prompt in order, lower-cased, without accents."""
+        letters = (c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c))
+        return _WORD.findall("".join(letters).lower())
 
     def unknown_words(self, prompt: str) -> list[str]:
-        """Words that the model has never seen, in order, each once."""
-        return list(dict.fromkeys(word for word in self.words(prompt) if word not in self._index))
+        """Words that the model never saw or that lie past MAX_WORDS, in order, each once."""
+        words = self.words(prompt)
+        return list(dict.fromkeys(w for i, w in enumerate(words) if i >= MAX_WORDS or w not in self._index))
 
     def forward(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
-        ids = [[self._index.get(word, UNKNOWN) for word in self.words(prompt)] or [EMPTY] for prompt in prompts]
+        words = [self.words(prompt)[:MAX_WORDS] for prompt in prompts]
+        ids = [[self._index.get(word, UNKNOWN) for word in row] or [EMPTY] for row in words]
         length = max(map(len, ids))
         device = self.embedding.weight.device
         table = torch.tensor([row + [EMPTY] * (length - len(row)) for row in ids], device=device)
