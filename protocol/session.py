@@ -20,9 +20,9 @@ Table = dict[str, dict[str, str]]  # state -> message -> state
 
 MAX_JOBS = 4096  # jobs on one connection
 
-# Both sides.  refused: the one without a job, which ends the connection.
+# Both sides.  refused: the one without a job, which ends the connection; from "new", the answer to what is no hello.
 CONNECTION: Table = {
-    "new": {"hello": "greeted"},
+    "new": {"hello": "greeted", "refused": "closed"},
     "greeted": {"welcome": "open", "refused": "closed"},
     "open": {"refused": "closed"},
     "closed": {},

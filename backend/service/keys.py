@@ -1,0 +1,63 @@
+"""Who may talk to this backend: its own key pair, the list of known clients, and the doorkeeper that asks it.
+
+libzmq asks the doorkeeper (ZAP, ZeroMQ RFC 27) during the CURVE handshake; a stranger's connection ends there,
+before the backend's own socket has seen a byte of it.  The list is read anew for every handshake, so adding or
+deleting a file in ``clients/`` takes effect on the next connection.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import zmq
+from zmq.utils import z85
+
+from ...protocol import pairing
+from ...protocol.pairing import KeyPair
+
+ZAP_DOMAIN = b"farplane"
+
+
+def backend_keys(config: Path) -> KeyPair:
+    """The backend's key pair, made on first use.  Raises FarplaneError when the file is unusable."""
+    return pairing.key_pair(config, "backend", zmq.curve_keypair)
+
+
+def add_client(config: Path, key: str, name: str = "") -> Path:
+    """`farplane clients add KEY`: let a client on another machine connect.  Returns the file that says so."""
+    return pairing.allow_client(config, key, name)
+
+
+class Doorkeeper:
+    """A thread that answers libzmq's question whether a key is known.  Make it before the server binds."""
+
+    def __init__(self, context: zmq.Context, config: Path) -> None:
+        self._config = config
+        self._socket = context.socket(zmq.REP)
+        self._socket.linger = 0
+        self._socket.bind("inproc://zeromq.zap.01")
+        self._thread = threading.Thread(target=self._run, name="farplane-doorkeeper", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with self._socket:
+            while True:
+                try:
+                    request = self._socket.recv_multipart()
+                    self._socket.send_multipart(self._answer(request))
+                except zmq.ContextTerminated:
+                    return
+
+    def _answer(self, request: list[bytes]) -> list[bytes]:
+        version, sequence, domain, _address, _identity, mechanism, *credentials = request
+        key = z85.encode(credentials[0]).decode() if len(credentials) == 1 and len(credentials[0]) == 32 else ""
+        known = (
+            version == b"1.0"
+            and domain == ZAP_DOMAIN
+            and mechanism == b"CURVE"
+            and key in pairing.allowed_clients(self._config)
+        )
+        if not known:
+            return [b"1.0", sequence, b"400", b"unknown key", b"", b""]
+        return [b"1.0", sequence, b"200", b"OK", key.encode(), b""]  # the key becomes the messages' User-Id
