@@ -6,13 +6,14 @@ import errno
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..protocol.errors import FarplaneError
-from ..protocol.shot import validate_frames, validate_resolution
+from ..protocol.shot import validate_resolution
 
 MIN_FREE_BYTES = 64 * 2**20
 PLATE = re.compile(r"plate\.-?\d+\.exr")
@@ -23,22 +24,22 @@ OURS = re.compile(
 )
 
 
-def parse_frames(text: str) -> tuple[int, int, int] | None:
-    """Read `A-B` or `A-BxSTEP` as (first, last, step); None for an empty text (the scene's own range).
+def parse_frames(text: str) -> tuple[int, int] | None:
+    """Read `A-B` as (first, last), both included; None for an empty text (the scene's own range).
 
-    Raises FarplaneError for anything else, and for a range that no shot can have.
+    Raises FarplaneError for anything else.  The length is judged where the scene's frame step is known.
     """
     if not text:
         return None
-    match = re.fullmatch(r"\s*(-?\d{1,7})\s*-\s*(-?\d{1,7})\s*(?:x\s*(\d{1,7}))?\s*", text)
+    match = re.fullmatch(r"\s*(-?\d{1,7})\s*-\s*(-?\d{1,7})\s*", text)
     if match is None:
-        raise FarplaneError("frames", f"{text!r} is no range", "Write it as 1-24, or 1-24x2 for every second frame")
-    first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
-    if last < first or step < 1:
-        raise FarplaneError("frames", f"{text!r} runs backwards or stands still", "Write the lower frame first")
-    # A range of a million frames is judged by its length alone: two frames of slack are enough to be refused.
-    validate_frames(tuple(range(first, min(last, first + 2000 * step) + 1, step)))
-    return first, last, step
+        raise FarplaneError("frames", f"{text!r} is no range", "Write it as 1-24")
+    first, last = int(match[1]), int(match[2])
+    if last <= first:
+        raise FarplaneError("frames", f"{text!r} holds fewer than 2 frames", "Write the first frame, then the last")
+    if first < 0:
+        raise FarplaneError("frames", f"{first} is below zero", "Move the shot to frames from 0 up")
+    return first, last
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
@@ -51,6 +52,17 @@ def parse_size(text: str) -> tuple[int, int] | None:
     width, height = int(match[1]), int(match[2])
     validate_resolution(width, height)
     return width, height
+
+
+def data_dir() -> Path:
+    """Where a backend keeps its queue and results: $FARPLANE_DATA, or the platform's place for a user's data."""
+    if chosen := os.environ.get("FARPLANE_DATA"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "farplane"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "farplane" / "data"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "farplane"
 
 
 def check_scene(path: Path) -> None:

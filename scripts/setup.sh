@@ -28,11 +28,16 @@ as_root() { # run apt-get as root, or say that it cannot be done
 }
 
 apt_install() { # apt_install PACKAGE…: install them, or end with the command that does
+    local log
+    log=$(mktemp)
     say "installing system packages: $*"
-    if as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null; then
+    if { as_root apt-get update && as_root apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+        rm -f "$log"
         return
     fi
-    fail "these system packages are missing, and apt may not be run from here:" \
+    tail -n 5 "$log" >&2
+    rm -f "$log"
+    fail "these system packages are missing, and they could not be installed from here:" \
         "    $*" "Install them, then run make again:" "    sudo apt-get update && sudo apt-get install -y $*"
 }
 

@@ -58,7 +58,9 @@ def test_light_modules_load_nothing_heavy(module: str) -> None:
 
 
 def test_the_protocol_needs_numpy_only() -> None:
-    names = ", ".join(f"farplane.protocol.{p.stem}" for p in sorted((ROOT / "protocol").glob("*.py")) if p.stem[0] != "_")
+    names = ", ".join(
+        f"farplane.protocol.{p.stem}" for p in sorted((ROOT / "protocol").glob("*.py")) if p.stem[0] != "_"
+    )
     others = "{'torch', 'bpy', 'zmq', 'OpenEXR', 'cv2', 'typer', 'rich'}"
     assert python(f"import sys, {names}; print(sorted({others} & set(sys.modules)))").strip() == "[]"
 

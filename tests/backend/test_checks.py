@@ -14,21 +14,17 @@ from farplane.protocol.errors import FarplaneError
 
 @pytest.mark.parametrize(
     ("text", "want"),
-    [("", None), ("1-24", (1, 24, 1)), (" 101 - 149 x 2 ", (101, 149, 2)), ("-5--1", (-5, -1, 1)), ("0-1", (0, 1, 1))],
+    [("", None), ("1-24", (1, 24)), (" 101 - 149 ", (101, 149)), ("0-1", (0, 1))],
 )
-def test_frames_are_read(text: str, want: tuple[int, int, int] | None) -> None:
+def test_frames_are_read(text: str, want: tuple[int, int] | None) -> None:
     assert checks.parse_frames(text) == want
 
 
-@pytest.mark.parametrize("text", ["7", "a-b", "1-", "24-1", "1-24x0", "1..24", "5-5", "1-10000", "1-9999999", "1-2-3"])
+@pytest.mark.parametrize("text", ["7", "a-b", "1-", "24-1", "-5-8", "1..24", "5-5", "1-99999999", "1-2-3", "1-2\n3"])
 def test_frames_that_are_no_shot(text: str) -> None:
     with pytest.raises(FarplaneError) as error:
         checks.parse_frames(text)
     assert error.value.field == "frames"
-
-
-def test_ten_thousand_frames_in_steps_are_a_shot() -> None:
-    assert checks.parse_frames("1-10000x10") == (1, 10000, 10)
 
 
 @pytest.mark.parametrize(("text", "want"), [("", None), ("960x540", (960, 540)), ("64 × 32", (64, 32))])
