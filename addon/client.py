@@ -9,14 +9,50 @@ Usage, from any one thread (Blender's main thread, or the command line)::
     for event in client.poll():    # from a timer; never blocks
         ...
     client.close()
+
+The thread connects, and connects again whenever the connection breaks; what a broken connection interrupted goes
+on by itself (conversation.py).  A socket lives for one connection only, so nothing stale is ever sent.
 """
 
 from __future__ import annotations
 
+import atexit
+import itertools
+import logging
+import math
+import queue
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from ..protocol.events import Event
+from ..protocol import codec, events, pairing
+from ..protocol.errors import FarplaneError
+from ..protocol.events import Event, RemoteProtocolError, VersionMismatch
+from ..protocol.schema import FROM_BACKEND, MAX_PART, MAX_PARTS
 from ..protocol.shot import RenderSettings, Shot
+from .conversation import Conversation
+
+log = logging.getLogger("farplane.client")
+
+MAX_HELD = 128 << 20  # bytes of results that wait for `poll`; above it nothing more is fetched
+ANSWER_SECONDS = 5.0  # from connecting to the backend's welcome
+RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0)  # between attempts; the last one again and again
+CLOSE_SECONDS = 2.0
+FLUSH_MS = 300  # for a last cancel to leave
+HIGH_WATER = 64  # messages inside libzmq
+
+Problem = tuple[str, str]  # what is wrong, what to do
+
+NOBODY = ("no backend is running on this machine", "Start one with `farplane serve`")
+NO_ANSWER = "Check that `farplane serve` runs there and that the address is right"
+UNKNOWN_KEY = "On the backend's machine run: farplane clients add {key}"
+WRONG_KEY = "Copy the backend's public key again; `farplane serve` prints it"
+LOST = ("the connection to the backend broke", "Nothing is lost: the job goes on and the client connects again")
 
 
 class Client:
@@ -31,28 +67,358 @@ class Client:
     """
 
     def __init__(self, address: str = "", server_key: str = "", config_dir: Path | None = None) -> None:
-        raise NotImplementedError
+        self._config = config_dir or pairing.config_dir()
+        self._address = address
+        self._server_key = server_key
+        self._keys: pairing.KeyPair | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._commands: queue.SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = queue.SimpleQueue()
+        self._events = EventQueue()
+        self._conversation = Conversation(self._events.put, self._room)
+        self._said: Problem | None = None  # the last Disconnected
+        self._starved = False  # results wait on the backend until `poll` makes room
+        self._knock, self._knocked = socket.socketpair()
+        self._knock.setblocking(False)
+        self._knocked.setblocking(False)
 
     def start(self) -> None:
         """Begin to connect, in a thread.  Raises FarplaneError when pyzmq is missing or the keys are unusable."""
-        raise NotImplementedError
+        try:
+            import zmq
+        except ImportError as error:
+            problem = "pyzmq is missing, without it there is no way to the backend"
+            raise FarplaneError("add-on", problem, "Install Farplane's zip for this Blender again") from error
+        if self._address:
+            pairing.check_key(self._server_key, "server key")
+        self._keys = pairing.key_pair(self._config, "client", zmq.curve_keypair)
+        if not self._address:
+            pairing.allow_client(self._config, self._keys.public, "local")
+        atexit.register(self.close)
+        self._thread = threading.Thread(target=self._run, name="farplane-client", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Stop the thread and wait for it, 2 s at most.  Jobs on the backend go on."""
-        raise NotImplementedError
+        self._closing.set()
+        self._wake()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
+            atexit.unregister(self.close)
+
+    @property
+    def public_key(self) -> str:
+        """This client's own public key, what `farplane clients add` takes; empty before `start`."""
+        return self._keys.public if self._keys else ""
 
     def submit(self, shot: Shot, settings: RenderSettings, job: str | None = None) -> str:
-        """Queue a shot and return its job's UUID at once.  Raises FarplaneError for a shot that cannot be rendered."""
-        raise NotImplementedError
+        """Queue a shot and return its job's UUID at once.
+
+        The upload happens in the thread, now or when there is a backend.  Raises FarplaneError for a shot that
+        cannot be rendered.  The same `job` with the same shot is one job, however often it is submitted.
+        """
+        shot.validate()
+        settings.validate()
+        job = codec.new_job() if job is None else self._checked(job)
+        self._command(self._conversation.submit, job, shot, settings)
+        return job
 
     def cancel(self, job: str) -> None:
-        """Ask for a job to be stopped; Cancelled comes by `poll`."""
-        raise NotImplementedError
+        """Ask for a job to be stopped; Cancelling and Cancelled come by `poll`."""
+        self._command(self._conversation.cancel, self._checked(job))
 
     def attach(self, job: str) -> None:
         """Ask again for everything of a job: its state, every frame and artifact so far, and all to come."""
-        raise NotImplementedError
+        self._command(self._conversation.attach, self._checked(job))
+
+    def forget(self, job: str) -> None:
+        """Let the backend delete an ended job's results; call it when they are safe here."""
+        self._command(self._conversation.forget, self._checked(job))
 
     def poll(self) -> list[Event]:
-        """Everything since the last call, in order.  Never blocks."""
-        raise NotImplementedError
+        """Everything since the last call, in order.  Never blocks.
+
+        Of progress, previews and upload counts that were not fetched in time only the newest is kept.
+        """
+        taken = self._events.take()
+        if self._starved:
+            self._wake()
+        return taken
+
+    @staticmethod
+    def _checked(job: str) -> str:
+        try:
+            return codec.check_job(job)
+        except events.LocalProtocolError:
+            raise FarplaneError("job", f"{job!r} is no job's UUID", "Use what submit returned") from None
+
+    def _command(self, what: Callable[..., None], *values: Any) -> None:
+        self._commands.put((what, values))
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # full: it is awake already; closed: it is over
+            self._knock.send(b"!")
+
+    def _room(self, coming: int, size: int) -> bool:
+        """Whether to fetch `size` bytes more while `coming` bytes are on their way."""
+        held = self._events.size
+        fits = held + coming == 0 or held + coming + size <= MAX_HELD
+        self._starved = not fits and held > 0
+        return fits
+
+    # -------------------------------------------------------------------------------------------------
+    # The thread
+
+    def _run(self) -> None:
+        import zmq
+
+        context = zmq.Context()
+        pauses = iter(RETRY_SECONDS)
+        try:
+            while not self._closing.is_set():
+                try:
+                    problem, welcomed = _Connection(self, context).talk()
+                except Exception as error:
+                    log.exception("client")
+                    problem, welcomed = (f"the client met an error of its own ({error!r})", "Please report this"), False
+                self._conversation.lost()
+                if self._closing.is_set():
+                    break
+                self._say_disconnected(problem, welcomed)
+                pauses = iter(RETRY_SECONDS) if welcomed else pauses
+                self._pause(next(pauses, RETRY_SECONDS[-1]))
+        finally:
+            context.term()
+            self._knock.close()
+            self._knocked.close()
+
+    def _say_disconnected(self, problem: Problem, welcomed: bool) -> None:
+        if welcomed or problem != self._said:
+            self._said = problem
+            self._events.put(events.Disconnected(*problem))
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, but not with the caller's commands."""
+        import zmq
+
+        poller = zmq.Poller()
+        poller.register(self._knocked.fileno(), zmq.POLLIN)
+        until = time.monotonic() + seconds
+        while not self._closing.is_set() and (left := until - time.monotonic()) > 0:
+            if poller.poll(milliseconds(left)):
+                self.obey()
+
+    def obey(self) -> None:
+        """Carry out what the caller has asked for.  In the thread."""
+        with suppress(BlockingIOError):
+            while self._knocked.recv(4096):
+                pass
+        while not self._commands.empty():
+            what, values = self._commands.get()
+            try:
+                what(*values)
+            except Exception:
+                log.exception("a command failed")
+
+    def target(self) -> tuple[str, str] | None:
+        """Address and key of the backend; read anew each time, a restarted one may have moved."""
+        if self._address:
+            return self._address, self._server_key
+        published = pairing.find_backend(self._config)
+        return (published.address, published.public_key) if published else None
+
+
+class _Connection:
+    """One socket, from connecting to the break."""
+
+    def __init__(self, client: Client, context: Any) -> None:
+        self._client = client
+        self._conversation = client._conversation
+        self._context = context
+        self._stage = "connecting"  # -> "shaking hands" -> "greeting" -> "open"
+        self._address = ""
+
+    def talk(self) -> tuple[Problem, bool]:
+        """Connect and talk until something ends it: (why, whether the backend had welcomed us)."""
+        import zmq
+
+        target = self._client.target()
+        if target is None:
+            return NOBODY, False
+        self._address, server_key = target
+        dealer = self._context.socket(zmq.DEALER)
+        monitor = None
+        try:
+            self._set_options(dealer, server_key)
+            monitor = dealer.get_monitor_socket(zmq.EVENT_ALL)
+            try:
+                dealer.connect(self._address)
+            except zmq.ZMQError as error:
+                return (f"{self._address!r} is no address ({error})", "Give it as tcp://host:port"), False
+            problem = self._loop(dealer, monitor)
+            return problem, self._stage == "open"
+        finally:
+            if monitor is not None:
+                dealer.disable_monitor()
+            dealer.close(linger=FLUSH_MS if self._client._closing.is_set() and self._stage == "open" else 0)
+
+    def _set_options(self, dealer: Any, server_key: str) -> None:
+        import zmq
+
+        keys = self._client._keys
+        assert keys is not None
+        dealer.curve_serverkey = server_key.encode()
+        dealer.curve_publickey = keys.public.encode()
+        dealer.curve_secretkey = keys.secret.encode()
+        dealer.setsockopt(zmq.RECONNECT_IVL, -1)  # a new socket instead
+        dealer.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+        dealer.setsockopt(zmq.HEARTBEAT_IVL, 1000)
+        dealer.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
+        dealer.setsockopt(zmq.HEARTBEAT_TTL, 5000)
+        dealer.setsockopt(zmq.MAXMSGSIZE, MAX_PART)
+        dealer.setsockopt(zmq.SNDHWM, HIGH_WATER)
+        dealer.setsockopt(zmq.RCVHWM, HIGH_WATER)
+        dealer.setsockopt(zmq.IPV6, 1 if "[" in self._address else 0)
+
+    def _loop(self, dealer: Any, monitor: Any) -> Problem:
+        import zmq
+
+        client = self._client
+        knocked = client._knocked.fileno()
+        poller = zmq.Poller()
+        poller.register(monitor, zmq.POLLIN)
+        poller.register(knocked, zmq.POLLIN)
+        deadline = time.monotonic() + ANSWER_SECONDS
+        client.obey()
+        while True:
+            closing = client._closing.is_set()
+            if closing:
+                client.obey()  # a last cancel
+            self._conversation.fetch()
+            full = self._send(dealer)
+            if closing or self._conversation.restart:
+                return LOST
+            poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if full else 0))
+            left = None if self._stage == "open" else milliseconds(deadline - time.monotonic())
+            ready = dict(poller.poll(left))
+            if not ready and left is not None and time.monotonic() >= deadline:
+                return self._silence()
+            if knocked in ready:
+                client.obey()
+            if ready.get(dealer, 0) & zmq.POLLIN and (problem := self._receive(dealer)):
+                return problem
+            if monitor in ready and (problem := self._watch(monitor)):
+                return problem
+
+    def _send(self, dealer: Any) -> bool:
+        """Send what waits; True when the socket is full."""
+        import zmq
+
+        out = self._conversation.out
+        try:
+            while out:
+                dealer.send_multipart(out[0], zmq.NOBLOCK)
+                out.popleft()
+        except zmq.Again:
+            return True
+        return False
+
+    def _receive(self, dealer: Any) -> Problem | None:
+        """Take what has arrived, a turn's worth."""
+        import zmq
+
+        for _ in range(HIGH_WATER):
+            try:
+                parts = [dealer.recv(zmq.NOBLOCK)]
+            except zmq.Again:
+                return None
+            while dealer.getsockopt(zmq.RCVMORE):
+                part = dealer.recv()
+                if len(parts) <= MAX_PARTS:
+                    parts.append(part)
+            try:
+                message = codec.decode(parts, FROM_BACKEND)
+                self._conversation.receive(message)  # type: ignore[arg-type]
+            except VersionMismatch as error:
+                return f"{error}", "Install the same Farplane version on both sides"
+            except RemoteProtocolError as error:
+                return f"the backend cannot be understood ({error})", "Install the same Farplane version on both sides"
+            if isinstance(message, events.Welcome):
+                self._stage = "open"
+            elif isinstance(message, events.Refused) and message.job is None:
+                return f"the backend refuses to talk: {message.problem}", message.remedy
+        return None
+
+    def _watch(self, monitor: Any) -> Problem | None:
+        """What libzmq tells about the connection itself."""
+        import zmq
+        from zmq.utils.monitor import recv_monitor_message
+
+        while monitor.poll(0):
+            event = recv_monitor_message(monitor)["event"]
+            if event == zmq.EVENT_CONNECTED:
+                self._stage = "shaking hands"
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._stage = "greeting"
+                self._conversation.connected()
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                return "the backend does not know this client's key", UNKNOWN_KEY.format(key=self._client.public_key)
+            elif event in (
+                zmq.EVENT_DISCONNECTED,
+                zmq.EVENT_CLOSED,
+                zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
+                zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+            ):
+                return self._silence()
+        return None
+
+    def _silence(self) -> Problem:
+        """Why nobody talks (any more), by how far it had come."""
+        if self._stage == "connecting":
+            return f"nothing answers at {self._address}", NO_ANSWER
+        if self._stage == "shaking hands":
+            return f"what answers at {self._address} does not have the expected key", WRONG_KEY
+        if self._stage == "greeting":
+            return f"the backend at {self._address} does not answer", "Restart `farplane serve` there"
+        return LOST
+
+
+class EventQueue:
+    """Events for the caller, in order and bounded: of what repeats itself only the newest is kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[object, Event] = OrderedDict()
+        self._count = itertools.count()
+        self.size = 0  # bytes of frames and artifacts
+
+    def put(self, event: Event) -> None:
+        key: object = next(self._count)
+        if isinstance(event, (events.Connected, events.Disconnected)):
+            key = "connection"
+        elif isinstance(event, (events.Preview, events.Uploading, events.Accepted)):
+            key = (type(event), event.job)
+        elif isinstance(event, events.Progress):
+            key = (type(event), event.job, event.stage)
+        with self._lock:
+            self._waiting.pop(key, None)
+            self._waiting[key] = event
+            self.size += _bytes(event)
+
+    def take(self) -> list[Event]:
+        with self._lock:
+            taken, self._waiting = list(self._waiting.values()), OrderedDict()
+            self.size = 0
+        return taken
+
+
+def milliseconds(seconds: float) -> int:
+    """For a poller, rounded up: rounding down would make it spin."""
+    return max(0, math.ceil(seconds * 1000))
+
+
+def _bytes(event: Event) -> int:
+    if isinstance(event, events.FrameReady):
+        return len(event.exr)
+    return len(event.data) if isinstance(event, events.ArtifactReady) else 0

@@ -272,7 +272,7 @@ MODEL = Record(
         "guidance": Real(),
     },
 )
-RESULT = Record("result", events.ItemInfo, {"item": ITEM, "size": Int(0, MAX_ITEM), "sha256": SHA256})
+RESULT = Record("result", events.ItemInfo, {"item": ITEM, "size": Int(1, MAX_ITEM), "sha256": SHA256})
 
 
 @dataclass(frozen=True)
