@@ -6,7 +6,7 @@ The window's modal operator and the command line drive the same `Extraction`, on
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import bpy
@@ -19,6 +19,7 @@ from . import camera as maths
 from .passes import Engine, PassRenderer
 
 REFERENCE_SAMPLES = 32
+_NO_PROMPT = "none"  # stands in while all the rest of a shot without a prompt is validated
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ def plan_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) ->
     first, last = frames or (scene.frame_start, scene.frame_end)
     if last < first:
         raise FarplaneError("frames", f"the range {first}-{last} is empty", "Give the first frame before the last")
+    if first < 0:
+        raise FarplaneError("frames", f"frame {first} is below zero", "Move the shot to frames from 0 up")
     numbers = range(first, last + 1, scene.frame_step)
     cuts = _camera_cuts(scene)
     if not cuts:
@@ -98,14 +101,18 @@ class Extraction:
         self,
         scene: bpy.types.Scene,
         plan: ShotPlan,
-        prompt: Prompt,
+        prompt: Prompt | None = None,
         size: tuple[int, int] | None = None,
         reference: bool = False,
         engine: Engine = "AUTO",
         reference_samples: int = REFERENCE_SAMPLES,
     ) -> None:
-        """Raises FarplaneError for a camera, frame range, resolution or prompt that no plate can have."""
-        prompt.validate()
+        """Raises FarplaneError for a frame range, resolution or prompt that no plate can have.
+
+        Without a prompt the shot is only good for being looked at or measured, not for being rendered.
+        """
+        if prompt is not None:
+            prompt.validate()
         validate_frames(plan.frames)
         self.resolution = size or scene_resolution(scene)
         validate_resolution(*self.resolution)
@@ -168,7 +175,7 @@ class Extraction:
         """Return the validated Shot."""
         assert self._at == len(self._steps), "step() until it returns True"
         near, far = maths.near_far(self._z)
-        return Shot(
+        shot = Shot(
             name=self.plan.name,
             frames=self.plan.frames,
             resolution=self.resolution,
@@ -178,9 +185,10 @@ class Extraction:
                 np.stack([pinhole.world_from_camera for pinhole in self._pinholes]),
             ),
             depth=DepthPass(self._z, near, far),
-            prompt=self.prompt,
+            prompt=self.prompt or Prompt(_NO_PROMPT),
             reference=self._reference,
         ).validate()
+        return shot if self.prompt else replace(shot, prompt=Prompt(""))
 
     def close(self) -> None:
         """Remove the stand-in; safe to call twice, at any time."""
