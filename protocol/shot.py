@@ -60,11 +60,15 @@ class CameraTrack:
                 "Send one K (3x3) and one world_from_camera (4x4) per frame",
             )
         if not (np.isfinite(self.K).all() and np.isfinite(self.world_from_camera).all()):
-            raise FarplaneError("camera", "a matrix holds NaN or infinity", "Check the camera's drivers and constraints")
+            raise FarplaneError(
+                "camera", "a matrix holds NaN or infinity", "Check the camera's drivers and constraints"
+            )
         if (self.K[:, 0, 0] <= 0).any() or (self.K[:, 1, 1] <= 0).any():
             raise FarplaneError("camera", "a focal length is zero or negative", "Give the camera a lens above 1 mm")
         if not np.allclose(self.K[:, 2], [0, 0, 1]) or not np.allclose(self.world_from_camera[:, 3], [0, 0, 0, 1]):
-            raise FarplaneError("camera", "a matrix has a wrong last row", "Send K ending in 0 0 1 and poses in 0 0 0 1")
+            raise FarplaneError(
+                "camera", "a matrix has a wrong last row", "Send K ending in 0 0 1 and poses in 0 0 0 1"
+            )
         R = self.world_from_camera[:, :3, :3]
         # 1e-4: what float32 rigs leave behind after normalising their axes.
         if np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max() > 1e-4 or (np.linalg.det(R) < 0).any():
@@ -97,7 +101,9 @@ class DepthPass:
         if np.isnan(self.z).any():
             raise FarplaneError("depth", "it holds NaN", "Use inf where nothing is hit")
         if (self.z <= 0).any():
-            raise FarplaneError("depth", "it holds zero or negative metres", "Depth is measured forward from the camera")
+            raise FarplaneError(
+                "depth", "it holds zero or negative metres", "Depth is measured forward from the camera"
+            )
         if not (np.isfinite(self.near) and np.isfinite(self.far) and 0 < self.near < self.far):
             raise FarplaneError("depth", f"near {self.near} and far {self.far} are no range", "Give 0 < near < far")
 
@@ -153,7 +159,9 @@ class RenderSettings:
         if not (np.isfinite(self.guidance) and 0 <= self.guidance <= 50):
             raise FarplaneError("guidance", f"{self.guidance} is out of range", "Use 0 to 50; 0 is the model's default")
         if self.compression not in COMPRESSIONS:
-            raise FarplaneError("compression", f"{self.compression!r} is unknown", f"Use one of {', '.join(COMPRESSIONS)}")
+            raise FarplaneError(
+                "compression", f"{self.compression!r} is unknown", f"Use one of {', '.join(COMPRESSIONS)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +193,9 @@ class Shot:
         validate_frames(self.frames)
         validate_resolution(*self.resolution)
         if not 0 < self.fps <= 1000:
-            raise FarplaneError("fps", f"{self.fps} is out of range", "Set the scene's frame rate above 0 and to 1000 at most")
+            raise FarplaneError(
+                "fps", f"{self.fps} is out of range", "Set the scene's frame rate above 0 and to 1000 at most"
+            )
         if not re.fullmatch(r"[^\x00-\x1f/\\]{1,200}", self.name):
             raise FarplaneError("name", "it is empty, over-long or holds a slash", "Rename the scene or marker")
         self.prompt.validate()
@@ -194,7 +204,9 @@ class Shot:
         self.depth.validate(len(self.frames), width, height)
         if self.reference is not None:
             if self.reference.shape != (len(self.frames), height, width, 3):
-                raise FarplaneError("reference", f"shape {self.reference.shape} does not fit the shot", "Send [T, H, W, 3]")
+                raise FarplaneError(
+                    "reference", f"shape {self.reference.shape} does not fit the shot", "Send [T, H, W, 3]"
+                )
             if not np.isfinite(self.reference).all():
                 raise FarplaneError("reference", "it holds NaN or infinity", "Send finite scene-linear values")
         return self
@@ -224,4 +236,6 @@ def validate_resolution(width: int, height: int) -> None:
         if side % 2:
             raise FarplaneError("resolution", f"{width}x{height} has an odd side", "Use even sides (video needs them)")
     if width * height > MAX_PIXELS:
-        raise FarplaneError("resolution", f"{width}x{height} is over 16.7 megapixels", "Lower the resolution percentage")
+        raise FarplaneError(
+            "resolution", f"{width}x{height} is over 16.7 megapixels", "Lower the resolution percentage"
+        )
