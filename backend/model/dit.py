@@ -1,7 +1,7 @@
 """PlateDiT: the video transformer that turns noise, a control video, a camera and a text into a plate.
 
 A strict superset of diffusers' WanVACETransformer3DModel: same parameter names, same configuration keys, so
-Wan2.1-VACE loads unchanged.  On top of it, all absent or inert unless the configuration asks for them: a camera
+Wan2.1-VACE loads unchanged (the image-embedding keys, which no VACE model uses, must be null).  On top of it, all absent or inert unless the configuration asks for them: a camera
 branch (`cam.*`), per-token timesteps, a convolutional head for pixel latents (`head.*`).
 
 Legend: B batch, C channels, T latent frames, H and W latent rows and columns, N tokens, L text tokens, D width.
@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -92,7 +93,8 @@ class PlateDiT(nn.Module):
         timestep : [B], or [B, N] for one per token, in 0 (clean) … 1000 (noise).
         encoder_hidden_states : [B, L, text_dim].  encoder_mask : [B, L] bool, True where a word is; None: all.
             A row without any True has no meaning: keep one token.
-        control_hidden_states : [B, vace_in_channels, T, H, W], the VACE pack.
+        control_hidden_states : [B, vace_in_channels, T, H, W], the VACE pack.  Without a pixel head it may have fewer
+            latent frames: the last ones then have no control.
         control_hidden_states_scale : [len(vace_layers)], strength of each hint; None: 1.
         camera : [B, camera_channels, T, H, W] rays, or None.
         Returns [B, out_channels, T, H, W].
@@ -101,6 +103,7 @@ class PlateDiT(nn.Module):
         rope = self.rope(hidden_states)
         x = self._tokens(self.patch_embedding, hidden_states)
         control = self._tokens(self.vace_patch_embedding, control_hidden_states)
+        control = F.pad(control, (0, 0, 0, x.shape[1] - control.shape[1]))
         if camera is not None and self.cam is not None:
             rays = self.cam(camera)
             x, control = x + rays, control + rays
@@ -126,7 +129,8 @@ class PlateDiT(nn.Module):
         size = latents.shape[2:]
         if any(n % p for n, p in zip(size, self.config.patch_size)):
             raise ValueError(f"latents {tuple(size)} are no multiple of the patch {self.config.patch_size}")
-        if control.shape[2:] != size:
+        fits = control.shape[3:] == size[1:] and control.shape[2] <= size[0]
+        if not fits or (self.head is not None and control.shape[2] < size[0]):
             raise ValueError(f"control {tuple(control.shape)} does not fit latents {tuple(latents.shape)}")
         if camera is not None and camera.shape[2:] != size:
             raise ValueError(f"camera {tuple(camera.shape)} does not fit latents {tuple(latents.shape)}")
