@@ -1,0 +1,105 @@
+"""A take's folder read back into arrays: the shot with its depth, the plate, the scene's own render beside it.
+
+Legend: T frames, H rows, W columns.  Files here are the ones addon/command.py and addon/takes.py write.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..protocol.errors import FarplaneError
+from ..protocol.shot import MAX_PIXELS, Shot, validate_frames, validate_resolution
+from ..protocol.shotfile import shot_frames, shot_from_json, shot_names
+from .pipeline.exr import decode_plate, read_depth_exr
+
+MAX_JSON = 64 * 2**20
+
+
+def read_shot_json(folder: Path) -> dict[str, Any]:
+    """The shot.json of `folder`.  Raises FarplaneError when it is missing or damaged."""
+    path = folder / "shot.json"
+    if not folder.is_dir():
+        raise FarplaneError("take", f"{folder} is no folder", "Give a folder that `farplane render` or `shot` wrote")
+    if not path.is_file():
+        raise FarplaneError("take", f"{path} does not exist", "Give a folder that `farplane render` or `shot` wrote")
+    if path.stat().st_size > MAX_JSON:
+        raise FarplaneError("shot.json", "it is over 64 MiB long", "Extract the shot again")
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FarplaneError("shot.json", f"{path} is not readable as JSON", "Extract the shot again") from error
+    if not isinstance(data, dict):
+        raise FarplaneError("shot.json", f"{path} is no object", "Extract the shot again")
+    return data
+
+
+def read_take_shot(folder: Path, name: str | None = None) -> Shot:
+    """The shot `name` of a take (the first when None), with its depth, validated but for its prompt."""
+    data = read_shot_json(folder)
+    name = name if name is not None else next(iter(shot_names(data)), "")
+    entries = shot_frames(data, name)
+    # The geometry is judged before a byte of depth is read: a hand-made file may promise any size.
+    try:
+        width, height = (int(side) for side in data["resolution"])
+        validate_frames(tuple(int(entry["frame"]) for entry in entries))
+        paths = [_beside(folder, str(entry["depth"])) for entry in entries]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FarplaneError("shot.json", f"it is damaged: {error!r}", "Extract the shot again") from error
+    validate_resolution(width, height)
+    z = np.empty((len(paths), height, width), np.float32)
+    for index, path in enumerate(paths):
+        if not path.is_file():
+            raise FarplaneError("depth", f"{path} does not exist", "Extract the shot again")
+        depth = read_depth_exr(path, max_pixels=MAX_PIXELS)
+        if depth.shape != (height, width):
+            raise FarplaneError("depth", f"{path.name} is not {width}x{height}", "Extract the shot again")
+        z[index] = depth
+    shot = shot_from_json(data, z, name)
+    shot.camera.validate(len(shot.frames))
+    shot.depth.validate(len(shot.frames), width, height)
+    return shot
+
+
+def read_plate(folder: Path, shot: Shot) -> NDArray[np.float32]:
+    """The plate of a take as [T, H, W, 3] scene-linear.  Raises FarplaneError naming what is missing or damaged."""
+    return _read_frames(folder, "plate", shot)
+
+
+def with_reference(folder: Path, shot: Shot) -> Shot:
+    """The shot with the scene's own render, where the take kept it (reference.####.exr); else as it came."""
+    if not (folder / f"reference.{shot.frames[0]:04d}.exr").is_file():
+        return shot
+    return replace(shot, reference=_read_frames(folder, "reference", shot))
+
+
+def _read_frames(folder: Path, stem: str, shot: Shot) -> NDArray[np.float32]:
+    width, height = shot.resolution
+    frames = np.empty((len(shot.frames), height, width, 3), np.float32)
+    for index, number in enumerate(shot.frames):
+        path = folder / f"{stem}.{number:04d}.exr"
+        if not path.is_file():
+            raise FarplaneError(stem, f"{path} does not exist", "Render the take again")
+        try:
+            _, rgb = decode_plate(path.read_bytes(), max_pixels=MAX_PIXELS)
+        except FarplaneError as error:
+            raise FarplaneError(
+                stem, f"{path.name} cannot be read: {error.problem}", "Render the take again"
+            ) from error
+        if rgb.shape != (height, width, 3):
+            raise FarplaneError(stem, f"{path.name} is not {width}x{height}", "Render the take again")
+        frames[index] = rgb
+    return frames
+
+
+def _beside(folder: Path, relative: str) -> Path:
+    """The depth path of a shot.json, which stays inside its folder."""
+    path = Path(relative)
+    if path.is_absolute() or ".." in path.parts:
+        raise FarplaneError("shot.json", f"the depth path {relative!r} leaves the folder", "Extract the shot again")
+    return folder / path
