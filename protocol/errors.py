@@ -18,3 +18,7 @@ class FarplaneError(Exception):
         self.field = field
         self.problem = problem
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[FarplaneError], tuple[str, str, str]]:
+        """Pickle by the three parts: an exception's own way breaks the process pool that raised it."""
+        return type(self), (self.field, self.problem, self.remedy)
