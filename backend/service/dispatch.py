@@ -42,7 +42,7 @@ SPARE_DISK = 1 << 30  # bytes that an upload must leave free
 
 @dataclass(eq=False)
 class _Incoming:
-    """An upload and who sends it.
+    """An upload and who wants it; the last of `peers` sends it.
 
     touched : monotonic seconds of its last byte.  checking : all bytes are here.  cancelled : not wanted any more.
     """
@@ -50,7 +50,7 @@ class _Incoming:
     upload: Upload
     owner: str
     digest: str
-    peer: Peer
+    peers: list[Peer]
     touched: float = field(default_factory=time.monotonic)
     checking: bool = False
     cancelled: bool = False
@@ -120,6 +120,12 @@ class Dispatch:
             self.peers.remove(peer)
         peer.outbox.clear()
         peer.fetches.clear()
+        for coming in self._incoming.values():
+            if peer in coming.peers:
+                sender = coming.peers[-1]
+                coming.peers.remove(peer)
+                if peer is sender:
+                    self._grant_anew(coming)
 
     def _end_session(self, peer: Peer, name: str, problem: str, remedy: str) -> None:
         log.info("session ended: %s: %s", name, problem)
@@ -152,7 +158,7 @@ class Dispatch:
             except OSError as error:
                 self._refuse(peer, job, *_disk(error))
             else:
-                self._incoming[job] = coming = _Incoming(upload, peer.key, digest, peer)
+                self._incoming[job] = coming = _Incoming(upload, peer.key, digest, [peer])
                 self._grant(coming, WINDOW)
 
     def _check_submit(self, peer: Peer, message: events.Submit) -> None:
@@ -184,33 +190,36 @@ class Dispatch:
             raise FarplaneError("model", f"{name!r} is unknown", f"Choose one of {', '.join(sorted(offered))}")
 
     def _take_over(self, coming: _Incoming, peer: Peer) -> None:
-        """The same shot from another connection, most often of the same client after a break."""
-        old, coming.peer, coming.cancelled = coming.peer, peer, False
-        if old is not peer and old.session.job(coming.upload.submit.job) in ("offered", "uploading"):
-            problem = "another connection sends this job now"
-            self._refuse(old, coming.upload.submit.job, "job", problem, "Attach to it")
-        if not coming.checking:
-            coming.upload.rewind()
+        """The same shot from another connection, most often of the same client after a break: it sends the rest."""
+        if peer in coming.peers:
+            coming.peers.remove(peer)
+        coming.peers.append(peer)
+        coming.cancelled = False
+        self._grant_anew(coming)
+
+    def _grant_anew(self, coming: _Incoming) -> None:
+        """Forget the credit of a sender that was replaced, and give the new one its own."""
+        coming.upload.rewind()
+        if coming.peers and not coming.checking:
             self._grant(coming, WINDOW)
 
     def _grant(self, coming: _Incoming, chunks: int) -> None:
         offset = coming.upload.grant(chunks)
         if offset < coming.upload.total:
-            coming.peer.say(events.Credit(coming.upload.submit.job, offset, chunks))
+            coming.peers[-1].say(events.Credit(coming.upload.submit.job, offset, chunks))
 
     def _on_upload(self, peer: Peer, message: events.Upload) -> None:
         coming = self._incoming.get(message.job)
-        if coming is None or coming.peer is not peer or coming.checking:
+        if coming is None or coming.peers[-1:] != [peer] or coming.checking:
             return  # sent before our last word arrived
         upload, coming.touched = coming.upload, time.monotonic()
         try:
             upload.write(message.offset, message.data)
         except RemoteProtocolError:
-            self._drop(coming)
+            self._drop(coming, ("upload", "another connection broke it off", "Send the shot again"), but=peer)
             raise
         except OSError as error:
-            self._drop(coming)
-            self._refuse(peer, message.job, *_disk(error))
+            self._drop(coming, _disk(error))
             return
         if upload.offset == upload.total:
             coming.checking = True
@@ -219,38 +228,44 @@ class Dispatch:
         elif upload.granted - upload.offset <= WINDOW // 2 * CHUNK:
             self._grant(coming, WINDOW // 2)
 
-    def _drop(self, coming: _Incoming) -> None:
-        del self._incoming[coming.upload.submit.job]
+    def _drop(self, coming: _Incoming, fault: tuple[str, str, str], but: Peer | None = None) -> None:
+        """Delete an upload and tell those who wait for it, `but` one."""
+        job = coming.upload.submit.job
+        self._incoming.pop(job, None)
         coming.upload.abandon()
+        for peer in coming.peers:
+            if peer is not but and peer.session.job(job) in ("offered", "uploading"):
+                self._refuse(peer, job, *fault)
 
     def checked(self, done: Checked) -> None:
         """An upload is whole and was looked at: accept its job or refuse it."""
-        coming = self._incoming.pop(done.job, None)
+        coming = self._incoming.get(done.job)
         if coming is None:
             return
-        peer, error = coming.peer, done.error
+        error = done.error
         if error is None and not coming.cancelled:
             try:
                 self._store.accept(done.job, coming.owner, coming.digest)
             except sqlite3.Error as problem:
                 error = OSError(f"its queue: {problem}")
-        if error is None and not coming.cancelled:
-            log.info("job %s accepted, %d bytes", done.job, coming.upload.total)
-            if peer.session.job(done.job) in ("offered", "uploading"):
-                peer.say(events.Accepted(done.job, self._store.position(done.job)))
-            self._run_next()
-            return
-        coming.upload.abandon()
         if coming.cancelled:
-            if peer.session.job(done.job) == "cancelling":
-                peer.say(events.Cancelled(done.job))
-        elif peer.session.job(done.job) in ("offered", "uploading"):
-            if isinstance(error, FarplaneError):
-                self._refuse(peer, done.job, error.field, error.problem, error.remedy)
-            elif isinstance(error, RemoteProtocolError):
-                self._refuse(peer, done.job, "upload", "it arrived damaged", "Send the shot again")
-            else:
-                self._refuse(peer, done.job, *_disk(error))
+            for peer in coming.peers:
+                if peer.session.job(done.job) == "cancelling":
+                    peer.say(events.Cancelled(done.job))
+            self._drop(coming, _STOPPED)
+        elif isinstance(error, FarplaneError):
+            self._drop(coming, (error.field, error.problem, error.remedy))
+        elif isinstance(error, RemoteProtocolError):
+            self._drop(coming, ("upload", "it arrived damaged", "Send the shot again"))
+        elif error is not None:
+            self._drop(coming, _disk(error))
+        else:
+            log.info("job %s accepted, %d bytes", done.job, coming.upload.total)
+            del self._incoming[done.job]
+            for peer in coming.peers:
+                if peer.session.job(done.job) in ("offered", "uploading"):
+                    peer.say(events.Accepted(done.job, self._store.position(done.job)))
+            self._run_next()
 
     def _on_attach(self, peer: Peer, message: events.Attach) -> None:
         row = self._store.get(message.job)
@@ -286,8 +301,8 @@ class Dispatch:
                 coming.cancelled = True
                 peer.say(events.Cancelling(job))
             else:
-                self._drop(coming)
                 peer.say(events.Cancelled(job))
+                self._drop(coming, _STOPPED)
             return
         row = self._store.get(job)
         if row is None or row.state in ENDED:
@@ -445,7 +460,7 @@ class Dispatch:
             self._kill_at = now + self._kill_seconds
         for coming in list(self._incoming.values()):
             if not coming.checking and now - coming.touched > IDLE_SECONDS:
-                self._drop(coming)
+                self._drop(coming, ("upload", "it has stood still for too long", "Send the shot again"))
         if now >= self._expire_at:
             self._expire_at = now + 3600
             self._store.forget_older(KEEP_SECONDS)
@@ -459,6 +474,7 @@ class Checked:
     error: BaseException | None
 
 
+_STOPPED = ("job", "another connection stopped it", "Send the shot again")
 _CONFUSED = ("backend", "its render process said something that makes no sense", "Install Farplane anew there")
 
 
