@@ -1,0 +1,181 @@
+"""What farplane-s is told of a shot's geometry: surface channels, camera rays, and noise that clings to surfaces.
+
+Legend: T frames, H rows, W columns; depth [T, H, W] camera-plane metres, inf for sky; K [T, 3, 3] pixels;
+pose [T, 4, 4] world_from_camera in OpenCV axes.  All lengths are divided by the shot's own scale, so that a
+blockout in metres and one in kilometres look the same to the network.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+SURFACE_CHANNELS = 7  # root of inverse depth, log depth, sky, normal (3), height
+RAY_CHANNELS = 6  # direction (3), moment (3)
+GROUP = 4  # frames to a latent frame
+KEY_EVERY = 8  # frames between the frames that own noise
+
+Frames = NDArray[np.float32]
+
+
+def shot_scale(depth: Frames) -> tuple[float, float]:
+    """(near, typical) metres: the 1st percentile and the median of finite depth; (1, 1) where nothing is hit."""
+    finite = depth[np.isfinite(depth)]
+    if finite.size == 0:
+        return 1.0, 1.0
+    finite = finite[:: max(1, finite.size // 200_000)]
+    near, typical = np.percentile(finite, [1, 50])
+    return float(near), float(typical)
+
+
+def surface_channels(depth: Frames, K: NDArray, pose: NDArray) -> Frames:
+    """[T, 7, H, W]: sqrt(near/z), log2(z/typical)/6, sky, world normal turned to the first camera's heading, height."""
+    near, typical = shot_scale(depth)
+    forward = pose[0, :3, 2]
+    heading = math.atan2(forward[1], forward[0])
+    return _surface(
+        np.ascontiguousarray(depth), np.linalg.inv(K), np.ascontiguousarray(pose, np.float64), near, typical, heading
+    )
+
+
+def plucker_rays(K: NDArray, pose: NDArray, height: int, width: int, scale: float) -> Frames:
+    """[T, 6, H, W] unit directions d and moments o x d, relative to frame 0's camera, origins in units of `scale`."""
+    relative = np.linalg.inv(pose[0]) @ pose
+    v, u = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+    pixels = np.stack([u, v, np.ones_like(u)], -1)
+    out = np.empty((len(K), RAY_CHANNELS, height, width), np.float32)
+    for t, inverse in enumerate(np.linalg.inv(K)):
+        d = pixels @ (relative[t, :3, :3] @ inverse).T
+        d /= np.linalg.norm(d, axis=-1, keepdims=True)
+        moment = np.cross(relative[t, :3, 3] / scale, d)
+        out[t] = np.concatenate([d, moment], -1).transpose(2, 0, 1)
+    return out
+
+
+def warped_noise(fresh: Frames, depth: Frames | None, K: NDArray, pose: NDArray) -> Frames:
+    """Unit Gaussian noise [T, H, W, 3] in which one world point carries one value through the shot.
+
+    fresh : [T, H, W, 3] independent unit noise, used where a point is seen for the first time (and everywhere
+    when depth is None).  Every KEY_EVERY-th frame and the last own noise; the frames between look their points up
+    in them, by nearest pixel so that the values stay Gaussian, and check depth to 3% so that nothing leaks through
+    occluders.
+    """
+    if depth is None:
+        return fresh
+    out = np.ascontiguousarray(fresh, np.float32).copy()
+    count = len(out)
+    inverse, camera_from_world = np.linalg.inv(K), np.linalg.inv(pose)
+    depth = np.ascontiguousarray(depth, np.float32)
+
+    def carry(target: int, sources: list[int]) -> None:
+        done = np.zeros(depth.shape[1:], np.bool_)
+        for source in sources:
+            move = camera_from_world[source] @ pose[target]
+            _gather(out[target], done, out[source], depth[target], depth[source], inverse[target], K[source], move)
+
+    keys = sorted({*range(0, count, KEY_EVERY), count - 1})
+    for i, key in enumerate(keys[1:], 1):
+        carry(key, keys[max(0, i - 3) : i][::-1])
+    for before, after in pairwise(keys):
+        for t in range(before + 1, after):
+            carry(t, [before, after, t - 1])
+    return out
+
+
+def pack_groups(frames: NDArray) -> NDArray:
+    """[T, C, H, W] with T = 4n+1 to [4C, n+1, H, W]: frame 0 four times, then groups of four, frame-major channels."""
+    count, channels, height, width = frames.shape
+    padded = np.concatenate([np.repeat(frames[:1], GROUP - 1, 0), frames])
+    grouped = padded.reshape((count + 3) // GROUP, GROUP * channels, height, width)
+    return np.ascontiguousarray(grouped.transpose(1, 0, 2, 3))
+
+
+@numba.njit(nogil=True, cache=True)
+def _gather(target, done, source, depth_t, depth_s, inverse, K, move):
+    """Fill target[i, j] from the source pixel that sees the same point (or the same piece of sky)."""
+    height, width = depth_t.shape
+    for i in range(height):
+        for j in range(width):
+            if done[i, j]:
+                continue
+            z = depth_t[i, j]
+            x = inverse[0, 0] * (j + 0.5) + inverse[0, 1] * (i + 0.5) + inverse[0, 2]
+            y = inverse[1, 0] * (j + 0.5) + inverse[1, 1] * (i + 0.5) + inverse[1, 2]
+            sky = not z < np.inf
+            far = 0.0 if sky else 1.0
+            z = 1.0 if sky else z
+            px = (move[0, 0] * x + move[0, 1] * y + move[0, 2]) * z + far * move[0, 3]
+            py = (move[1, 0] * x + move[1, 1] * y + move[1, 2]) * z + far * move[1, 3]
+            pz = (move[2, 0] * x + move[2, 1] * y + move[2, 2]) * z + far * move[2, 3]
+            if pz <= 1e-6:
+                continue
+            u = int(math.floor((K[0, 0] * px + K[0, 1] * py) / pz + K[0, 2]))
+            v = int(math.floor((K[1, 0] * px + K[1, 1] * py) / pz + K[1, 2]))
+            if u < 0 or v < 0 or u >= width or v >= height:
+                continue
+            seen = depth_s[v, u]
+            if sky:
+                if seen < np.inf:
+                    continue
+            elif not abs(seen - pz) < 0.03 * pz:
+                continue
+            for c in range(target.shape[2]):
+                target[i, j, c] = source[v, u, c]
+            done[i, j] = True
+
+
+@numba.njit(nogil=True, cache=True)
+def _surface(depth, inverse, pose, near, typical, heading):
+    count, height, width = depth.shape
+    out = np.zeros((count, SURFACE_CHANNELS, height, width), np.float32)
+    ch, sh = math.cos(heading), math.sin(heading)
+    a, b = np.zeros(3), np.zeros(3)
+    for f in range(count):
+        m, k = pose[f], inverse[f]
+        for i in range(height):
+            for j in range(width):
+                z = depth[f, i, j]
+                if not z < np.inf:
+                    out[f, 1, i, j] = 1.5
+                    out[f, 2, i, j] = 1.0
+                    continue
+                out[f, 0, i, j] = min(math.sqrt(near / z), 1.25)
+                out[f, 1, i, j] = min(max(math.log2(z / typical) / 6.0, -1.5), 1.5)
+                x = (k[0, 0] * (j + 0.5) + k[0, 1] * (i + 0.5) + k[0, 2]) * z
+                y = (k[1, 0] * (j + 0.5) + k[1, 1] * (i + 0.5) + k[1, 2]) * z
+                wz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] - pose[0, 2, 3]
+                out[f, 6, i, j] = math.asinh(wz / (0.1 * typical)) / 4.0
+                # The smaller of the two one-sided differences does not step over a silhouette.
+                for axis in range(2):
+                    best = np.inf
+                    step = 1
+                    for s in (-1, 1):
+                        ii, jj = (i, j + s) if axis == 0 else (i + s, j)
+                        if 0 <= ii < height and 0 <= jj < width and abs(depth[f, ii, jj] - z) < best:
+                            best = abs(depth[f, ii, jj] - z)
+                            step = s
+                    tangent = a if axis == 0 else b
+                    if best == np.inf:
+                        tangent[:] = 0.0
+                        continue
+                    ii, jj = (i, j + step) if axis == 0 else (i + step, j)
+                    zz = depth[f, ii, jj]
+                    tangent[0] = ((k[0, 0] * (jj + 0.5) + k[0, 1] * (ii + 0.5) + k[0, 2]) * zz - x) * step
+                    tangent[1] = ((k[1, 0] * (jj + 0.5) + k[1, 1] * (ii + 0.5) + k[1, 2]) * zz - y) * step
+                    tangent[2] = (zz - z) * step
+                nx, ny, nz = b[1] * a[2] - b[2] * a[1], b[2] * a[0] - b[0] * a[2], b[0] * a[1] - b[1] * a[0]
+                norm = math.sqrt(nx * nx + ny * ny + nz * nz)
+                if norm <= 0.0:
+                    continue
+                nx, ny, nz = nx / norm, ny / norm, nz / norm
+                gx = m[0, 0] * nx + m[0, 1] * ny + m[0, 2] * nz
+                gy = m[1, 0] * nx + m[1, 1] * ny + m[1, 2] * nz
+                gz = m[2, 0] * nx + m[2, 1] * ny + m[2, 2] * nz
+                out[f, 3, i, j] = ch * gx + sh * gy
+                out[f, 4, i, j] = -sh * gx + ch * gy
+                out[f, 5, i, j] = gz
+    return out

@@ -1,0 +1,85 @@
+"""Conditioning of farplane-s: known frames, mask, surface and rays, packed four frames to a latent frame.
+
+The control volume has 56 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be changed,
+0 where there are none), mask 4 (1 = make it), surface 28 (geometry.surface_channels).  The camera has 24: Plücker
+rays.  A dropped condition is zero throughout; no real surface is, so the network can tell.
+
+Legend: B clips, T = 4n+1 frames, G = n+1 latent frames, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...protocol.shot import CameraTrack
+from .geometry import GROUP, RAY_CHANNELS, SURFACE_CHANNELS, pack_groups, plucker_rays, shot_scale, surface_channels
+
+COLOURS = 3
+CONTROL_CHANNELS = GROUP * (2 * COLOURS + 1 + SURFACE_CHANNELS)
+CAMERA_CHANNELS = GROUP * RAY_CHANNELS
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """control : [B, 56, G, H, W] float32; camera : [B, 24, G, H, W] float32."""
+
+    control: Tensor
+    camera: Tensor
+
+    @staticmethod
+    def stack(parts: list[Condition]) -> Condition:
+        """Clips of one size into one batch."""
+        return Condition(torch.cat([p.control for p in parts]), torch.cat([p.camera for p in parts]))
+
+    def to(self, device: str | torch.device) -> Condition:
+        """The same on a device."""
+        return Condition(self.control.to(device), self.camera.to(device))
+
+
+def make_condition(
+    depth: NDArray[np.float32] | None,
+    camera: CameraTrack,
+    size: tuple[int, int],
+    *,
+    known_frames: NDArray[np.float32] | None = None,
+    known: NDArray[np.bool_] | None = None,
+    with_camera: bool = True,
+) -> Condition:
+    """The condition of one clip.
+
+    depth : [T, H, W] metres or None (text only).  size : (H, W).
+    known_frames : [T, H, W, 3] standardised code, read where known [T] is True.
+    """
+    count, (height, width) = len(camera.K), size
+    if count % GROUP != 1:
+        raise ValueError(f"{count} frames are not 4n+1")
+    planes = np.zeros((count, 2 * COLOURS + 1 + SURFACE_CHANNELS, height, width), np.float32)
+    planes[:, 2 * COLOURS] = 1.0
+    if known_frames is not None and known is not None:
+        planes[known, :COLOURS] = known_frames[known].transpose(0, 3, 1, 2)
+        planes[known, 2 * COLOURS] = 0.0
+    if depth is not None:
+        planes[:, 2 * COLOURS + 1 :] = surface_channels(depth, camera.K, camera.world_from_camera)
+    rays = np.zeros((count, RAY_CHANNELS, height, width), np.float32)
+    if with_camera:
+        scale = shot_scale(depth)[1] if depth is not None else 1.0
+        rays = plucker_rays(camera.K, camera.world_from_camera, height, width, scale)
+    return Condition(torch.from_numpy(pack_groups(planes))[None], torch.from_numpy(pack_groups(rays))[None])
+
+
+def pack_frames(frames: NDArray[np.float32]) -> Tensor:
+    """[T, H, W, 3] to latents [12, G, H, W]."""
+    return torch.from_numpy(pack_groups(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))))
+
+
+def unpack_frames(latents: Tensor) -> NDArray[np.float32]:
+    """Latents [12, G, H, W] to [T, H, W, 3]; frame 0 is the mean of its four copies."""
+    _, groups, height, width = latents.shape
+    frames = latents.float().cpu().numpy().transpose(1, 0, 2, 3).reshape(groups * GROUP, COLOURS, height, width)
+    first = frames[:GROUP].mean(0, keepdims=True)
+    return np.concatenate([first, frames[GROUP:]]).transpose(0, 2, 3, 1)

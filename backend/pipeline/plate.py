@@ -1,0 +1,146 @@
+"""A shot through farplane-s: windows of nine frames, denoised together so that a shot of any length is one plate.
+
+The state of the sampler is the whole shot in standardised LogC3 code, [1, 3, T, H, W].  At every step each window of
+frames is packed, given to the transformer with its own geometry and rays, and unpacked; where windows overlap their
+estimates are averaged.  All windows share one noise, carried along the shot's surfaces (geometry.warped_noise), so
+they agree on what a surface looks like before the average is taken.
+
+Legend: T frames, H rows, W columns, N frames of a window (the model's training clip).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...protocol.shot import CameraTrack, RenderSettings, Shot
+from ..model.autoencoder import pack_time, unpack_time
+from ..model.presets import FoundModel, Preset
+from ..model.sampling import EulerSolver, denoise
+from ..model.weights import Checkpoint, load_checkpoint
+from .colour import logc3_decode
+from .geometry import warped_noise
+from .pixel_conditioning import Condition, make_condition
+from .wan import OnStep, model_size
+
+HDR = "native"  # the network was trained on scene-linear light and makes values above 1 itself
+PATCH = 8
+STRIDE = 4  # frames between windows: every frame but the ends is seen by two
+
+
+@dataclass(frozen=True, eq=False)
+class ModelShot:
+    """The shot as the network sees it: T >= N frames at the network's size, the shot's own `count` first."""
+
+    count: int
+    depth: NDArray[np.float32]
+    camera: CameraTrack
+
+
+@functools.lru_cache(maxsize=1)
+def loaded(folder: Path, device: str) -> Checkpoint:
+    """The checkpoint of a folder, kept in memory between jobs."""
+    return load_checkpoint(folder, device)
+
+
+def generate(
+    shot: Shot, settings: RenderSettings, found: FoundModel, on_step: OnStep, check: Callable[[], None] = lambda: None
+) -> NDArray[np.float32]:
+    """Render a shot: [T, h, w, 3] scene-linear float32, at the network's size for the shot's aspect.
+
+    on_step is called after every step, `check` before every window; either may raise to stop.
+    """
+    preset = found.preset
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    checkpoint = loaded(found.folder, device)
+    steps, guidance = settings.steps or preset.steps, settings.guidance or preset.guidance
+    fitted = fit_shot(shot, preset)
+    starts = window_starts(len(fitted.depth), preset.clip)
+    conditions = [window_condition(fitted, start, preset.clip).to(device) for start in starts]
+    texts = [shot.prompt.text] if guidance <= 1 else [shot.prompt.text, shot.prompt.negative]
+    with torch.no_grad():
+        hidden, mask = checkpoint.text(texts)
+
+    def model(state: Tensor, timestep: Tensor) -> Tensor:
+        total, weight = torch.zeros_like(state), torch.zeros(state.shape[2], device=state.device)
+        for start, condition in zip(starts, conditions, strict=True):
+            check()
+            part = slice(start, start + preset.clip)
+            noisy = pack_time(state[:, :, part]).expand(len(texts), -1, -1, -1, -1)
+            with torch.autocast(device, torch.bfloat16):
+                out = checkpoint.transformer(
+                    noisy,
+                    timestep.expand(len(texts)),
+                    hidden,
+                    condition.control.expand(len(texts), -1, -1, -1, -1),
+                    camera=condition.camera.expand(len(texts), -1, -1, -1, -1),
+                    encoder_mask=mask,
+                ).float()
+            x0 = out[:1] if len(texts) == 1 else out[1:] + guidance * (out[:1] - out[1:])
+            share = window_weight(preset.clip).to(device)
+            total[:, :, part] += unpack_time(x0) * share[None, None, :, None, None]
+            weight[part] += share
+        return total / weight[None, None, :, None, None]
+
+    def to_linear(state: Tensor) -> NDArray[np.float32]:
+        standard = state[0].permute(1, 2, 3, 0).float().cpu().numpy()
+        code = standard * np.float32(checkpoint.codec.std) + np.float32(checkpoint.codec.mean)
+        return np.maximum(logc3_decode(code), 0.0).astype(np.float32)
+
+    def report(step: int, x0: Tensor) -> None:
+        middle = fitted.count // 2
+        on_step(step, steps, lambda: to_linear(x0[:, :, middle : middle + 1])[0])
+
+    noise = torch.from_numpy(shot_noise(fitted, settings.seed).transpose(3, 0, 1, 2)[None].copy()).to(device)
+    state = denoise(model, noise, EulerSolver(steps, preset.shift), "x0", report)
+    return to_linear(state)[: fitted.count]
+
+
+def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:
+    """What the report says of a prompt: words the model never saw (the shot is rendered all the same)."""
+    unknown = loaded(found.folder, "cuda" if torch.cuda.is_available() else "cpu").text.unknown_words(shot.prompt.text)
+    return (f"not in this model's vocabulary: {', '.join(unknown)}",) if unknown else ()
+
+
+def fit_shot(shot: Shot, preset: Preset) -> ModelShot:
+    """Depth at the network's size by nearest pixel, K in its pixels; at least a clip's frames (the last repeated)."""
+    width, height = shot.resolution
+    w, h = model_size(shot.resolution, preset.max_pixels, PATCH)
+    rows = ((np.arange(h) + 0.5) * height / h).astype(int)
+    columns = ((np.arange(w) + 0.5) * width / w).astype(int)
+    count = len(shot.frames)
+    frames = np.minimum(np.arange(max(count, preset.clip)), count - 1)
+    K = shot.camera.K[frames] * np.array([w / width, h / height, 1.0])[:, None]
+    depth = shot.depth.z[frames][:, rows][:, :, columns]
+    return ModelShot(count, np.ascontiguousarray(depth), CameraTrack(K, shot.camera.world_from_camera[frames]))
+
+
+def window_starts(count: int, clip: int) -> list[int]:
+    """First frames of the windows that cover `count` >= `clip` frames; the last is moved back to end with the shot."""
+    return sorted({*range(0, count - clip, STRIDE), count - clip})
+
+
+def window_weight(clip: int) -> Tensor:
+    """[clip] weights, highest in the middle of a window, where the network sees frames on both sides."""
+    ramp = torch.arange(clip) + 1.0
+    return torch.minimum(ramp, ramp.flip(0))
+
+
+def window_condition(shot: ModelShot, start: int, clip: int) -> Condition:
+    """Surface and rays of one window, relative to its own first camera and its own scale, as in training."""
+    part = slice(start, start + clip)
+    camera = CameraTrack(shot.camera.K[part], shot.camera.world_from_camera[part])
+    return make_condition(shot.depth[part], camera, shot.depth.shape[1:])
+
+
+def shot_noise(shot: ModelShot, seed: int) -> NDArray[np.float32]:
+    """[T, H, W, 3] noise of a seed, the same on every machine and device."""
+    fresh = np.random.Generator(np.random.Philox(seed)).standard_normal((*shot.depth.shape, 3), np.float32)
+    return warped_noise(fresh, shot.depth, shot.camera.K, shot.camera.world_from_camera)

@@ -1,0 +1,155 @@
+"""A job from its shot to its files, stage by stage: conditioning, denoise, decode, write, measure.
+
+Frames leave as they are finished: encoding runs in a process pool while the next ones are upscaled.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...protocol.shot import RenderSettings, Shot
+from ..model.presets import FoundModel, find_model
+from .job import Cancelled, Job, Sink
+
+Frames = NDArray[np.float32]
+PREVIEW_WIDTH = 480
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """frames : [T, h, w, 3] scene-linear, at the model's size.  hdr : native | display.  notes : for the report."""
+
+    frames: Frames
+    hdr: str
+    notes: tuple[str, ...]
+
+
+def run_job(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
+    """Render a job.  Raises FarplaneError for what the artist can mend, Cancelled when asked to stop."""
+
+    def check() -> None:
+        if should_stop():
+            raise Cancelled
+
+    found = find_model(job.settings.model)
+    sink.progress("conditioning", 0, 1)
+    plate = make_plate(job.shot, job.settings, found, sink, check)
+    with tempfile.TemporaryFile() as scratch:
+        # On disk, since a minute of HD in float32 is 36 GB.
+        width, height = job.shot.resolution
+        full = np.memmap(scratch, np.float16, "w+", shape=(len(job.shot.frames), height, width, 3))
+        _write(full, plate, job, sink, check)
+        check()
+        _measure(full, plate, job, sink)
+
+
+def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Sink, check: Callable[[], None]) -> Plate:
+    """Denoise a shot with whichever kind of model was found."""
+
+    def on_step(step: int, total: int, preview: Callable[[], Frames]) -> None:
+        check()
+        if step == 1:
+            sink.progress("conditioning", 1, 1)
+        sink.progress("denoise", step, total)
+        if total <= 8 or step % 2 == 0 or step == total:
+            sink.preview(step, _preview_png(preview()))
+
+    if found.preset.kind == "wan":
+        from .wan import HDR, generate
+
+        return Plate(generate(shot, settings, found, on_step), HDR, ())
+    from . import plate
+
+    frames = plate.generate(shot, settings, found, on_step, check)
+    return Plate(frames, plate.HDR, plate.prompt_notes(shot, found))
+
+
+def _upscaled(frames: Frames, shot: Shot, sink: Sink, check: Callable[[], None]) -> Iterator[Frames]:
+    """Each frame at the shot's resolution, its edges on the edges of the shot's own depth."""
+    from .upsample import upsample_guided
+
+    height, width = frames.shape[1:3]
+    full_width, full_height = shot.resolution
+    rows = ((np.arange(height) + 0.5) * full_height / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * full_width / width).astype(int)
+    for t, rgb in enumerate(frames):
+        check()
+        depth = shot.depth.z[t]
+        yield upsample_guided(rgb, np.ascontiguousarray(depth[rows][:, columns]), depth)
+        sink.progress("decode", t + 1, len(frames))
+
+
+def _write(full: NDArray[np.float16], plate: Plate, job: Job, sink: Sink, check: Callable[[], None]) -> None:
+    """Upscale frame by frame into `full` while a process pool encodes those before; hand over in order."""
+    from .exr import HALF_MAX, encode_in_order, encode_pool, plate_header
+
+    size = job.shot.resolution
+    height, width = plate.frames.shape[1:3]
+    upscaled = None if (width, height) == size else f"guided {width}x{height}"
+    hdr = "native" if plate.hdr == "native" else "display"
+    settings = job.settings
+
+    def finished() -> Iterator[tuple[Frames, dict]]:
+        for t, rgb in enumerate(_upscaled(plate.frames, job.shot, sink, check)):
+            full[t] = np.minimum(rgb, HALF_MAX)
+            yield (
+                rgb,
+                plate_header(
+                    job.shot, t, model=settings.model, seed=settings.seed, job=job.id, hdr=hdr, upscaled=upscaled
+                ),
+            )
+
+    numbers = job.shot.frames
+    with encode_pool() as pool:
+        files = encode_in_order(pool, finished(), settings.compression)
+        for t, (number, data) in enumerate(zip(numbers, files, strict=True)):
+            check()
+            sink.frame(number, data)
+            sink.progress("write", t + 1, len(numbers))
+
+
+def _measure(frames: NDArray, plate: Plate, job: Job, sink: Sink) -> None:
+    """The report, its picture, the contact sheet and the preview film."""
+    from .measure import measure_plate
+    from .report import contact_png, preview_mp4, report_png
+
+    total = 4
+    sink.progress("measure", 0, total)
+    report = measure_plate(frames, job.shot)
+    values = report.to_json() | {
+        "model": job.settings.model,
+        "seed": job.settings.seed,
+        "prompt": job.shot.prompt.text,
+        "hdr": plate.hdr,
+        "notes": list(plate.notes),
+    }
+    title = f"{job.shot.prompt.text} · {job.settings.model} · seed {job.settings.seed}"
+    makers: list[tuple[str, Callable[[], bytes]]] = [
+        ("report.json", lambda: (json.dumps(values, indent=1) + "\n").encode()),
+        ("report.png", lambda: report_png(report, title)),
+        ("contact.png", lambda: contact_png(frames, job.shot, title)),
+        ("preview.mp4", lambda: preview_mp4(frames, job.shot.fps)),
+    ]
+    for done, (name, make) in enumerate(makers, 1):
+        sink.artifact(name, make())
+        sink.progress("measure", done, total)
+
+
+def _preview_png(rgb: Frames) -> bytes:
+    from PIL import Image
+
+    from .colour import linear_to_display
+
+    picture = Image.fromarray(linear_to_display(rgb))
+    scale = PREVIEW_WIDTH / picture.width
+    picture = picture.resize((PREVIEW_WIDTH, round(picture.height * scale)), Image.Resampling.BICUBIC)
+    out = BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()

@@ -1,0 +1,106 @@
+"""Pictures drawn while training runs: sampled sheets of held-out worlds, and the curves.  Judge by these."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from ..pipeline.colour import linear_to_display, logc3_decode
+from ..pipeline.geometry import warped_noise
+from ..pipeline.pixel_conditioning import make_condition, pack_frames, unpack_frames
+from .data import Clip, render_clip
+from .world import Attributes
+
+if TYPE_CHECKING:
+    from .train import Model
+
+SHEET = (
+    (11, Attributes("alpine", "dawn", "clear", "summer"), "a mountain valley, at dawn, clear sky, summer"),
+    (12, Attributes("city", "night", "clear", "summer"), "a city street at night, clear sky"),
+    (13, Attributes("village", "noon", "clear", "winter"), "a village, at noon, clear sky, covered in snow"),
+    (14, Attributes("coast", "dusk", "clear", "summer"), "a rocky coast, sunset, clear sky"),
+    (15, Attributes("forest", "noon", "overcast", "autumn"), "a forest, at noon, overcast, autumn"),
+    (16, Attributes("desert", "noon", "clear", "summer"), "a desert canyon, at noon, clear sky"),
+    (17, Attributes("forest", "dawn", "fog", "summer"), "wooded hills, at dawn, thick fog"),
+    (12, Attributes("city", "noon", "overcast", "winter"), "a city street, at noon, overcast, snow"),
+)
+
+
+@cache
+def held_out_clip(index: int, width: int, height: int) -> Clip:
+    """A clip of the sheet, rendered once a process."""
+    seed, attributes, _ = SHEET[index]
+    return render_clip(seed, 9, width, height, attributes=attributes)
+
+
+@torch.no_grad()
+def sample(
+    model: Model, clip: Clip, prompt: str, steps: int = 8, guidance: float = 1.0, seed: int = 0
+) -> NDArray[np.float32]:
+    """Scene-linear frames [T, H, W, 3] by Euler steps on the x0-predicting network."""
+    from .train import CODE_MEAN, CODE_STD
+
+    device = next(model.parameters()).device
+    camera = clip.camera
+    condition = make_condition(clip.depth, camera, clip.depth.shape[1:]).to(device)
+    fresh = np.random.default_rng(seed).standard_normal(clip.linear.shape, np.float32)
+    noise = pack_frames(warped_noise(fresh, clip.depth, camera.K, camera.world_from_camera))
+    x = noise[None].to(device)
+    levels = torch.linspace(1, 0, steps + 1)
+    levels = 4.0 * levels / (1 + 3 * levels)  # shift 4: more steps where layout is decided
+    for s, lower in pairwise(levels):
+        with torch.autocast(device.type, torch.bfloat16):
+            x0 = model(x, s.expand(1).to(device), [prompt], condition).float()
+            if guidance != 1.0:
+                plain = model(x, s.expand(1).to(device), [""], condition).float()
+                x0 = plain + guidance * (x0 - plain)
+        x = x0 + (lower / s) * (x - x0)
+    code = unpack_frames(x[0]) * CODE_STD + CODE_MEAN
+    return np.maximum(logc3_decode(code), 0.0)
+
+
+def draw_sheet(model: Model, path: Path, small: bool) -> None:
+    """Depth, render and two frames of a sample for held-out worlds, in rows."""
+    model.eval()
+    width, height = (112, 64) if small else (224, 128)
+    rows = []
+    for index in range(len(SHEET) if small else 4):
+        clip = held_out_clip(index, width, height)
+        made = sample(model, clip, SHEET[index][2])
+        depth = np.sqrt(np.clip(3 / clip.depth[0], 0, 1))[..., None].repeat(3, -1)
+        row = [
+            (depth * 255).astype(np.uint8),
+            *linear_to_display(clip.linear[[0, -1]]),
+            *linear_to_display(made[[0, 4, -1]]),
+        ]
+        picture = Image.fromarray(np.concatenate(row, 1))
+        if small:
+            picture = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.LANCZOS)
+        ImageDraw.Draw(picture).text((4, 2), SHEET[index][2], fill=(255, 255, 0))
+        rows.append(np.asarray(picture))
+    Image.fromarray(np.concatenate(rows)).save(path)
+    model.train()
+
+
+def draw_curves(log: Path, path: Path) -> None:
+    """Loss and x0 error over computing time."""
+    from matplotlib.figure import Figure
+
+    rows = np.array([[float(v) for v in row] for row in csv.reader(log.open())])
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, column, name in ((axes[0], 4, "loss (flow-weighted)"), (axes[1], 5, "x0 error")):
+        for small, label in ((1, "half resolution"), (0, "full resolution")):
+            part = rows[rows[:, 3] == small]
+            axis.plot(part[:, 1] / 60, part[:, column], label=label)
+        axis.set(xlabel="computing minutes", ylabel=name, yscale="log")
+        axis.legend()
+    figure.savefig(path, dpi=100)
