@@ -24,14 +24,27 @@ _LINES = {0: 1, 2: 1, 3: 16}  # compression -> scan lines in a chunk: NONE, ZIPS
 _ZIP = 3
 _TYPES = {0: "<u4", 1: "<f2", 2: "<f4"}
 _MAX_CHANNELS = 64
+_HALF_MAX = 65504.0
 
 
 def write_channel(values: NDArray[np.float32], name: str = "Z") -> bytes:
     """Return an EXR file, ZIP compressed, with one float32 channel `name` holding `values` [H, W]."""
-    height, width = values.shape
-    rows = np.ascontiguousarray(values, dtype="<f4")
+    return _encode((name,), np.asarray(values, dtype="<f4")[:, None])
+
+
+def write_rgb(rgb: NDArray[np.float32]) -> bytes:
+    """Return an EXR file, ZIP compressed, with half-float R, G, B holding `rgb` [H, W, 3], clipped to half's range."""
+    rows = np.clip(rgb, -_HALF_MAX, _HALF_MAX).astype("<f2").transpose(0, 2, 1)
+    return _encode(("B", "G", "R"), rows[:, ::-1])
+
+
+def _encode(names: tuple[str, ...], lines: NDArray) -> bytes:
+    """An EXR file of `lines` [H, C, W], whose C channels carry `names`, in the alphabet's order as the format wants."""
+    height, _, width = lines.shape
+    rows = np.ascontiguousarray(lines)
+    kind = next(key for key, dtype in _TYPES.items() if np.dtype(dtype) == rows.dtype)
     box = struct.pack("<4i", 0, 0, width - 1, height - 1)
-    channels = name.encode() + b"\0" + struct.pack("<iB3xii", 2, 0, 1, 1) + b"\0"
+    channels = b"".join(name.encode() + b"\0" + struct.pack("<iB3xii", kind, 0, 1, 1) for name in names) + b"\0"
     header = struct.pack("<iI", _MAGIC, _VERSION) + b"".join(
         attribute.encode() + b"\0" + kind.encode() + b"\0" + struct.pack("<i", len(data)) + data
         for attribute, kind, data in (

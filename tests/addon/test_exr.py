@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farplane.addon.exr import read_channel, write_channel
+from farplane.addon.exr import read_channel, write_channel, write_rgb
 from farplane.protocol.errors import FarplaneError
 
 OpenEXR = pytest.importorskip("OpenEXR")
@@ -28,6 +28,17 @@ def test_the_library_reads_what_we_write(tmp_path: Path, height: int, width: int
     assert list(file.channels()) == ["Z"]
     np.testing.assert_array_equal(file.channels()["Z"].pixels, z)
     np.testing.assert_array_equal(read_channel(tmp_path / "depth.exr"), z)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 5), (90, 161)])
+def test_the_library_reads_our_colours(tmp_path: Path, height: int, width: int) -> None:
+    """Three channels of half, in the right order; what half cannot hold is clipped, not made infinite."""
+    rgb = np.random.default_rng(height).normal(size=(height, width, 3)).astype(np.float32)
+    rgb[0, 0] = (1e9, -1e9, 0.5)
+    (tmp_path / "rgb.exr").write_bytes(write_rgb(rgb))
+    pixels = OpenEXR.File(str(tmp_path / "rgb.exr")).channels()["RGB"].pixels
+    assert pixels.dtype == np.float16
+    np.testing.assert_array_equal(pixels, rgb.clip(-65504, 65504).astype(np.float16))
 
 
 @pytest.mark.parametrize("compression", ["NO_COMPRESSION", "ZIPS_COMPRESSION", "ZIP_COMPRESSION"])
