@@ -1,1 +1,181 @@
-"""landing"""
+"""Landing: a take put into the artist's scene, frame-exact, in linear light, and removable again.
+
+Four kinds: ``background`` (behind the camera in the viewport), ``projection`` (on the geometry, seen through the
+camera), ``compositor`` (behind the render, combined by depth) and ``strip`` (in the sequencer).
+
+What is landed is written in the scene (record.py); what is made carries the landing's id (plate.py).  Removing a
+landing leaves the scene as it was: settings, materials, nodes, and no datablock that nobody uses.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ...protocol.errors import FarplaneError
+from .. import takes
+from ..camera import pinhole
+from ..scene import metres_per_unit
+from . import background, compositor, projection, sequencer
+from .plate import Plate, read_plate, remove_images
+from .record import Entry, add, discard, entries
+
+KINDS = ("background", "projection", "compositor", "strip")
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A take that is landed in a scene.
+
+    id : tags its datablocks (custom property ``farplane_take``).  name : shot/take.  folder : the take's.
+    kinds : the ways it is landed, in the order of KINDS.  camera : None if it was deleted since.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    kinds: tuple[str, ...]
+    camera: bpy.types.Object | None
+
+
+def land(
+    scene: bpy.types.Scene,
+    camera: bpy.types.Object | None,
+    take_folder: Path,
+    kinds: Iterable[str] = KINDS,
+    *,
+    objects: Iterable[bpy.types.Object] | None = None,
+) -> Landed:
+    """Land the take in `take_folder` in the given ways and return what is landed of it now.
+
+    objects : what the projection goes on; None for all geometry that renders.
+    A take that is landed already in one of the ways is landed anew in it.  Another take that stands in the same
+    place gives way, but only to a take that was accepted.  On an error the scene is as before.
+
+    Raises FarplaneError: no camera, an unknown kind, a folder without a plate, a take not accepted that would
+    replace another, no geometry, no linear Rec.709 in the colour configuration.
+    """
+    wanted = _kinds(kinds)
+    if camera is None or camera.type != "CAMERA":
+        raise FarplaneError("camera", "there is none to land the take for", "Give the scene an active camera")
+    folder = Path(take_folder).absolute()
+    same = next((entry for entry in entries(scene) if entry.folder == folder), None)
+    plate = read_plate(folder, same.id if same else uuid.uuid4().hex)
+    geometry = projection.surfaces(scene) if objects is None else list(objects)
+    in_the_way = [e for e in entries(scene) if e.kind in wanted and _same_place(e, plate, camera, geometry)]
+    others = [entry for entry in in_the_way if entry.id != plate.id]
+    if others and _state(folder) != "accepted":
+        raise FarplaneError(
+            "take", f"{others[0].name} is landed in its place", "Accept this take first, or remove the other one"
+        )
+    for entry in in_the_way:
+        _remove_entry(scene, entry)
+    done: list[Entry] = []
+    try:
+        for kind in wanted:
+            done.append(add(scene, plate, kind, camera))
+            _land_one(scene, camera, plate, kind, geometry)
+    except BaseException:
+        for entry in reversed(done):
+            _remove_entry(scene, entry)
+        raise
+    return next(item for item in landed(scene) if item.id == plate.id)
+
+
+def remove(scene: bpy.types.Scene, which: Path | str, kinds: Iterable[str] = KINDS) -> None:
+    """Remove a landed take, by its folder, its name (``shot/take`` or ``take``) or its landing's id.
+
+    Raises FarplaneError when no such take is landed.
+    """
+    wanted = _kinds(kinds)
+    found = [entry for entry in entries(scene) if _is(entry, which)]
+    if not found:
+        raise FarplaneError("take", f"{which} is not landed in {scene.name}", "Choose one that is")
+    for entry in found:
+        if entry.kind in wanted:
+            _remove_entry(scene, entry)
+
+
+def landed(scene: bpy.types.Scene) -> list[Landed]:
+    """Return the takes that are landed in `scene`, oldest first."""
+    by_id: dict[str, list[Entry]] = {}
+    for entry in entries(scene):
+        by_id.setdefault(entry.id, []).append(entry)
+    return [
+        Landed(
+            identity,
+            group[0].name,
+            group[0].folder,
+            tuple(kind for kind in KINDS if any(entry.kind == kind for entry in group)),
+            group[0].camera,
+        )
+        for identity, group in by_id.items()
+    ]
+
+
+def _kinds(kinds: Iterable[str]) -> tuple[str, ...]:
+    asked = {kinds} if isinstance(kinds, str) else set(kinds)
+    unknown = sorted(asked - set(KINDS))
+    if unknown or not asked:
+        raise FarplaneError(
+            "landing", f"{', '.join(unknown) or 'nothing'} is no way to land", f"Use {', '.join(KINDS)}"
+        )
+    return tuple(kind for kind in KINDS if kind in asked)
+
+
+def _state(folder: Path) -> str:
+    """The take's state; a folder without take.json (the command line's own output) is pending."""
+    return takes.Take.open(folder).state if (folder / "take.json").is_file() else "pending"
+
+
+def _same_place(entry: Entry, plate: Plate, camera: bpy.types.Object, geometry: list[bpy.types.Object]) -> bool:
+    """Whether the landed `entry` stands where `plate` would go."""
+    if entry.id == plate.id:
+        return True
+    if entry.kind == "projection":
+        return any(obj in geometry for obj in projection.projected(entry.id))
+    if entry.kind == "compositor":
+        return entry.overlaps(plate)
+    return entry.camera == camera and entry.overlaps(plate)
+
+
+def _land_one(
+    scene: bpy.types.Scene,
+    camera: bpy.types.Object,
+    plate: Plate,
+    kind: str,
+    geometry: list[bpy.types.Object],
+) -> None:
+    if kind == "background":
+        background.land(scene, camera, plate)
+    elif kind == "projection":
+        projection.land(scene, plate, geometry)
+    elif kind == "compositor":
+        compositor.land(scene, plate, _metres_per_depth(scene, camera))
+    else:
+        sequencer.land(scene, plate)
+
+
+def _remove_entry(scene: bpy.types.Scene, entry: Entry) -> None:
+    discard(scene, entry)
+    {"background": background, "projection": projection, "compositor": compositor, "strip": sequencer}[
+        entry.kind
+    ].remove(scene, entry)
+    if not any(other.id == entry.id for other in entries(scene)):
+        remove_images(entry.id)
+
+
+def _metres_per_depth(scene: bpy.types.Scene, camera: bpy.types.Object) -> float:
+    """Metres that 1 in the render's depth pass stands for: the scene's unit, and a sheared camera's foreshortening."""
+    return metres_per_unit(scene) * pinhole(np.array(camera.matrix_world), np.eye(3)).depth_scale
+
+
+def _is(entry: Entry, which: Path | str) -> bool:
+    if isinstance(which, Path):
+        return entry.folder == which.absolute()
+    return which in (entry.id, entry.name, entry.name.rsplit("/", 1)[-1]) or entry.folder == Path(which).absolute()

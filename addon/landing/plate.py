@@ -1,0 +1,157 @@
+"""The plate on disk as a Blender image: one sequence datablock per take, every frame shown at its own number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...protocol.errors import FarplaneError
+from .. import takes
+
+TAG = "farplane_take"  # custom property on every datablock we make: the landing's id
+# Blender's own name first, then what older and studio OCIO configurations call scene-linear Rec.709.
+_COLOUR_SPACES = ("Linear Rec.709", "Linear Rec.709 (sRGB)", "lin_rec709_scene", "lin_rec709", "lin_srgb", "Linear")
+
+
+@dataclass(frozen=True)
+class Plate:
+    """What lies in a take's folder.  frames : ascending numbers.  id : tags what is made from it in Blender."""
+
+    id: str
+    folder: Path
+    files: dict[int, Path]
+
+    @property
+    def name(self) -> str:
+        """Shot and take, as the artist sees them."""
+        return f"{self.folder.parent.name}/{self.folder.name}" if self.folder.parent.name else self.folder.name
+
+    @property
+    def first(self) -> int:
+        """The first frame."""
+        return min(self.files)
+
+    @property
+    def last(self) -> int:
+        """The last frame."""
+        return max(self.files)
+
+    def held(self) -> dict[int, int]:
+        """Return {timeline frame: frame shown} from first to last; a gap (frame step) shows the frame before it."""
+        shown, out = self.first, {}
+        for number in range(self.first, self.last + 1):
+            shown = number if number in self.files else shown
+            out[number] = shown
+        return out
+
+
+def read_plate(take_folder: Path, identity: str) -> Plate:
+    """Read the folder.  Raises FarplaneError if it is missing or holds no plate."""
+    folder = Path(take_folder).absolute()
+    files = takes.plate_frames(folder)
+    if not files:
+        raise FarplaneError("take", f"{folder} holds no plate", "Choose the folder with the plate.####.exr files")
+    return Plate(identity, folder, files)
+
+
+def plate_image(plate: Plate) -> bpy.types.Image:
+    """Return the take's image sequence, made on first use: linear Rec.709, path relative to a saved .blend."""
+    for image in bpy.data.images:
+        if image.get(TAG) == plate.id and "farplane_depth" not in image:
+            return image
+    return load_sequence(plate, plate.files[plate.first], f"Farplane {plate.name}", linear_name)
+
+
+def load_sequence(plate: Plate, first_file: Path, name: str, colour: Any) -> bpy.types.Image:
+    """Load a tagged image sequence; `colour(image)` names its colour space."""
+    unreadable = FarplaneError("take", f"{first_file} cannot be read", "Render the take again")
+    try:
+        image = bpy.data.images.load(str(first_file), check_existing=False)
+    except RuntimeError as error:
+        raise unreadable from error
+    if not all(image.size):  # asking for its size makes Blender read it
+        bpy.data.images.remove(image)
+        raise unreadable
+    image.name = name
+    image[TAG] = plate.id
+    image.source = "SEQUENCE"
+    # After loading: 5.x takes the space from the header, older Blenders a default; neither is left to chance.
+    image.colorspace_settings.name = colour(image)
+    image.filepath = blend_path(first_file)
+    return image
+
+
+def linear_name(owner: Any) -> str:
+    """The name of scene-linear Rec.709 in this Blender's OCIO configuration, for `owner.colorspace_settings`.
+
+    Raises FarplaneError when the configuration has no such space.
+    """
+    settings = getattr(owner, "colorspace_settings", owner)
+    known = settings.bl_rna.properties["name"].enum_items.keys()
+    for name in _COLOUR_SPACES:
+        if name in known:
+            return name
+    raise FarplaneError(
+        "colour space", "this OCIO configuration has no linear Rec.709", "Use Blender's own, or add `Linear Rec.709`"
+    )
+
+
+def follow(user: Any, animated: bpy.types.ID, path: str, plate: Plate) -> None:
+    """Make an image user show frame n's file at frame n, the first before and the last after the shot.
+
+    Blender shows file number clamp(frame - frame_start + 1, 0, duration) + offset.  Where the shot has a frame
+    step, the offset is keyed per frame so that a gap holds the frame before it.
+
+    user : ImageUser, or a compositor's image node.  animated, path : the datablock and path of its frame_offset.
+    """
+    user.frame_start = plate.first + 1
+    user.frame_duration = max(1, plate.last - plate.first)
+    user.frame_offset = plate.first
+    user.use_cyclic = False
+    user.use_auto_refresh = True
+    held = plate.held()
+    if all(number == shown for number, shown in held.items()):
+        return
+    for number, shown in held.items():
+        user.frame_offset = shown - (number - plate.first)
+        animated.keyframe_insert(path, frame=number)
+
+
+def drop_action(owner: bpy.types.ID) -> None:
+    """Remove the animation of a datablock of ours, and its action if nobody else uses it."""
+    data = owner.animation_data
+    action = data.action if data else None
+    owner.animation_data_clear()
+    if action is not None and action.users == 0:
+        bpy.data.actions.remove(action)
+
+
+def blend_path(path: Path) -> str:
+    """Return `path` relative to the saved .blend (``//…``), or absolute where that cannot be."""
+    if bpy.data.filepath:
+        try:
+            return bpy.path.relpath(str(path))
+        except ValueError:  # another drive on Windows
+            pass
+    return str(path)
+
+
+def absolute(path: str) -> Path:
+    """Undo `blend_path`."""
+    return Path(bpy.path.abspath(path)).absolute()
+
+
+def remove_images(identity: str) -> None:
+    """Remove the images of a landing that nothing uses any more."""
+    for image in tagged(bpy.data.images, identity):
+        if image.users == 0:
+            bpy.data.images.remove(image)
+
+
+def tagged(blocks: Iterable[Any], identity: str) -> list[Any]:
+    """Return those of `blocks` that the landing `identity` made."""
+    return [block for block in blocks if block.get(TAG) == identity]

@@ -1,0 +1,127 @@
+"""A take on the scene's own geometry, as seen through the shot's camera.
+
+Each object gets the projecting material on its own slots (linked to the object, not to its data), so that other
+objects with the same mesh keep theirs and the original materials stay where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import bpy
+
+from ...protocol.errors import FarplaneError
+from .plate import TAG, Plate, drop_action, follow, plate_image, tagged
+from .record import Entry
+
+_KEPT = "farplane_projection"  # on the object: landing id, whether we added a slot, and the slots as they were
+_SURFACES = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
+
+
+def surfaces(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    """The objects of the scene that a render shows and that can carry a material."""
+    return [obj for obj in scene.objects if not obj.hide_render and _can_project(obj)]
+
+
+def land(scene: bpy.types.Scene, plate: Plate, objects: Iterable[bpy.types.Object]) -> None:
+    """Give `objects` the projecting material.  Raises FarplaneError when none of them can carry one."""
+    chosen = [obj for obj in objects if _can_project(obj)]
+    if not chosen:
+        raise FarplaneError("objects", "there is no geometry to project on", "Select a mesh that you may edit")
+    material = _material(plate)
+    for obj in chosen:
+        _restore(obj)
+        _replace_materials(obj, plate, material)
+
+
+def remove(scene: bpy.types.Scene, entry: Entry) -> None:
+    """Give every object its own materials back."""
+    for obj in bpy.data.objects:
+        if _KEPT in obj and obj[_KEPT]["id"] == entry.id:
+            _restore(obj)
+    for material in tagged(bpy.data.materials, entry.id):
+        if material.users == 0:
+            drop_action(material.node_tree)
+            bpy.data.materials.remove(material)
+
+
+def projected(identity: str) -> list[bpy.types.Object]:
+    """The objects that carry the projection of landing `identity`."""
+    return [obj for obj in bpy.data.objects if _KEPT in obj and obj[_KEPT]["id"] == identity]
+
+
+def _can_project(obj: Any) -> bool:
+    """Whether we may change the object's materials: ours to edit, and with a slot or data we may add one to."""
+    if obj.type not in _SURFACES or obj.data is None or not (obj.library is None or obj.override_library):
+        return False
+    return bool(obj.material_slots) or obj.data.library is None
+
+
+def _replace_materials(obj: Any, plate: Plate, material: bpy.types.Material) -> None:
+    added = not obj.material_slots
+    if added:
+        obj.data.materials.append(None)
+    kept: dict[str, Any] = {"id": plate.id, "added": added}
+    for index, slot in enumerate(obj.material_slots):
+        link = slot.link
+        slot.link = "OBJECT"  # now slot.material is the object's own, perhaps none
+        kept[f"link{index}"] = link
+        if slot.material is not None:
+            kept[f"material{index}"] = slot.material
+        slot.material = material
+    obj[_KEPT] = kept  # holding the materials here also keeps them from being purged on save
+
+
+def _restore(obj: Any) -> None:
+    """Undo `_replace_materials`; slots that the artist changed or added since stay as they are."""
+    if _KEPT not in obj:
+        return
+    kept = obj[_KEPT]
+    for index, slot in enumerate(obj.material_slots):
+        ours = slot.link == "OBJECT" and slot.material is not None and slot.material.get(TAG) == kept["id"]
+        if ours:
+            slot.material = kept.get(f"material{index}")
+            slot.link = kept.get(f"link{index}", "DATA")
+    if kept["added"]:
+        _remove_added_slot(obj)
+    del obj[_KEPT]
+
+
+def _remove_added_slot(obj: Any) -> None:
+    """Take away the slot we gave to data without one, unless somebody uses it by now."""
+    sharing = [other for other in bpy.data.objects if other.data == obj.data]
+    projected_still = [other for other in sharing if _KEPT in other and other != obj]
+    if projected_still:
+        for other in projected_still:  # the last one to leave takes the slot with it
+            other[_KEPT]["added"] = True
+    elif len(obj.data.materials) == 1 and not any(slot.material for other in sharing for slot in other.material_slots):
+        obj.data.materials.clear()
+
+
+def _material(plate: Plate) -> bpy.types.Material:
+    """The plate as emission, looked up where the pixel lies in the camera's frame."""
+    existing = tagged(bpy.data.materials, plate.id)
+    if existing:
+        return existing[0]
+    material = bpy.data.materials.new(f"Farplane {plate.name}")
+    material[TAG] = plate.id
+    if material.node_tree is None:  # before 5.0
+        material.use_nodes = True
+    tree: Any = material.node_tree
+    tree.nodes.clear()
+    window = tree.nodes.new("ShaderNodeTexCoord")
+    texture = tree.nodes.new("ShaderNodeTexImage")
+    emission = tree.nodes.new("ShaderNodeEmission")
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    for column, node in enumerate((window, texture, emission, output)):
+        node.location = (column * 280 - 560, 0)
+    tree.links.new(window.outputs["Window"], texture.inputs["Vector"])
+    tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
+    texture.image = plate_image(plate)
+    texture.extension = "EXTEND"
+    follow(texture.image_user, tree, f'nodes["{texture.name}"].image_user.frame_offset', plate)
+    if hasattr(material, "cycles"):
+        material.cycles.emission_sampling = "NONE"  # a picture of light, not a lamp to sample
+    return material
