@@ -59,7 +59,8 @@ class UMT5Encoder:
         hidden = self.model(inputs.input_ids.to(self.device), mask).last_hidden_state
         # The attended tokens come first: the tokenizer pads on the right.
         length = mask.gt(0).sum(dim=1, keepdim=True)
-        return hidden * (torch.arange(UMT5_LENGTH, device=self.device) < length)[..., None]
+        beyond = torch.arange(UMT5_LENGTH, device=self.device) >= length
+        return hidden.masked_fill(beyond[..., None], 0)
 
     def close(self) -> None:
         """Give the encoder's memory back."""

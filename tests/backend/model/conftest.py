@@ -39,7 +39,7 @@ def diffusers() -> Any:
 
 def make_pipeline(diffusers: Any) -> Any:
     """Random weights, fixed by seeds."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
     torch.manual_seed(0)
@@ -47,6 +47,7 @@ def make_pipeline(diffusers: Any) -> Any:
     pieces += [(letter, -6.0) for letter in "abcdefghijklmnopqrstuvwxyz" if letter != "a"]
     backend = Tokenizer(models.Unigram(pieces, unk_id=2))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     )
