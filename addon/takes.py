@@ -57,7 +57,7 @@ def plate_name(number: int) -> str:
 def plate_frames(folder: Path) -> dict[int, Path]:
     """Return {frame number: file} of the plate files in `folder`, ascending; links and folders are left out."""
     found: dict[int, Path] = {}
-    with _file_errors(folder, "read"):
+    with file_errors(folder, "read"):
         for entry in os.scandir(folder):
             match = _PLATE.fullmatch(entry.name)
             if match and entry.is_file(follow_symlinks=False) and plate_name(int(match[1])) == entry.name:
@@ -95,7 +95,7 @@ class Take:
         folder = Path(folder)
         expected = _expected(shot_json)
         _refuse_link(folder)
-        with _file_errors(folder, "write"):
+        with file_errors(folder, "write"):
             folder.mkdir(parents=True, exist_ok=True)
         holds_plate = bool(plate_frames(folder))
         if holds_plate and not overwrite:
@@ -106,7 +106,7 @@ class Take:
         take = Take(folder, expected, job=job, created=_now())
         if holds_plate:
             take._staging = folder / f".farplane-{uuid.uuid4().hex}"
-            with _file_errors(folder, "write"):
+            with file_errors(folder, "write"):
                 take._staging.mkdir()
         _write_json(take._place / "shot.json", shot_json)
         take._save()
@@ -240,7 +240,7 @@ class Take:
         staging = self._place
         new = [*sorted(self.files), "shot.json", "take.json"]  # take.json last: it vouches for the others
         old = {path.name for path in plate_frames(self.folder).values()} | set(ARTIFACTS)
-        with _file_errors(self.folder, "write"):
+        with file_errors(self.folder, "write"):
             for name in new:
                 os.replace(staging / name, self.folder / name)
             for name in old - set(new):
@@ -258,7 +258,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    with _file_errors(path.parent, "write"):
+    with file_errors(path.parent, "write"):
         handle = os.open(scratch, flags, 0o666)
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -274,7 +274,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of at most 64 MiB from a plain file.  Raises FarplaneError if that is not what it is."""
-    with _file_errors(path, "read"):
+    with file_errors(path, "read"):
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as stream:
             plain = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
@@ -307,7 +307,7 @@ def _expected(shot_json: dict[str, Any]) -> tuple[int, ...]:
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed process left: staged folders and half-written files of ours."""
-    with _file_errors(folder, "write"):
+    with file_errors(folder, "write"):
         for entry in list(os.scandir(folder)):
             if _STAGING.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
@@ -333,7 +333,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _file_errors(path: Path, doing: Literal["read", "write"]) -> Iterator[None]:
+def file_errors(path: Path, doing: Literal["read", "write"]) -> Iterator[None]:
     """Say an OSError in the artist's words."""
     try:
         yield
