@@ -27,7 +27,7 @@ from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint
 from .colour import logc3_decode
 from .geometry import warped_noise
-from .pixel_conditioning import Condition, make_condition
+from .pixel_conditioning import Condition, make_condition, network_time
 from .wan import OnStep, model_size
 
 HDR = "native"  # the network was trained on scene-linear light and makes values above 1 itself
@@ -77,7 +77,7 @@ def generate(
             with torch.autocast(device, torch.bfloat16):
                 out = checkpoint.transformer(
                     noisy,
-                    timestep.expand(len(texts)),
+                    network_time(timestep / 1000.0).expand(len(texts)),
                     hidden,
                     condition.control.expand(len(texts), -1, -1, -1, -1),
                     camera=condition.camera.expand(len(texts), -1, -1, -1, -1),

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import warped_noise
-from ..pipeline.pixel_conditioning import make_condition, pack_frames, unpack_frames
+from ..pipeline.pixel_conditioning import NOISE_SCALE, make_condition, pack_frames, unpack_frames
 from .data import Clip, render_clip
 from .world import Attributes
 
@@ -55,7 +55,7 @@ def sample(
     noise = pack_frames(warped_noise(fresh, clip.depth, camera.K, camera.world_from_camera))
     x = noise[None].to(device)
     levels = torch.linspace(1, 0, steps + 1)
-    levels = 4.0 * levels / (1 + 3 * levels)  # shift 4: more steps where layout is decided
+    levels = NOISE_SCALE * levels / (1 + (NOISE_SCALE - 1) * levels)
     for s, lower in pairwise(levels):
         with torch.autocast(device.type, torch.bfloat16):
             x0 = model(x, s.expand(1).to(device), [prompt], condition).float()

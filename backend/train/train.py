@@ -31,7 +31,7 @@ from ...protocol.shot import CameraTrack
 from ..model.dit import PlateDiT, PlateDiTConfig
 from ..model.words import WordEncoder
 from ..pipeline.geometry import warped_noise
-from ..pipeline.pixel_conditioning import Condition, make_condition, pack_frames
+from ..pipeline.pixel_conditioning import NOISE_SCALE, Condition, make_condition, network_time, pack_frames
 from .data import ClipStore
 from .prompts import vocabulary, write_prompt
 from .world import Attributes
@@ -52,7 +52,7 @@ class Recipe:
     head_channels: int = 64
     head_blocks: int = 2
     batch: int = 2  # clips at full resolution, three times as many at half
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup: int = 60
     ema: float = 0.998
     small_share: float = 0.5  # of the time budget, spent at half resolution
@@ -60,8 +60,7 @@ class Recipe:
     depth_dropout: float = 0.08
     camera_dropout: float = 0.1
     first_frame: float = 0.12
-    noise_mean: float = 1.1  # of the logit of the noise level: layout is decided above 0.8
-    noise_spread: float = 1.3
+    noise_spread: float = 1.3  # of the logit of the noise level, measured on a patch's mean
     pure_noise: float = 0.25
     seed: int = 1
 
@@ -97,7 +96,7 @@ class Model(torch.nn.Module):
         """Estimate x0 [B, 12, G, H, W] from noisy latents at noise levels [B] in 0 … 1."""
         hidden, mask = self.text(prompts)
         return self.transformer(
-            noisy, level * 1000.0, hidden, condition.control, camera=condition.camera, encoder_mask=mask
+            noisy, network_time(level), hidden, condition.control, camera=condition.camera, encoder_mask=mask
         )
 
 
@@ -189,7 +188,7 @@ def loss_of(
     """Flow-weighted x0 loss.  Returns (loss, per-clip x0 error)."""
     size = len(batch.prompts)
     device = batch.x0.device
-    level = torch.sigmoid(torch.randn(size, generator=generator) * recipe.noise_spread + recipe.noise_mean)
+    level = torch.sigmoid(torch.randn(size, generator=generator) * recipe.noise_spread + math.log(NOISE_SCALE))
     level[torch.rand(size, generator=generator) < recipe.pure_noise] = 1.0
     level = level.to(device)
     s = level[:, None, None, None, None]

@@ -1,0 +1,124 @@
+"""What farplane-s is told of geometry, against analytic scenes."""
+
+import numpy as np
+import pytest
+import torch
+from farplane.backend.model.autoencoder import pack_time, unpack_time
+from farplane.backend.pipeline.geometry import pack_groups, plucker_rays, surface_channels, warped_noise
+from farplane.backend.pipeline.pixel_conditioning import (
+    CAMERA_CHANNELS,
+    CONTROL_CHANNELS,
+    make_condition,
+    pack_frames,
+    unpack_frames,
+)
+from farplane.backend.train.cameras import look
+from farplane.protocol.shot import CameraTrack
+
+H, W = 37, 53
+
+
+def ground_scene(frames=5, scale=1.0):
+    """A camera gliding over the plane z = 0: depth [T, H, W], K, poses."""
+    K = np.repeat([[[60.0, 0, W / 2], [0, 60.0, H / 2], [0, 0, 1]]], frames, 0)
+    pose = np.stack([look(np.array([0.3 * t, -0.2 * t, 2.0]) * scale, 0.4, -0.3) for t in range(frames)])
+    v, u = np.meshgrid(np.arange(H) + 0.5, np.arange(W) + 0.5, indexing="ij")
+    rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(K[0]).T
+    down = np.einsum("hwc,tc->thw", rays, pose[:, 2, :3])
+    with np.errstate(divide="ignore"):
+        z = np.where(down < -1e-3, -pose[:, 2, 3, None, None] / down, np.inf)
+    return z.astype(np.float32), K, pose
+
+
+def test_ground_faces_up_and_sky_is_sky():
+    depth, K, pose = ground_scene()
+    out = surface_channels(depth, K, pose)
+    hit = np.isfinite(depth)
+    np.testing.assert_array_equal(out[:, 2] == 1, ~hit)
+    # Float32 depth differences at 60 px focal length: a degree far away.
+    near = hit & (depth < 15)
+    np.testing.assert_allclose(out[:, 5][near], 1.0, atol=2e-3)
+    assert np.abs(out[:, 3][near]).max() < 0.05
+
+
+def test_scale_does_not_matter():
+    small, K, pose = ground_scene()
+    large, _, far_pose = ground_scene(scale=1000.0)
+    # The same picture in metres and kilometres: float32 rounding of depth only, amplified by differences.
+    np.testing.assert_allclose(surface_channels(small, K, pose), surface_channels(large, K, far_pose), atol=6e-3)
+
+
+def test_rays_point_where_pixels_look():
+    _, K, pose = ground_scene()
+    rays = plucker_rays(K, pose, H, W, 2.0)
+    np.testing.assert_allclose(np.linalg.norm(rays[:, :3], axis=1), 1, atol=1e-6)
+    relative = np.linalg.inv(pose[0]) @ pose[3]
+    pixel = np.array([11.5, 20.5, 1.0])
+    direction = relative[:3, :3] @ np.linalg.inv(K[3]) @ pixel
+    direction /= np.linalg.norm(direction)
+    np.testing.assert_allclose(rays[3, :3, 20, 11], direction, atol=1e-6)
+    np.testing.assert_allclose(rays[3, 3:, 20, 11], np.cross(relative[:3, 3] / 2, direction), atol=1e-6)
+    assert np.abs(rays[0, 3:]).max() == 0
+
+
+def test_noise_clings_to_the_ground():
+    depth, K, pose = ground_scene(9)
+    fresh = np.random.default_rng(5).standard_normal((9, H, W, 3), np.float32)
+    noise = warped_noise(fresh, depth, K, pose)
+    np.testing.assert_array_equal(noise[0], fresh[0])
+    # A ground point of frame 4, found in frame 0 by projection, carries frame 0's value.
+    inverse, move = np.linalg.inv(K[4]), np.linalg.inv(pose[0]) @ pose[4]
+    same = total = 0
+    for v in range(H):
+        for u in range(W):
+            z = depth[4, v, u]
+            if not z < 6:  # past that, half a row of ground is 3% of its depth
+                continue
+            q = K[0] @ (move[:3, :3] @ (inverse @ [u + 0.5, v + 0.5, 1.0] * z) + move[:3, 3])
+            x, y = int(np.floor(q[0] / q[2])), int(np.floor(q[1] / q[2]))
+            if 0 <= x < W and 0 <= y < H and np.isfinite(depth[0, y, x]):
+                total += 1
+                same += np.array_equal(noise[4, v, u], noise[0, y, x])
+    assert total > 150
+    assert same / total > 0.99
+    # Still unit Gaussian: 9 * 37 * 53 * 3 values, many shared; a generous 5%.
+    assert abs(noise.std() - 1) < 0.05
+
+
+def test_noise_does_not_leak_through_an_occluder():
+    depth = np.full((2, H, W), 10.0, np.float32)
+    depth[0, :, :20] = 2.0  # frame 0 sees a near wall there, frame 1 does not
+    K = np.repeat([[[60.0, 0, W / 2], [0, 60.0, H / 2], [0, 0, 1]]], 2, 0)
+    pose = np.repeat(np.eye(4)[None], 2, 0)
+    fresh = np.random.default_rng(6).standard_normal((2, H, W, 3), np.float32)
+    noise = warped_noise(fresh, depth, K, pose)
+    np.testing.assert_array_equal(noise[1, :, :20], fresh[1, :, :20])
+    np.testing.assert_array_equal(noise[1, :, 20:], fresh[0, :, 20:])
+
+
+@pytest.mark.parametrize("count", [1, 5, 9, 33])
+def test_packing_is_the_codecs_own(count):
+    frames = np.random.default_rng(7).standard_normal((count, 6, 5, 3), np.float32)
+    latents = pack_frames(frames)
+    torch.testing.assert_close(latents[None], pack_time(torch.from_numpy(frames.transpose(3, 0, 1, 2)[None].copy())), rtol=0, atol=0)
+    np.testing.assert_allclose(unpack_frames(latents), frames, atol=1e-6)  # the mean of four equal floats
+    np.testing.assert_allclose(unpack_time(latents[None])[0].numpy().transpose(1, 2, 3, 0), frames, atol=1e-6)
+    assert pack_groups(frames.transpose(0, 3, 1, 2)).shape == (12, (count + 3) // 4, 6, 5)
+
+
+def test_condition_holds_known_frames_and_mask():
+    depth, K, pose = ground_scene(9)
+    code = np.random.default_rng(8).standard_normal((9, H, W, 3)).astype(np.float32)
+    known = np.zeros(9, bool)
+    known[[0, 8]] = True
+    condition = make_condition(depth, CameraTrack(K, pose), (H, W), known_frames=code, known=known)
+    assert condition.control.shape == (1, CONTROL_CHANNELS, 3, H, W)
+    assert condition.camera.shape == (1, CAMERA_CHANNELS, 3, H, W)
+    planes = condition.control[0].reshape(4, -1, 3, H, W)
+    assert planes[:, 6, 0].sum() == 0  # frame 0, four times: known
+    np.testing.assert_array_equal(planes[:3, 6, 2], np.ones((3, H, W)))
+    assert planes[3, 6, 2].sum() == 0  # frame 8
+    np.testing.assert_array_equal(planes[3, :3, 2].numpy(), code[8].transpose(2, 0, 1))
+    text_only = make_condition(None, CameraTrack(K, pose), (H, W), with_camera=False)
+    assert text_only.camera.abs().sum() == 0
+    assert text_only.control[:, :].sum() == 9 * H * W + 3 * H * W  # the mask alone, frame 0 counted four times
