@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...protocol.shot import CameraTrack
+from ..model.autoencoder import PixelCodec
 from ..model.dit import PlateDiT, PlateDiTConfig
+from ..model.weights import Checkpoint, save_checkpoint
 from ..model.words import WordEncoder
 from ..pipeline.geometry import warped_noise
 from ..pipeline.pixel_conditioning import NOISE_SCALE, Condition, make_condition, network_time, pack_frames
@@ -333,6 +335,17 @@ def train(out: Path, data: Path, minutes: float, recipe: Recipe, device: str, sh
     save(out, model, ema, optims, state, recipe)
 
 
+def export(run: Path, folder: Path) -> None:
+    """Turn a run's averaged weights into the checkpoint folder that `--model` takes."""
+    kept = torch.load(run / "last.pt", map_location="cpu", weights_only=True)
+    recipe = Recipe(**kept["recipe"] | {"vace_layers": tuple(kept["recipe"]["vace_layers"])})
+    model = Model(recipe)
+    model.load_state_dict(kept["ema"])
+    codec = PixelCodec((CODE_MEAN,) * 3, (CODE_STD,) * 3)
+    notes = {"recipe": kept["recipe"], "state": kept["state"], "data": "procedural world, backend/train/world.py"}
+    save_checkpoint(folder, Checkpoint(model.transformer, model.text, codec, notes))
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry of `farplane train`."""
     parser = argparse.ArgumentParser(prog="farplane train", description="Train farplane-s; run again to resume.")
@@ -343,7 +356,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--shards", type=int, default=220, help="shards of 16 clips to render while training")
     parser.add_argument("--renderers", type=int, default=1, help="processes that render data meanwhile, 0 for none")
     parser.add_argument("--batch", type=int, default=Recipe.batch)
+    parser.add_argument("--export", type=Path, help="only write the run's checkpoint folder there")
     args = parser.parse_args(argv)
+    if args.export:
+        export(args.out, args.export)
+        return
     renderer = None
     if args.renderers:
         command = [sys.executable, "-m", "farplane.backend.train.data", str(args.data)]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from farplane.backend.model.autoencoder import pack_time, unpack_time
 from farplane.backend.pipeline.geometry import pack_groups, plucker_rays, surface_channels, warped_noise
 from farplane.backend.pipeline.pixel_conditioning import (
@@ -100,7 +101,9 @@ def test_noise_does_not_leak_through_an_occluder():
 def test_packing_is_the_codecs_own(count):
     frames = np.random.default_rng(7).standard_normal((count, 6, 5, 3), np.float32)
     latents = pack_frames(frames)
-    torch.testing.assert_close(latents[None], pack_time(torch.from_numpy(frames.transpose(3, 0, 1, 2)[None].copy())), rtol=0, atol=0)
+    torch.testing.assert_close(
+        latents[None], pack_time(torch.from_numpy(frames.transpose(3, 0, 1, 2)[None].copy())), rtol=0, atol=0
+    )
     np.testing.assert_allclose(unpack_frames(latents), frames, atol=1e-6)  # the mean of four equal floats
     np.testing.assert_allclose(unpack_time(latents[None])[0].numpy().transpose(1, 2, 3, 0), frames, atol=1e-6)
     assert pack_groups(frames.transpose(0, 3, 1, 2)).shape == (12, (count + 3) // 4, 6, 5)

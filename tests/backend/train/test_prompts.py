@@ -1,6 +1,7 @@
 """Prompts: varied, in the vocabulary, and with wordings that training never sees."""
 
 import numpy as np
+
 from farplane.backend.model.words import WordEncoder
 from farplane.backend.train.prompts import HELD_OUT, WORDINGS, vocabulary, write_prompt
 from farplane.backend.train.world import KINDS, SEASONS, TIMES, WEATHERS, random_attributes

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from farplane.backend.train.cameras import look, random_path
 from farplane.backend.train.data import ClipStore, make_shard, render_clip
 from farplane.backend.train.raymarch import render, trace_depth

@@ -1,0 +1,149 @@
+"""A shot through a small farplane checkpoint: windows, noise, guidance, stopping."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from farplane.backend.model.autoencoder import PixelCodec, pack_time, unpack_time
+from farplane.backend.model.config import PlateDiTConfig
+from farplane.backend.model.dit import PlateDiT
+from farplane.backend.model.presets import find_model
+from farplane.backend.model.weights import Checkpoint, save_checkpoint
+from farplane.backend.model.words import WordEncoder
+from farplane.backend.pipeline import plate
+from farplane.backend.pipeline.job import Cancelled
+from farplane.backend.pipeline.pixel_conditioning import CAMERA_CHANNELS, CONTROL_CHANNELS, network_time
+from farplane.backend.train.cameras import look
+from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
+
+CONFIG = PlateDiTConfig(
+    patch_size=(1, 8, 8),
+    num_attention_heads=2,
+    attention_head_dim=12,
+    in_channels=12,
+    out_channels=12,
+    text_dim=10,
+    ffn_dim=20,
+    num_layers=2,
+    vace_layers=(0,),
+    vace_in_channels=CONTROL_CHANNELS,
+    camera_channels=CAMERA_CHANNELS,
+    prediction="x0",
+    pixel_head_channels=8,
+)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A random network in the layout of the shipped one."""
+    torch.manual_seed(11)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    text = WordEncoder(["valley", "dusk"], 10)
+    save_checkpoint(folder, Checkpoint(PlateDiT(CONFIG), text, PixelCodec((0.3,) * 3, (0.1,) * 3)))
+    model = find_model(str(folder))
+    return replace(model, preset=replace(model.preset, max_pixels=64 * 40, clip=9, steps=2, guidance=1.0))
+
+
+def make_shot(frames=9, width=128, height=80):
+    pose = np.stack([look(np.array([0.1 * t, 0, 2.0]), 0.3, -0.2) for t in range(frames)])
+    K = np.repeat([[[100.0, 0, width / 2], [0, 100.0, height / 2], [0, 0, 1]]], frames, 0)
+    z = np.full((frames, height, width), 6.0, np.float32)
+    z[:, : height // 3] = np.inf
+    return Shot(
+        "test", tuple(range(10, 10 + frames)), (width, height), Fraction(24), CameraTrack(K, pose),
+        DepthPass(z, 1.0, 10.0), Prompt("a valley at dusk"),
+    )  # fmt: skip
+
+
+def nothing(*_):
+    pass
+
+
+def test_shapes_seeds_and_range(found):
+    shot = make_shot()
+    first = plate.generate(shot, RenderSettings(seed=5), found, nothing)
+    assert first.shape == (9, 40, 64, 3)
+    assert first.dtype == np.float32
+    assert np.isfinite(first).all()
+    assert (first >= 0).all()
+    np.testing.assert_array_equal(first, plate.generate(shot, RenderSettings(seed=5), found, nothing))
+    assert not np.array_equal(first, plate.generate(shot, RenderSettings(seed=6), found, nothing))
+
+
+@pytest.mark.parametrize("frames", [2, 9, 10, 14, 27])
+def test_any_length(found, frames):
+    assert len(plate.generate(make_shot(frames), RenderSettings(steps=1), found, nothing)) == frames
+
+
+@pytest.mark.parametrize("count", [9, 10, 13, 14, 40])
+def test_windows_cover_every_frame(count):
+    starts = plate.window_starts(count, 9)
+    seen = np.zeros(count, int)
+    for start in starts:
+        assert 0 <= start <= count - 9
+        seen[start : start + 9] += 1
+    assert seen.min() >= 1
+    assert starts == sorted(set(starts))
+
+
+def test_one_step_of_one_window_is_the_network_itself(found):
+    shot = make_shot()
+    fitted = plate.fit_shot(shot, found.preset)
+    noise = plate.shot_noise(fitted, 3)
+    checkpoint = plate.loaded(found.folder, "cpu")
+    condition = plate.window_condition(fitted, 0, 9)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        hidden, mask = checkpoint.text(["a valley at dusk"])
+        x0 = checkpoint.transformer(
+            pack_time(torch.from_numpy(noise.transpose(3, 0, 1, 2)[None].copy())), network_time(torch.ones(1)), hidden,
+            condition.control, camera=condition.camera, encoder_mask=mask,
+        ).float()  # fmt: skip
+    kept = []
+    plate.generate(shot, RenderSettings(seed=3, steps=1), found, lambda step, total, preview: kept.append(preview()))
+    from farplane.backend.pipeline.colour import logc3_decode
+
+    code = unpack_time(x0)[0, :, 4].permute(1, 2, 0).numpy() * np.float32(0.1) + np.float32(0.3)
+    # The same sum in another order of dimensions: float32 rounding.
+    np.testing.assert_allclose(kept[0], np.maximum(logc3_decode(code), 0), rtol=1e-3, atol=1e-5)
+
+
+def test_guidance_and_negative_prompt_matter(found):
+    shot = make_shot()
+    plain = plate.generate(shot, RenderSettings(guidance=1.0), found, nothing)
+    guided = plate.generate(shot, RenderSettings(guidance=4.0), found, nothing)
+    negative = plate.generate(
+        replace(shot, prompt=Prompt("a valley at dusk", "dusk")), RenderSettings(guidance=4.0), found, nothing
+    )
+    assert not np.array_equal(plain, guided)
+    assert not np.array_equal(guided, negative)
+
+
+def test_stops_between_windows(found):
+    calls = 0
+
+    def check():
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        plate.generate(make_shot(40), RenderSettings(), found, nothing, check)
+    assert calls == 3
+
+
+def test_depth_is_taken_at_pixel_centres(found):
+    shot = make_shot(width=192, height=120)
+    fitted = plate.fit_shot(shot, found.preset)
+    assert fitted.depth.shape == (9, 40, 64)
+    np.testing.assert_array_equal(fitted.depth, shot.depth.z[:, 1::3, 1::3])
+    np.testing.assert_allclose(fitted.camera.K[:, 0], shot.camera.K[:, 0] / 3)
+
+
+def test_unknown_words_are_told(found):
+    shot = replace(make_shot(), prompt=Prompt("a valley of dragons"))
+    assert plate.prompt_notes(shot, found) == ("not in this model's vocabulary: a, of, dragons",)
+    assert plate.prompt_notes(replace(shot, prompt=Prompt("Valley, dusk")), found) == ()
