@@ -19,6 +19,7 @@ from . import camera as maths
 from .passes import Engine, PassRenderer
 
 REFERENCE_SAMPLES = 32
+MAX_FRAME = 1048574  # Blender's own
 _NO_PROMPT = "none"  # stands in while all the rest of a shot without a prompt is validated
 
 
@@ -46,22 +47,22 @@ def plan_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) ->
     first, last = frames or (scene.frame_start, scene.frame_end)
     if last < first:
         raise FarplaneError("frames", f"the range {first}-{last} is empty", "Give the first frame before the last")
-    if first < 0:
-        raise FarplaneError("frames", f"frame {first} is below zero", "Move the shot to frames from 0 up")
+    if not 0 <= first <= last <= MAX_FRAME:
+        raise FarplaneError("frames", f"{first}-{last} is out of range", f"Move the shot to frames 0 to {MAX_FRAME}")
     numbers = range(first, last + 1, scene.frame_step)
     cuts = _camera_cuts(scene)
     if not cuts:
         if scene.camera is None:
             raise FarplaneError("camera", "the scene has none", "Add a camera and make it the scene's active one")
         _require_perspective(scene.camera)
-        validate_frames(tuple(numbers[:2000]))  # enough to refuse any length, without a million numbers
+        validate_frames(tuple(numbers))
         return (ShotPlan(_plain(scene.name), scene.camera.name, tuple(numbers)),)
     plans = []
     for index, marker in enumerate(cuts):
         # Frames before the first marker show the first marker's camera, as in Blender.
         start = cuts[index].frame if index else first
         stop = cuts[index + 1].frame if index + 1 < len(cuts) else last + 1
-        inside = tuple(number for number in numbers[:100_000] if start <= number < stop)
+        inside = tuple(number for number in numbers if start <= number < stop)
         if inside:
             _require_perspective(marker.camera)
             validate_frames(inside)
