@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -13,15 +14,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..protocol.errors import FarplaneError
+from ..protocol.pairing import check_key
 from ..protocol.shot import validate_resolution
 
 MIN_FREE_BYTES = 64 * 2**20
 PLATE = re.compile(r"plate\.-?\d+\.exr")
 # What a run of ours may leave in an output folder: a take's files, their scratch copies, the landed scene.
 OURS = re.compile(
-    r"(plate|depth)\.-?\d+\.exr|(shot|take|report)\.json|(report|contact)\.png|preview\.mp4|depth"
-    r"|\.farplane-\w+|\..+\.part|.+\.blend[1@]?"
+    r"(plate|depth|reference)\.\d+\.exr|(shot|take|report)\.json|(report|contact)\.png|preview\.mp4"
+    r"|\.farplane-[\w-]+|\..+\.part|\.?.+_farplane(\.\d+)?\.blend[1@]?"
 )
+SCRATCH = re.compile(r"\.farplane-[\w-]+|\..+\.part|\..+_farplane\.\d+\.blend[1@]?")
 
 
 def parse_frames(text: str) -> tuple[int, int] | None:
@@ -80,11 +83,25 @@ def check_scene(path: Path) -> None:
         raise FarplaneError("scene", f"{path} is empty", "Save the scene again")
 
 
+def check_backend(address: str, key: str) -> None:
+    """Raise FarplaneError unless `address` is tcp://host:port (or empty, then without a key)."""
+    if not address:
+        if key:
+            raise FarplaneError("backend key", "there is no --backend it belongs to", "Give --backend tcp://host:port")
+        return
+    match = re.fullmatch(r"tcp://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})", address)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise FarplaneError("backend", f"{address!r} is no address", "Write it as tcp://host:port")
+    if key:
+        check_key(key, "backend key")
+
+
 @contextmanager
 def output_folder(folder: Path, *, overwrite: bool) -> Iterator[None]:
     """Make `folder` ready to hold a take; when the work inside ends in an error or Ctrl-C, as if it never began.
 
-    Only files of a take that were not there before are removed then; an older plate and the artist's own files stay.
+    The child that works in it cleans up after itself; this is for a child that was killed.  Only files of a take
+    that were not there before are removed; a take that is whole, an older plate and the artist's own files stay.
 
     Raises FarplaneError before any work for a folder that is a file or a link, cannot be written, lies on a full
     disk, or holds a plate while `overwrite` is off.
@@ -139,15 +156,25 @@ def _make(folder: Path) -> list[Path]:
 
 
 def _remove_new(folder: Path, before: set[str]) -> None:
-    """Remove the files of a take that came into `folder` since `before` was listed."""
+    """Remove the files of a take that came into `folder` since `before` was listed; of a whole take, only scraps."""
+    pattern = SCRATCH if _is_whole(folder) else OURS
     for name in set(os.listdir(folder)) - before:
         path = folder / name
-        if OURS.fullmatch(name) is None:
+        if pattern.fullmatch(name) is None:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether take.json says that every frame of the take is there."""
+    try:
+        take = json.loads((folder / "take.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(take, dict) and bool(take.get("finished"))
 
 
 def _check_plate(folder: Path, overwrite: bool) -> None:
@@ -163,7 +190,6 @@ def _check_writable(folder: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".farplane-") as probe:
             probe.write(bytes(4096))
             probe.flush()
-            os.fsync(probe.fileno())
     except OSError as error:
         raise _in_words(folder, error) from error
 

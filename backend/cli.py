@@ -49,8 +49,10 @@ Config = Annotated[Path | None, typer.Option("--config", help="Folder of keys an
 @app.command()
 def render(
     scene: Scene,
-    prompt: Annotated[str, typer.Option("--prompt", help="What the plate should show.")],
     out: Out,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="What the plate should show; the scene's own if left out.")
+    ] = None,
     negative: Annotated[str, typer.Option("--negative", help="What it should not show.")] = "",
     frames: Frames = "",
     size: Size = "",
@@ -78,7 +80,7 @@ def render(
     order = render_scene.Order(
         scene=scene,
         out=out,
-        prompt=Prompt(prompt, negative),
+        prompt=None if prompt is None else Prompt(prompt, negative),
         settings=settings,
         frames=checks.parse_frames(frames),
         size=checks.parse_size(size),

@@ -55,11 +55,11 @@ def test_output_folder_is_made_and_kept(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["plate.0001.exr"]
 
 
-def broken_run(out: Path, names: tuple[str, ...], trouble: BaseException) -> None:
+def broken_run(out: Path, names: tuple[str, ...], trouble: BaseException, text: str = "half a take") -> None:
     """A run that writes some files and then ends in `trouble`."""
     with checks.output_folder(out, overwrite=True):
         for name in names:
-            (out / name).write_text("half a take")
+            (out / name).write_text(text)
         (out / ".farplane-0123").mkdir()
         raise trouble
 
@@ -67,7 +67,14 @@ def broken_run(out: Path, names: tuple[str, ...], trouble: BaseException) -> Non
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt(), FarplaneError("a", "b", "c"), OSError(28, "full")])
 def test_a_failed_run_leaves_no_trace(tmp_path: Path, trouble: BaseException) -> None:
     out = tmp_path / "a" / "b"
-    names = ("plate.0001.exr", "shot.json", "take.json", ".plate.0002.exr.0af.part", "x_landed.blend")
+    names = (
+        "plate.0001.exr",
+        "shot.json",
+        "take.json",
+        ".plate.0002.exr.0af.part",
+        "x_farplane.blend",
+        ".x_farplane.77.blend",
+    )
     with pytest.raises(type(trouble)):
         broken_run(out, names, trouble)
     assert not (tmp_path / "a").exists()
@@ -81,6 +88,30 @@ def test_a_failed_run_touches_nothing_that_was_there(tmp_path: Path) -> None:
     left = {p.name for p in tmp_path.iterdir()}
     assert left == {"plate.0001.exr", "shot.json", "notes.txt", "shot.blend", "somebody.else"}
     assert (tmp_path / "plate.0001.exr").read_text() == "mine"
+
+
+def test_a_whole_take_stays_when_what_follows_fails(tmp_path: Path) -> None:
+    names = ("plate.0001.exr", "report.json", ".x_farplane.77.blend", "take.json")
+    with pytest.raises(KeyboardInterrupt):
+        broken_run(tmp_path, names, KeyboardInterrupt(), '{"finished": "2026-11-01T10:00:00"}')
+    assert {p.name for p in tmp_path.iterdir()} == {"plate.0001.exr", "report.json", "take.json"}
+
+
+@pytest.mark.parametrize("address", ["http://a:1", "tcp://a", "tcp://a:0", "tcp://a:70000", "a:1", "tcp://a b:1"])
+def test_a_backend_address_is_checked(address: str) -> None:
+    with pytest.raises(FarplaneError) as error:
+        checks.check_backend(address, "")
+    assert error.value.field == "backend"
+
+
+def test_a_backend_address_and_key() -> None:
+    for address in ("", "tcp://localhost:46347", "tcp://[::1]:5", "tcp://10.0.0.7:65535"):
+        checks.check_backend(address, "")
+    checks.check_backend("tcp://node-1.farm:46347", "x" * 40)
+    for address, key in (("tcp://a:1", "short"), ("", "x" * 40)):
+        with pytest.raises(FarplaneError) as error:
+            checks.check_backend(address, key)
+        assert error.value.field == "backend key"
 
 
 def test_a_plate_is_not_overwritten_unasked(tmp_path: Path) -> None:

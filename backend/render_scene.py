@@ -1,0 +1,173 @@
+"""`farplane render` and `farplane shot`: Blender as a child, a backend of our own if none is named, one table at the end.
+
+The child (addon/command.py) reads the scene, talks to the backend and writes the take; here its events become bars.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..protocol.errors import FarplaneError
+from ..protocol.shot import Prompt, RenderSettings
+from . import blender, checks
+from .private import PrivateBackend, private_backend
+from .progress import StageBoard, seconds_table
+from .take_report import files_table, lock_table, read_report
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asked for.
+
+    prompt : None takes the scene's own.  frames, size : None takes the scene's own.
+    backend : tcp://host:port, or empty for a private one.  backend_key : its public key, or empty.
+    pipeline : what a private backend's worker runs instead of the real one; for tests.
+    """
+
+    scene: Path
+    out: Path
+    prompt: Prompt | None
+    settings: RenderSettings
+    frames: tuple[int, int] | None = None
+    size: tuple[int, int] | None = None
+    reference: bool = True
+    overwrite: bool = False
+    backend: str = ""
+    backend_key: str = ""
+    pipeline: str = ""
+
+    def validate(self) -> None:
+        """Raise FarplaneError for the first thing that no render can have."""
+        if self.prompt is not None:
+            self.prompt.validate()
+        self.settings.validate()
+        checks.check_scene(self.scene)
+        checks.check_backend(self.backend, self.backend_key)
+        if self.backend and self.pipeline:
+            raise FarplaneError("pipeline", "it is for a private backend", "Leave out --backend or --pipeline")
+
+    def arguments(self) -> list[str]:
+        """The command line of the child."""
+        settings = self.settings
+        words = [*_scene_arguments(self.scene, "render", self.out, self.frames, self.size, self.overwrite)]
+        if self.prompt is not None:
+            words += [f"--prompt={self.prompt.text}", f"--negative={self.prompt.negative}"]
+        words += [f"--seed={settings.seed}", f"--steps={settings.steps}", f"--guidance={settings.guidance}"]
+        words += [f"--model={settings.model}", f"--compression={settings.compression}"]
+        if self.backend:
+            words += [f"--backend={self.backend}", f"--server-key={self.backend_key}"]
+        return words if self.reference else [*words, "--no-reference"]
+
+
+def render(order: Order, console: Console) -> None:
+    """The whole way; prints bars and the closing table.  Raises FarplaneError before any work where it can."""
+    order.validate()
+    found = blender.find_blender()
+    began = time.monotonic()
+    with checks.output_folder(order.out, overwrite=order.overwrite):
+        own = nullcontext() if order.backend else private_backend(order.pipeline)
+        with own as backend, StageBoard(console) as board:
+            board.update("start", 0, 1)
+            environment = _environment(backend)
+            watcher = Watcher(board, console, backend)
+            result = _run(order.arguments(), watcher, environment, found)
+            seconds = board.seconds()
+    _show_result(result, seconds, time.monotonic() - began, console)
+
+
+def extract(
+    scene: Path,
+    out: Path,
+    frames: tuple[int, int] | None,
+    size: tuple[int, int] | None,
+    *,
+    overwrite: bool,
+    console: Console,
+) -> None:
+    """Read the shot of a scene into `out` and stop there."""
+    checks.check_scene(scene)
+    found = blender.find_blender()
+    with checks.output_folder(out, overwrite=overwrite), StageBoard(console) as board:
+        board.update("start", 0, 1)
+        watcher = Watcher(board, console, None)
+        words = _scene_arguments(scene, "shot", out, frames, size, overwrite)
+        result = _run(words, watcher, {}, found)
+    for shot in result.get("shots", []):
+        width, height = shot["resolution"]
+        text = f"{shot['name']}: frames {shot['first']}-{shot['last']}, {width}x{height}"
+        console.print(escape(text), highlight=False, soft_wrap=True)
+    console.print(escape(str(out / "shot.json")), highlight=False, soft_wrap=True)
+
+
+@dataclass
+class Watcher:
+    """Turns the child's events into bars and lines."""
+
+    board: StageBoard
+    console: Console
+    backend: PrivateBackend | None
+    _heard: bool = False
+
+    def __call__(self, event: blender.Event) -> None:
+        if not self._heard:
+            self._heard = True
+            self.board.update("start", 1, 1)
+        match event["event"]:
+            case "progress":
+                self.board.update(str(event["stage"]), int(event["step"]), int(event["total"]))
+            case "queued" if event.get("position"):
+                self._say(f"{event['position']} jobs are before this one")
+            case "warning":
+                self._say(f"warning: {event.get('text', '')}")
+            case "disconnected":
+                if self.backend is not None:
+                    self.backend.check()
+                self._say(f"backend: {event.get('problem', '')}. {event.get('remedy', '')}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def _run(words: list[str], watcher: Watcher, environment: dict[str, str], found: blender.Blender) -> dict[str, Any]:
+    try:
+        return blender.run_command(words, watcher, extra_environment=environment, blender=found)
+    except blender.Cancelled as error:
+        raise KeyboardInterrupt from error
+
+
+def _environment(backend: PrivateBackend | None) -> dict[str, str]:
+    """What the child needs to find a private backend."""
+    if backend is None:
+        return {}
+    backend.published()
+    return {"FARPLANE_CONFIG": str(backend.config)}
+
+
+def _scene_arguments(
+    scene: Path, command: str, out: Path, frames: tuple[int, int] | None, size: tuple[int, int] | None, overwrite: bool
+) -> list[str]:
+    words = [str(scene.absolute()), command, f"--out={out.absolute()}"]
+    if frames is not None:
+        words.append(f"--frames={frames[0]}-{frames[1]}")
+    if size is not None:
+        words.append(f"--size={size[0]}x{size[1]}")
+    return [*words, "--overwrite"] if overwrite else words
+
+
+# -- the closing table ------------------------------------------------------------------------------------------------
+
+
+def _show_result(result: dict[str, Any], seconds: dict[str, float], total: float, console: Console) -> None:
+    console.print(seconds_table(seconds, total))
+    for shot in result.get("shots", []):
+        console.print(lock_table(str(shot["name"]), read_report(Path(shot["folder"]))))
+        console.print(files_table(Path(shot["folder"])))
+    if result.get("blend"):
+        console.print(f"The plate is landed in {escape(str(result['blend']))}", highlight=False, soft_wrap=True)
