@@ -22,7 +22,7 @@ PLATE = re.compile(r"plate\.-?\d+\.exr")
 # What a run of ours may leave in an output folder: a take's files, their scratch copies, the landed scene.
 OURS = re.compile(
     r"(plate|depth|reference)\.\d+\.exr|(shot|take|report)\.json|(report|contact)\.png|preview\.mp4"
-    r"|\.farplane-[\w-]+|\..+\.part|\.?.+_farplane(\.\d+)?\.blend[1@]?"
+    r"|blender|\.farplane-[\w-]+|\..+\.part|\.?.+_farplane(\.\d+)?\.blend[1@]?"
 )
 SCRATCH = re.compile(r"\.farplane-[\w-]+|\..+\.part|\..+_farplane\.\d+\.blend[1@]?")
 

@@ -114,9 +114,9 @@ def measure(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A take: shot.json, its depth, its plate.")],
 ) -> None:
     """Measure a plate again: report.json, report.png and contact.png in DIR are made anew."""
-    from . import measure_take
+    from .take_report import measure_again
 
-    measure_take.measure(folder, Console())
+    measure_again(folder, Console())
 
 
 @app.command()

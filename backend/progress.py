@@ -49,6 +49,7 @@ class StageBoard:
     stages: dict[str, _Stage] = field(default_factory=dict)
     _bars: Progress | None = None
     _said: set[str] = field(default_factory=set)
+    _heard: float | None = None
 
     def __enter__(self) -> StageBoard:
         if self.console.is_terminal:
@@ -71,11 +72,17 @@ class StageBoard:
                 self._say(name)
 
     def update(self, name: str, step: int, total: int) -> None:
-        """`step` of `total` done in stage `name`; a stage begins with its first update and may overlap others."""
+        """`step` of `total` done in stage `name`.
+
+        A stage begins with its first update; one that is heard of only when a step is done began with the last
+        thing heard before.  Stages may overlap.
+        """
         now = self.clock()
         if name not in self.stages:
             bar = self._bars.add_task(TITLES.get(name, name), total=max(total, 1)) if self._bars else None
-            self.stages[name] = _Stage(now, now, bar=bar)
+            began = self._heard if step and self._heard is not None else now
+            self.stages[name] = _Stage(began, now, bar=bar)
+        self._heard = now
         stage = self.stages[name]
         if stage.total and stage.step >= stage.total and step >= total:
             return  # said twice: it ended the first time

@@ -17,6 +17,7 @@ from rich.markup import escape
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import Prompt, RenderSettings
 from . import blender, checks
+from .model.presets import find_model
 from .private import PrivateBackend, private_backend
 from .progress import StageBoard, seconds_table
 from .take_report import files_table, lock_table, read_report
@@ -52,6 +53,8 @@ class Order:
         checks.check_backend(self.backend, self.backend_key)
         if self.backend and self.pipeline:
             raise FarplaneError("pipeline", "it is for a private backend", "Leave out --backend or --pipeline")
+        if not (self.backend or self.pipeline):
+            find_model(self.settings.model)
 
     def arguments(self) -> list[str]:
         """The command line of the child."""
@@ -167,7 +170,8 @@ def _scene_arguments(
 def _show_result(result: dict[str, Any], seconds: dict[str, float], total: float, console: Console) -> None:
     console.print(seconds_table(seconds, total))
     for shot in result.get("shots", []):
-        console.print(lock_table(str(shot["name"]), read_report(Path(shot["folder"]))))
-        console.print(files_table(Path(shot["folder"])))
+        folder = Path(shot["folder"])
+        console.print(lock_table(read_report(folder)))
+        console.print(files_table(folder))
     if result.get("blend"):
         console.print(f"The plate is landed in {escape(str(result['blend']))}", highlight=False, soft_wrap=True)

@@ -1,11 +1,14 @@
-"""What is told of a finished take: the camera lock beside the real render's own, and the files."""
+"""What is told of a finished take (camera lock, files), and the measures taken anew: `farplane measure`."""
 
 from __future__ import annotations
 
 import json
+import os
+import uuid
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,9 +22,35 @@ def read_report(folder: Path) -> dict[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
-def lock_table(name: str, report: dict[str, Any]) -> Table:
-    """The camera lock of a plate, and of the scene's own render beside it."""
-    return Table(title=f"Camera lock of {escape(name)}, pixels", title_justify="left")
+def lock_table(report: dict[str, Any]) -> Table:
+    """The camera lock of a plate in pixels, and beside it the real render's own, which is how well it can be read.
+
+    A figure that was refused (too little detail to read it from) is a dash with the reason below the table.
+    """
+    name = escape(str(report.get("name", "the shot")))
+    table = Table(title=f"Camera lock of {name}, pixels", title_justify="left", caption_justify="left")
+    for column in ("frames apart", "plate", "95% below", "pixels read", "the real render"):
+        table.add_column(column, justify="right")
+    reasons = []
+    reference = _locks(report.get("reference"))
+    for k, lock in _locks(report.get("plate")).items():
+        beside = reference.get(k, {})
+        share = f"{100 * float(lock.get('share') or 0):.0f}%"
+        table.add_row(str(k), _px(lock.get("median")), _px(lock.get("p95")), share, _px(beside.get("median")))
+        if lock.get("median") is None and lock.get("reason"):
+            reasons.append(f"{k}: {lock['reason']}")
+    table.caption = escape("; ".join(reasons)) or None
+    return table
+
+
+def _locks(measures: Any) -> dict[int, dict[str, Any]]:
+    """{frames apart: figure} of one side of a report."""
+    locks = measures.get("lock") if isinstance(measures, dict) else None
+    return {int(lock["k"]): lock for lock in locks or () if isinstance(lock, dict) and "k" in lock}
+
+
+def _px(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, (int, float)) else "–"
 
 
 def files_table(folder: Path) -> Table:
@@ -52,3 +81,42 @@ FILES = (
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+# -- farplane measure ---------------------------------------------------------------------------------------------
+
+
+def measure_again(folder: Path, console: Console) -> None:
+    """Measure the plate in `folder` and write report.json, report.png and contact.png anew, each whole or not at all.
+
+    What the old report says besides measures (model, seed, prompt …) is kept.  Raises FarplaneError for a folder
+    that holds no whole take.
+    """
+    from .pipeline.measure import measure_plate
+    from .pipeline.report import contact_png, report_png
+    from .take_files import read_plate, read_take_shot, with_reference
+
+    shot = with_reference(folder, read_take_shot(folder))
+    frames = read_plate(folder, shot)
+    old = read_report(folder)
+    report = measure_plate(frames, shot)
+    values = {**old, **report.to_json()}
+    title = " · ".join(str(old[key]) for key in ("prompt", "model", "seed") if key in old) or shot.name
+    write_whole(folder / "report.json", (json.dumps(values, indent=1) + "\n").encode())
+    write_whole(folder / "report.png", report_png(report, title))
+    write_whole(folder / "contact.png", contact_png(frames, shot, title))
+    console.print(lock_table(values))
+    console.print(f"Written: report.json, report.png and contact.png in {escape(str(folder))}", soft_wrap=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with scratch.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -38,6 +38,15 @@ def test_seconds_per_stage_even_when_stages_overlap() -> None:
     assert board.seconds() == {"denoise": 3.0, "decode": 3.0, "write": 3.0}
 
 
+def test_a_stage_that_is_heard_of_after_its_first_step_began_before_it() -> None:
+    clock = Clock()
+    with StageBoard(Console(file=io.StringIO()), clock) as board:
+        for now, stage, step in [(100, "depth", 2), (101, "depth", 4), (104, "denoise", 1), (113, "denoise", 4)]:
+            clock.now = now
+            board.update(stage, step, 4)
+    assert board.seconds() == {"depth": 1.0, "denoise": 12.0}
+
+
 def test_a_stage_ends_once() -> None:
     clock = Clock()
     with StageBoard(Console(file=io.StringIO()), clock) as board:
