@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -18,6 +20,30 @@ Implementation = Literal["auto", "reference", "triton"]
 
 MAX_CHANNELS = 8192
 MAX_ROW_BYTES = 16384  # up to here a row fits the registers of one program without spilling
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel's positional arguments, then its compile-time constants by name, and its warps."""
+
+    kernel: Callable[..., None]
+    arguments: tuple[Any, ...]
+    constants: dict[str, Any]
+    warps: int
+
+
+_recording: list[Launch] | None = None
+
+
+@contextmanager
+def recorded_launches() -> Iterator[list[Launch]]:
+    """Inside, ops take their Triton path on any tensor, but launches are noted instead of run: outputs hold rubbish."""
+    global _recording
+    _recording, before = [], _recording
+    try:
+        yield _recording
+    finally:
+        _recording = before
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
@@ -40,6 +66,8 @@ def use_triton(x: Tensor, implementation: Implementation) -> bool:
 
     Inside torch.compile "auto" takes the definition, which Inductor fuses by itself.
     """
+    if _recording is not None:
+        return True
     if implementation == "reference":
         return False
     if implementation == "auto":
@@ -80,6 +108,17 @@ def jit(kernel: Callable[..., None]) -> Any:
 
     kernel.__globals__["tl"] = triton.language
     return triton.jit(kernel)
+
+
+def launch(
+    kernel: Callable[..., None], grid: tuple[int, ...], *arguments: Any, num_warps: int, **constants: Any
+) -> None:
+    """Run `kernel` on a grid of programs, on the device of its first argument."""
+    if _recording is not None:
+        _recording.append(Launch(kernel, arguments, constants, num_warps))
+        return
+    with torch.cuda.device_of(arguments[0]):
+        jit(kernel)[grid](*arguments, num_warps=num_warps, **constants)
 
 
 def cdiv(a: int, b: int) -> int:

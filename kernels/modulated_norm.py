@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .dispatch import Implementation, cdiv, compute_dtype, jit, row_block, rows_contiguous, use_triton_rows
+from .dispatch import Implementation, cdiv, compute_dtype, launch, row_block, rows_contiguous, use_triton_rows
 
 if TYPE_CHECKING:
     import triton.language as tl
@@ -195,9 +195,10 @@ def _launch_forward(
     added = x if branch is None else rows_contiguous(branch)
     factor = x if gate is None else rows_contiguous(gate)
     y = torch.empty((B, N, D), dtype=x.dtype, device=x.device)
-    h = x if branch is None else torch.empty_like(y)
+    h = x if branch is None else torch.empty((B, N, D), dtype=x.dtype, device=x.device)
     columns, warps = row_block(D)
-    jit(_forward_kernel)[(cdiv(N, FORWARD_ROWS), B)](
+    launch(
+        _forward_kernel, (cdiv(N, FORWARD_ROWS), B),
         x, scale, shift, y, added, factor, h,
         N, D, eps, *x.stride()[:2], *scale.stride()[:2], *shift.stride()[:2], *added.stride()[:2],
         factor.stride(0), factor.stride(1) if factor.shape[1] == N else 0,
@@ -219,7 +220,8 @@ def _launch_backward(
     dx = torch.empty((B, N, D), dtype=x.dtype, device=x.device)
     dscale, dshift = torch.empty((2, B, N if per_token else blocks, D), dtype=torch.float32, device=x.device)
     columns, warps = row_block(D)
-    jit(_backward_kernel)[(blocks, B)](
+    launch(
+        _backward_kernel, (blocks, B),
         x, scale, dy, other, dx, dscale, dshift,
         N, D, eps, *x.stride()[:2], *scale.stride()[:2], *dy.stride()[:2], *other.stride()[:2],
         PER_TOKEN=per_token, RESIDUAL=dh is not None, ROWS=BACKWARD_ROWS, COLUMNS=columns, num_warps=warps,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .dispatch import Implementation, cdiv, compute_dtype, jit, row_block, rows_contiguous, use_triton_rows
+from .dispatch import Implementation, cdiv, compute_dtype, launch, row_block, rows_contiguous, use_triton_rows
 
 if TYPE_CHECKING:
     import triton.language as tl
@@ -171,7 +171,8 @@ class _QKNormRope(torch.autograd.Function):
             cos, sin = cos.float().contiguous(), sin.float().contiguous()
         y = torch.empty((B, N, heads, D // heads), dtype=x.dtype, device=x.device)
         columns, warps = row_block(D)
-        jit(_forward_kernel)[(cdiv(N, FORWARD_ROWS), B)](
+        launch(
+        _forward_kernel, (cdiv(N, FORWARD_ROWS), B),
             x, weight, weight if cos is None else cos, weight if sin is None else sin, y,
             N, D, D // heads // 2, eps, *x.stride()[:2],
             ROTATE=cos is not None, ROWS=FORWARD_ROWS, PAIRS=columns // 2, num_warps=warps,
@@ -191,7 +192,8 @@ class _QKNormRope(torch.autograd.Function):
         blocks = cdiv(N, BACKWARD_ROWS)
         dweight = torch.empty((B, blocks, D), dtype=torch.float32, device=x.device)
         columns, warps = row_block(D)
-        jit(_backward_kernel)[(blocks, B)](
+        launch(
+        _backward_kernel, (blocks, B),
             x, weight, weight if cos is None else cos, weight if sin is None else sin, dy, dx, dweight,
             N, D, D // ctx.heads // 2, ctx.eps, *x.stride()[:2], *dy.stride()[:2],
             ROTATE=cos is not None, ROWS=BACKWARD_ROWS, PAIRS=columns // 2, num_warps=warps,
