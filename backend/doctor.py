@@ -129,7 +129,7 @@ def video() -> Iterator[Check]:
 
 
 def disk() -> Iterator[Check]:
-    for name, folder in (("Disk here", Path.cwd()), ("Disk for temporary files", Path(tempfile.gettempdir()))):
+    for name, folder in (("Disk here", Path.cwd()), ("Temporary files", Path(tempfile.gettempdir()))):
         free = shutil.disk_usage(folder).free
         writable = os.access(folder, os.W_OK)
         text = f"{free / 2**30:.1f} GiB free in {folder}"
@@ -168,6 +168,13 @@ def blender() -> Iterator[Check]:
     except FarplaneError as error:
         yield Check("Blender", "fail", error.problem, error.remedy)
         return
+    if found.kind == "module":
+        done = subprocess.run([sys.executable, "-c", "import bpy"], capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            missing = [name for binary in found.path.glob("*.so") for name in missing_libraries(binary)]
+            said = ", ".join(missing) or (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            yield Check("Blender", "fail", f"the bpy module does not load: {said}", "Run `make setup`")
+            return
     yield Check("Blender", "ok", str(found))
 
 
@@ -254,9 +261,9 @@ def show(console: Console) -> bool:
     marks = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
 
     def line(check: Check) -> None:
-        console.print(f"{marks[check.state]} {check.name:<12} {escape(check.found)}", highlight=False, soft_wrap=True)
+        console.print(f"{marks[check.state]} {check.name:<17}{escape(check.found)}", highlight=False, soft_wrap=True)
         if check.remedy:
-            console.print(f"                  → {escape(check.remedy)}", highlight=False, soft_wrap=True)
+            console.print(f"                      → {escape(check.remedy)}", highlight=False, soft_wrap=True)
 
     good = examine(line)
     console.print("Everything a render needs is here." if good else "A render will not work until FAIL is mended.")
