@@ -261,6 +261,7 @@ class _Connection:
         finally:
             if monitor is not None:
                 dealer.disable_monitor()
+                monitor.close()
             dealer.close(linger=FLUSH_MS if self._client._closing.is_set() and self._stage == "open" else 0)
 
     def _set_options(self, dealer: Any, server_key: str) -> None:

@@ -82,7 +82,7 @@ def key_pair(folder: Path, name: str, make: Callable[[], tuple[bytes, bytes]]) -
     try:
         loaded = json.loads(_read(path))
         return KeyPair(check_key(loaded["public"]), check_key(loaded["secret"]))
-    except (ValueError, KeyError, TypeError, FarplaneError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, FarplaneError) as error:
         raise FarplaneError("keys", f"{path} is damaged", "Delete it; a new pair is made on the next start") from error
 
 
@@ -106,7 +106,7 @@ def find_backend(folder: Path) -> Published | None:
     try:
         loaded = json.loads(_read(folder / "backend.json"))
         return Published(str(loaded["address"]), check_key(loaded["public_key"]), int(loaded["pid"]))
-    except (OSError, ValueError, KeyError, TypeError, FarplaneError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, FarplaneError):
         return None
 
 

@@ -119,25 +119,33 @@ class Choice(Plain):
 
 @dataclass(frozen=True)
 class Either:
-    """Told apart by JSON type: a whole number, else the other; or null."""
+    """A number of one kind or a text of another, told apart by their JSON type."""
 
-    number: Field | None
-    other: Field | None
+    number: Int
+    text: Choice
 
-    def read(self, value: object) -> Any:
-        chosen = self.number if type(value) in (int, float) else self.other
-        if chosen is None:
-            if value is None:
-                return None
-            raise RemoteProtocolError("expected another type")
-        return chosen.read(value)
+    def read(self, value: object) -> int | str:
+        return self.text.read(value) if type(value) is str else self.number.read(value)
 
     def write(self, value: Any) -> object:
-        chosen = self.number if type(value) in (int, float) else self.other
-        return None if chosen is None else chosen.write(value)
+        return self.text.write(value) if type(value) is str else self.number.write(value)
 
     def __str__(self) -> str:
-        return f"{self.number or 'null'}, or {self.other or 'null'}"
+        return f"{self.number}, or {self.text}"
+
+
+@dataclass(frozen=True)
+class OrNull:
+    of: Field
+
+    def read(self, value: object) -> Any:
+        return None if value is None else self.of.read(value)
+
+    def write(self, value: Any) -> object:
+        return None if value is None else self.of.write(value)
+
+    def __str__(self) -> str:
+        return f"{self.of}, or null"
 
 
 @dataclass(frozen=True)
@@ -187,7 +195,7 @@ class Record:
         return f"`{self.name}` object"
 
 
-Field = Int | Real | Text | Pattern | Choice | Either | List | Record
+Field = Int | Real | Text | Pattern | Choice | Either | OrNull | List | Record
 
 
 def _utf8(text: str) -> bytes:
@@ -204,10 +212,11 @@ def _frames(first: int, step: int, count: int) -> tuple[int, ...]:
 def _split_frames(frames: tuple[int, ...]) -> dict[str, int]:
     if not frames:
         raise RemoteProtocolError("there are no frames")
-    step = frames[1] - frames[0] if len(frames) > 1 else 1
-    if step < 1 or frames != _frames(frames[0], step, len(frames)):
+    first, count = frames[0], len(frames)
+    step = 1 if count == 1 else (frames[-1] - first) // (count - 1)
+    if step < 1 or frames != _frames(first, step, count):
         raise RemoteProtocolError("frames do not rise evenly")
-    return {"first": frames[0], "step": step, "count": len(frames)}
+    return {"first": first, "step": step, "count": count}
 
 
 def _split_fps(fps: Fraction) -> dict[str, int]:
@@ -322,7 +331,7 @@ SCHEMA: dict[str, Layout] = {
             "stage": Choice(events.STAGES),
             "step": COUNT,
             "total": COUNT,
-            "seconds_left": Either(Real(), None),
+            "seconds_left": OrNull(Real()),
         },
     ),
     "preview": Layout(events.Preview, {"job": JOB, "step": COUNT}, "png", MAX_PREVIEW),
@@ -333,7 +342,7 @@ SCHEMA: dict[str, Layout] = {
     "failed": Layout(events.Failed, {"job": JOB, **FAULT}),
     "cancelled": Layout(events.Cancelled, {"job": JOB}),
     "forgotten": Layout(events.Forgotten, {"job": JOB}),
-    "refused": Layout(events.Refused, {"job": Either(None, JOB), **FAULT}),
+    "refused": Layout(events.Refused, {"job": OrNull(JOB), **FAULT}),
 }
 NAMES: dict[type, str] = {layout.make: name for name, layout in SCHEMA.items()}
 FROM_CLIENT = frozenset(NAMES[kind] for kind in events.FROM_CLIENT)

@@ -21,7 +21,6 @@ from typing import Any
 
 MAX_LINE = 64 << 10  # bytes; the longest true line is a failure's texts
 MAX_LOG = 8 << 20  # bytes of worker.log before it begins anew
-STOP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,7 @@ class Worker:
             self._process.kill()
 
     def stop(self) -> None:
-        """Let it end by itself, then insist."""
-        self.usable = False
-        with suppress(OSError):
-            self._process.stdin.close()  # type: ignore[union-attr]
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_SECONDS)
+        """End it and wait; whatever it has said to be on disk is."""
         self.kill()
         self._process.wait()
 
