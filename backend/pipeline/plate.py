@@ -91,7 +91,7 @@ def generate(
 
     def to_linear(state: Tensor) -> NDArray[np.float32]:
         standard = state[0].permute(1, 2, 3, 0).float().cpu().numpy()
-        code = standard * np.float32(checkpoint.codec.std) + np.float32(checkpoint.codec.mean)
+        code = standard * np.array(checkpoint.codec.std, np.float32) + np.array(checkpoint.codec.mean, np.float32)
         return np.maximum(logc3_decode(code), 0.0).astype(np.float32)
 
     def report(step: int, x0: Tensor) -> None:
@@ -137,7 +137,7 @@ def window_condition(shot: ModelShot, start: int, clip: int) -> Condition:
     """Surface and rays of one window, relative to its own first camera and its own scale, as in training."""
     part = slice(start, start + clip)
     camera = CameraTrack(shot.camera.K[part], shot.camera.world_from_camera[part])
-    return make_condition(shot.depth[part], camera, shot.depth.shape[1:])
+    return make_condition(shot.depth[part], camera, (shot.depth.shape[1], shot.depth.shape[2]))
 
 
 def shot_noise(shot: ModelShot, seed: int) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ def shrink(code: NDArray) -> NDArray[np.float32]:
     ).numpy()
 
 
-def train_classifier(store: ClipStore, epochs: int = 30, seed: int = 0) -> AttributeClassifier:
+def train_classifier(store: ClipStore, epochs: int = 16, seed: int = 0) -> AttributeClassifier:
     """Fit on every clip of a store, three frames of each, mirrored at random."""
     torch.manual_seed(seed)
     pictures, labels = [], {name: [] for name in HEADS}

@@ -11,7 +11,7 @@ import argparse
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,6 +32,7 @@ HELD_OUT_SEED = 20_000
 SIZE = (224, 128)
 FRAMES = 9
 CARRY = 4  # frames between the two ends of a warp
+GEOMETRY_ROWS = ("depth-edge AUC", "warp PSNR", "warp gap", "high-pass RMS")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,34 +88,31 @@ def make_cases(
 
 
 def geometry_figures(cases: list[Case]) -> dict[str, dict[str, float]]:
-    """Depth-edge AUC, warp PSNR and detail: each {plate, render, shuffled} as means over the cases."""
-    rows: dict[str, list[tuple[float, float, float]]] = {
-        "depth-edge AUC": [],
-        "warp PSNR": [],
-        "warp gap": [],
-        "high-pass RMS": [],
-    }
-    for i, case in enumerate(cases):
-        other = cases[(i + 1) % len(cases)].clip
-        depth, camera, wrong = case.shot.depth.z, case.clip.camera, other.camera
-        render = case.clip.linear
-        rows["depth-edge AUC"].append(
-            (depth_edge_auc(case.plate, depth), depth_edge_auc(render, depth), depth_edge_auc(case.plate, other.depth))
-        )
-        exact = case.clip.exact
+    """Depth-edge AUC, warp PSNR and detail: each {plate, render, shuffled} as means over the cases that have them.
+
+    The plate is measured against the blockout it was sent, the render against its own exact geometry.  Clips whose
+    camera hardly moves have no shuffled camera and no gap; they are left out of the warp rows alone.
+    """
+    rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in GEOMETRY_ROWS}
+    for case in cases:
+        camera, exact = case.clip.camera, case.clip.exact
         assert exact is not None
-        right = [
-            warp_psnr(f, z, camera.K, camera.world_from_camera, CARRY)
-            for f, z in ((case.plate, depth), (render, exact))
-        ]
-        off = [
-            warp_psnr(f, z, wrong.K, wrong.world_from_camera, CARRY) for f, z in ((case.plate, depth), (render, exact))
-        ]
-        rows["warp PSNR"].append((right[0], right[1], off[0]))
-        rows["warp gap"].append((right[0] - off[0], right[1] - off[1], 0.0))
-        rows["high-pass RMS"].append((high_pass_rms(case.plate), high_pass_rms(render), float("nan")))
+        plate_edges, render_edges = (
+            depth_edge_auc(case.plate, case.shot.depth.z),
+            depth_edge_auc(case.clip.linear, exact),
+        )
+        if plate_edges is not None and render_edges is not None:
+            rows["depth-edge AUC"].append((plate_edges.auc, render_edges.auc, plate_edges.shuffled))
+        plate = warp_psnr(case.plate, case.shot.depth.z, camera.K, camera.world_from_camera, CARRY)
+        render = warp_psnr(case.clip.linear, exact, camera.K, camera.world_from_camera, CARRY)
+        if plate and render and plate.gap is not None and render.gap is not None and plate.shuffled is not None:
+            rows["warp PSNR"].append((plate.true, render.true, plate.shuffled))
+            rows["warp gap"].append((plate.gap, render.gap, 0.0))
+        rows["high-pass RMS"].append((high_pass_rms(case.plate), high_pass_rms(case.clip.linear), 0.0))
     return {
-        name: dict(zip(("plate", "render", "shuffled"), np.nanmean(np.array(values), 0).tolist(), strict=True))
+        name: dict(
+            zip(("plate", "render", "shuffled", "clips"), [*np.mean(values, 0).tolist(), len(values)], strict=True)
+        )
         for name, values in rows.items()
         if values
     }
@@ -122,21 +120,32 @@ def geometry_figures(cases: list[Case]) -> dict[str, dict[str, float]]:
 
 def lock_figures(cases: list[Case]) -> dict[str, dict[str, float | None]]:
     """Camera lock at k = 4, in pixels: medians over the cases that had a figure, and how many had one."""
-    plate, render = [], []
-    for case in cases:
-        report = measure_plate(case.plate, case.shot).to_json()
-        plate.append(_lock(report, "plate"))
-        render.append(_lock(report, "reference"))
     out: dict[str, dict[str, float | None]] = {}
-    for name, values in (("plate", plate), ("render", render)):
-        given = [v for v in values if v is not None]
-        out[name] = {"median px": float(np.median(given)) if given else None, "measured": len(given), "of": len(values)}
+    for name in ("plate", "render"):
+        figures = []
+        for case in cases:
+            if name == "plate":
+                report = measure_plate(case.plate, replace(case.shot, reference=None))
+            else:
+                assert case.clip.exact is not None
+                depth = DepthPass(case.clip.exact, case.shot.depth.near, case.shot.depth.far)
+                report = measure_plate(case.clip.linear, replace(case.shot, reference=None, depth=depth))
+            figures.append(next(lock for lock in report.plate.lock if lock.k == CARRY))
+        given = [lock for lock in figures if lock.median is not None]
+
+        def middle(values: list[float | None]) -> float | None:
+            known = [v for v in values if v is not None]
+            return float(np.median(known)) if known else None
+
+        out[name] = {
+            "median px": middle([lock.median for lock in given]),
+            "p95 px": middle([lock.p95 for lock in given]),
+            "share": middle([lock.share for lock in given]),
+            "motion px": middle([lock.motion for lock in given]),
+            "measured": len(given),
+            "of": len(figures),
+        }
     return out
-
-
-def _lock(report: dict, side: str) -> float | None:
-    locks = (report.get(side) or {}).get("lock") or []
-    return next((lock.get("median_px") for lock in locks if lock.get("k") == CARRY), None)
 
 
 def attribute_figures(cases: list[Case], judge: AttributeClassifier) -> dict[str, dict[str, float]]:
@@ -195,7 +204,7 @@ def table(figures: dict) -> str:
     """The figures as a Markdown table."""
     lines = ["| measure | plate | render (ceiling) | shuffled (floor) |", "|---|---|---|---|"]
     geometry = figures["geometry"]
-    for name in ("depth-edge AUC", "warp PSNR", "warp gap", "high-pass RMS"):
+    for name in GEOMETRY_ROWS:
         row = geometry[name]
         lines.append(f"| {name} | {row['plate']:.3f} | {row['render']:.3f} | {row['shuffled']:.3f} |")
     gap, detail = geometry["warp gap"], geometry["high-pass RMS"]
@@ -204,11 +213,9 @@ def table(figures: dict) -> str:
     for part, title in (("attributes", ""), ("attributes, held-out wordings", ", held-out wordings")):
         for name, row in figures.get(part, {}).items():
             lines.append(f"| {name}{title} | {row['plate']:.0%} | {row['render']:.0%} | {row['shuffled']:.0%} |")
-    lock = figures["camera lock, k=4"]
-    for name in ("plate", "render"):
-        row = lock[name]
-        value = "refused" if row["median px"] is None else f"{row['median px']:.2f} px"
-        lines.append(f"| camera lock k=4, {name} | {value} | {row['measured']} of {row['of']} clips measured | |")
+    for name, row in figures["camera lock, k=4"].items():
+        value = "refused" if row["median px"] is None else f"{row['median px']:.2f} px (p95 {row['p95 px']:.2f})"
+        lines.append(f"| camera lock k=4, {name} | {value} | {row['measured']} of {row['of']} clips gave a figure | |")
     for name in figures["light"]["plate"]:
         lines.append(
             f"| luminance {name} | {figures['light']['plate'][name]:.4f} | {figures['light']['render'][name]:.4f} | |"

@@ -50,7 +50,7 @@ def sample(
 
     device = next(model.parameters()).device
     camera = clip.camera
-    condition = make_condition(clip.depth, camera, clip.depth.shape[1:]).to(device)
+    condition = make_condition(clip.depth, camera, (clip.depth.shape[1], clip.depth.shape[2])).to(device)
     fresh = np.random.default_rng(seed).standard_normal(clip.linear.shape, np.float32)
     noise = pack_frames(warped_noise(fresh, clip.depth, camera.K, camera.world_from_camera))
     x = noise[None].to(device)

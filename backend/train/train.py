@@ -147,7 +147,7 @@ def make_batch(store: ClipStore, recipe: Recipe, rng: np.random.Generator, small
             make_condition(
                 shown,
                 CameraTrack(K, pose),
-                frames.shape[1:3],
+                (frames.shape[1], frames.shape[2]),
                 known_frames=frames,
                 known=known,
                 with_camera=rng.random() >= recipe.camera_dropout,
@@ -342,7 +342,7 @@ def export(run: Path, folder: Path) -> None:
     recipe = Recipe(**kept["recipe"] | {"vace_layers": tuple(kept["recipe"]["vace_layers"])})
     model = Model(recipe)
     model.load_state_dict(kept["ema"])
-    codec = PixelCodec((CODE_MEAN,) * 3, (CODE_STD,) * 3)
+    codec = PixelCodec((CODE_MEAN, CODE_MEAN, CODE_MEAN), (CODE_STD, CODE_STD, CODE_STD))
     notes = {"recipe": kept["recipe"], "state": kept["state"], "data": "procedural world, backend/train/world.py"}
     save_checkpoint(folder, Checkpoint(model.transformer, model.text, codec, notes))
 
