@@ -44,6 +44,7 @@ MAX_NOTE = 4000  # characters
 _MAX_JSON = 64 << 20  # bytes; a shot.json of 1440 frames is under 2 MiB
 _EXR_MAGIC = b"\x76\x2f\x31\x01"
 _PLATE = re.compile(r"plate\.(\d{4,7})\.exr")
+_NUMBERED = re.compile(r"take \d{3,9}")
 _STAGING = re.compile(r"\.farplane-[0-9a-f]{32}")
 
 
@@ -52,6 +53,33 @@ def plate_name(number: int) -> str:
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_FRAME:
         raise FarplaneError("frame", f"{number!r} is no frame number", f"Use frames from 0 to {MAX_FRAME}")
     return f"plate.{number:04d}.exr"
+
+
+def folder_name(text: str) -> str:
+    """A shot's name as a folder's: nothing that a file system gives a meaning to."""
+    return "".join(c if c.isalnum() or c in " -_" else "_" for c in text).strip()[:80] or "shot"
+
+
+def next_folder(shot_folder: Path) -> Path:
+    """Return the first of ``take 001``, ``take 002`` … that does not exist yet in `shot_folder`."""
+    number = 1 + max((int(p.name[5:]) for p in _children(shot_folder) if _NUMBERED.fullmatch(p.name)), default=0)
+    return shot_folder / f"take {number:03d}"
+
+
+def takes_in(shot_folder: Path) -> list[Take]:
+    """Return the takes in `shot_folder`, newest first; folders that hold none are passed over."""
+    found = []
+    for path in _children(shot_folder):
+        with suppress(FarplaneError):
+            found.append(Take.open(path))
+    return sorted(found, key=lambda take: (take.created, take.name), reverse=True)
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_dir()]
+    except OSError:
+        return []
 
 
 def plate_frames(folder: Path) -> dict[int, Path]:
@@ -109,7 +137,7 @@ class Take:
             with file_errors(folder, "write"):
                 take._staging.mkdir()
         _write_json(take._place / "shot.json", shot_json)
-        take._save()
+        take.save()
         return take
 
     @staticmethod
@@ -164,7 +192,7 @@ class Take:
                 "Render again",
             )
         self.finished = _now()
-        self._save()
+        self.save()
         if self._staging is not None:
             self._replace_old()
 
@@ -173,6 +201,18 @@ class Take:
         if self._staging is not None:
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
+
+    def discard(self) -> None:
+        """Delete what was written for a take that never got a frame, and its folder if nothing else is in it."""
+        with suppress(OSError, FarplaneError):
+            if self.frames():
+                return
+            for path in self.folder.iterdir():
+                if path.name in ("take.json", "shot.json", *ARTIFACTS) or re.fullmatch(
+                    r"depth\.\d{4,7}\.exr", path.name
+                ):
+                    path.unlink()
+            self.folder.rmdir()
 
     # ---- the artist's decision ---------------------------------------------------------------------------
 
@@ -226,12 +266,13 @@ class Take:
         self.state, self.decided = state, _now()
         self.author, self.note = (author or _user())[:200], note[:MAX_NOTE]
         try:
-            self._save()
+            self.save()
         except FarplaneError:
             self.state, self.decided, self.author, self.note = before
             raise
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write take.json."""
         keys = ("state", "job", "created", "finished", "decided", "author", "note", "files")
         _write_json(self._place / "take.json", {"version": 1} | {key: getattr(self, key) for key in keys})
 

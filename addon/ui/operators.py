@@ -1,0 +1,353 @@
+"""What the artist can do: generate and cancel, land and remove, decide on takes, start and stop the backend."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from ...protocol.errors import FarplaneError
+from .. import landing
+from ..takes import Take
+from . import local_backend, preferences
+from .generate import Generation
+from .properties import LANDING_KINDS
+from .session import Message, session
+
+TICK_SECONDS = 0.02  # of work per tick while the window stays responsive; one pass may take longer
+
+FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
+_generation: Generation | None = None  # the one whose passes are being read, for the panel
+
+
+def running_generation() -> Generation | None:
+    """The generation whose passes are being read just now."""
+    return _generation
+
+
+class _Operator(bpy.types.Operator):
+    """Common to all of ours: an error is told in the status bar and stays in the panel."""
+
+    def tell(self, error: FarplaneError) -> set[str]:
+        """Report an error and cancel."""
+        session.message = Message.of(error)
+        redraw()
+        self.report({"ERROR"}, f"{session.message.text}. {error.remedy}")
+        return CANCELLED
+
+
+class FARPLANE_OT_generate(_Operator):
+    """Read cameras and depth from the scene, and send the shot to the backend"""
+
+    bl_idname = "farplane.generate"
+    bl_label = "Generate"
+    bl_options = {"REGISTER"}
+
+    _timer: Any = None
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """One job at a time, and something to ask for."""
+        if session.job is not None or _generation is not None:
+            cls.poll_message_set("A job is running")
+            return False
+        if not context.scene.farplane.prompt.strip():
+            cls.poll_message_set("Write a prompt first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """The whole way to the submitted job at once: background mode and scripts."""
+        try:
+            generation = Generation(context.scene)
+            try:
+                while not generation.step():
+                    if generation.stage == "connect":
+                        time.sleep(0.02)
+            finally:
+                generation.close()
+        except FarplaneError as error:
+            return self.tell(error)
+        return FINISHED
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Begin; the passes are read in `modal`, a little per tick."""
+        global _generation
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            _generation = Generation(context.scene)
+        except FarplaneError as error:
+            return self.tell(error)
+        session.message = None
+        window_manager = context.window_manager
+        self._timer = window_manager.event_timer_add(0.01, window=context.window)
+        window_manager.progress_begin(0, 100)
+        window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Work for a moment on each timer event; Esc and the panel's Cancel stop."""
+        generation = _generation
+        if generation is None:  # Cancel was pressed
+            return self._leave(context, Message("Cancelled"))
+        if event.type == "ESC" and event.value == "PRESS":
+            return self._leave(context, Message("Cancelled"))
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        until = time.monotonic() + TICK_SECONDS
+        try:
+            finished = False
+            while not finished and time.monotonic() < until:
+                finished = generation.step()
+                if generation.stage == "connect":
+                    break
+        except FarplaneError as error:
+            self._leave(context, None)
+            return self.tell(error)
+        context.window_manager.progress_update(100 * generation.done / max(1, generation.total))
+        redraw()
+        if finished:
+            self._leave(context, None)
+            return FINISHED
+        return {"RUNNING_MODAL"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender ends the operator: another file is opened, or it quits."""
+        self._leave(context, None)
+
+    def _leave(self, context: bpy.types.Context, message: Message | None) -> set[str]:
+        global _generation
+        generation, _generation = _generation, None
+        if generation is not None:
+            generation.close()
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+            context.window_manager.progress_end()
+        if message is not None:
+            session.message = message
+        redraw()
+        return CANCELLED
+
+
+class FARPLANE_OT_cancel(_Operator):
+    """Stop the running job. Nothing that is landed changes"""
+
+    bl_idname = "farplane.cancel"
+    bl_label = "Cancel"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only while something runs."""
+        return _generation is not None or (session.job is not None and not session.job.cancelling)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Reading passes stops at its next tick, a job within a denoise step."""
+        global _generation
+        if _generation is not None:
+            _generation.close()
+            _generation = None
+        session.cancel()
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_land(_Operator):
+    """Accept this take and put it into the scene"""
+
+    bl_idname = "farplane.land"
+    bl_label = "Land Take"
+    bl_options = {"REGISTER", "UNDO"}
+
+    folder: StringProperty(name="Take", subtype="DIR_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+    kinds: EnumProperty(  # type: ignore[valid-type]
+        name="Land As", items=LANDING_KINDS, options={"ENUM_FLAG", "SKIP_SAVE"}
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Land as the panel says, or as this operator's own setting does."""
+        scene = context.scene
+        selected = [obj for obj in context.selected_objects if obj.type == "MESH"]
+        try:
+            take = Take.open(Path(bpy.path.abspath(self.folder)))
+            if take.state != "accepted":
+                take.accept(author=preferences.settings().author)
+            camera = _camera_of(take, scene)
+            kinds = set(self.kinds) or set(scene.farplane.kinds)
+            landed = landing.land(scene, camera, take.folder, kinds, objects=selected or None)
+        except FarplaneError as error:
+            return self.tell(error)
+        session.list_takes(take.folder.parent)
+        session.message = Message(f"{take.name} is landed")
+        self.report({"INFO"}, f"Landed {landed.name} as {', '.join(landed.kinds)}")
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_remove(_Operator):
+    """Take a landed take out of the scene again. Its files stay"""
+
+    bl_idname = "farplane.remove"
+    bl_label = "Remove from Scene"
+    bl_options = {"REGISTER", "UNDO"}
+
+    landing_id: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Remove every kind of it."""
+        try:
+            landing.remove(context.scene, self.landing_id)
+        except FarplaneError as error:
+            return self.tell(error)
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_reject(_Operator):
+    """Mark this take as rejected. Its files stay"""
+
+    bl_idname = "farplane.reject"
+    bl_label = "Reject Take"
+    bl_options = {"REGISTER"}
+
+    folder: StringProperty(name="Take", subtype="DIR_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Written beside the take, with the author's name."""
+        try:
+            take = Take.open(Path(bpy.path.abspath(self.folder)))
+            take.reject(author=preferences.settings().author)
+        except FarplaneError as error:
+            return self.tell(error)
+        session.list_takes(take.folder.parent)
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_new_seed(_Operator):
+    """Choose another seed"""
+
+    bl_idname = "farplane.new_seed"
+    bl_label = "New Seed"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Any number that is easy to write down."""
+        context.scene.farplane.seed = random.randrange(100_000)
+        return FINISHED
+
+
+class FARPLANE_OT_connect(_Operator):
+    """Connect to the backend again, with the preferences as they are now"""
+
+    bl_idname = "farplane.connect"
+    bl_label = "Connect"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """The answer comes by the timer."""
+        session.disconnect()
+        try:
+            session.connect()
+        except FarplaneError as error:
+            session.problem = Message.of(error)
+            session.connection = "disconnected"
+            return self.tell(error)
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_start_backend(_Operator):
+    """Start the backend on this machine; it ends with Blender"""
+
+    bl_idname = "farplane.start_backend"
+    bl_label = "Start Backend"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Once is enough."""
+        return not local_backend.is_running()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """The client finds it by itself."""
+        try:
+            local_backend.start()
+            session.connect()
+        except FarplaneError as error:
+            return self.tell(error)
+        return FINISHED
+
+
+class FARPLANE_OT_stop_backend(_Operator):
+    """Stop the backend that was started from here"""
+
+    bl_idname = "farplane.stop_backend"
+    bl_label = "Stop Backend"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only what we started."""
+        return local_backend.is_running()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """It finishes what it writes, then ends."""
+        local_backend.ask_to_stop()
+        return FINISHED
+
+
+def _camera_of(take: Take, scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The camera that the take was made for, if it is still there, else the active one."""
+    frames = take.shot().get("frames", [])
+    name = frames[0].get("camera", "") if frames and isinstance(frames[0], dict) else ""
+    found = scene.objects.get(name) if isinstance(name, str) else None
+    return found if found is not None and found.type == "CAMERA" else scene.camera
+
+
+def redraw() -> None:
+    """Draw the sidebars of all 3D views again."""
+    for window in bpy.context.window_manager.windows if bpy.context.window_manager else ():
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+CLASSES = (
+    FARPLANE_OT_generate,
+    FARPLANE_OT_cancel,
+    FARPLANE_OT_land,
+    FARPLANE_OT_remove,
+    FARPLANE_OT_reject,
+    FARPLANE_OT_new_seed,
+    FARPLANE_OT_connect,
+    FARPLANE_OT_start_backend,
+    FARPLANE_OT_stop_backend,
+)
+
+
+def register() -> None:
+    """Register the operators."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Remove them, stopping what runs: the passes, the client and the backend we started."""
+    global _generation
+    if _generation is not None:
+        _generation.close()
+        _generation = None
+    session.disconnect()
+    session.job = session.message = None
+    local_backend.stop()
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
