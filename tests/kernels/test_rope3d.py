@@ -27,7 +27,7 @@ def test_equals_diffusers_wan_attention(monkeypatch, B, heads, dim, grid, rotate
     wan = pytest.importorskip("diffusers.models.transformers.transformer_wan")
     torch.manual_seed(11)
     D, N = heads * dim, grid[0] * grid[1] * grid[2]
-    attention = wan.WanAttention(D, heads, dim, eps=EPS)
+    attention = wan.WanAttention(D, heads, dim, eps=EPS, processor=wan.WanAttnProcessor())
     torch.nn.init.normal_(attention.norm_q.weight)
     torch.nn.init.normal_(attention.norm_k.weight)
     caught = []
