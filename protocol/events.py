@@ -52,8 +52,8 @@ class VersionMismatch(RemoteProtocolError):
 class ModelInfo:
     """One model that the backend offers.
 
-    name : what RenderSettings.model takes.  title : one line for the artist.  size_mb : weights, megabytes.
-    state : ``ready``, or ``missing`` when its weights are not on the backend's machine.
+    name : what a shot's settings name as their model.  title : one line for the artist.  size_mb : weights, megabytes.
+    state : `ready`, or `missing` when its weights are not on the backend's machine.
     sizes : (W, H) pairs that it renders best.  frames_multiple : n of its n*k + 1 frames.
     steps, guidance : its defaults.
     """
@@ -83,7 +83,7 @@ class Hello:
 class ArrayInfo:
     """One array of an upload.
 
-    name : ``K``, ``world_from_camera``, ``z`` or ``reference``.  dtype : ``<f8`` or ``<f4``, little-endian.
+    name : `K`, `world_from_camera`, `z` or `reference`.  dtype : `<f8` or `<f4`, little-endian.
     shape : C order.  sha256 : hex digest of its bytes.
     """
 
@@ -115,7 +115,7 @@ class Submit:
 
 @dataclass(frozen=True)
 class Upload:
-    """A piece of the upload stream, sent only against a Credit.  offset : bytes from the stream's start."""
+    """A piece of the upload stream, sent only against a credit.  offset : bytes from the stream's start."""
 
     job: str
     offset: int
@@ -159,7 +159,7 @@ class Forget:
 
 @dataclass(frozen=True)
 class Welcome:
-    """The answer to Hello.  backend : its version.  max_upload : bytes that one job may send."""
+    """The answer to hello.  backend : its version.  max_upload : bytes that one job may send."""
 
     backend: str
     models: tuple[ModelInfo, ...]
@@ -188,7 +188,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` of `total` done in `stage` (one of STAGES).  seconds_left : of this stage, None when unknown."""
+    """`step` of `total` done in `stage`.  seconds_left : of this stage, null when unknown."""
 
     job: str
     stage: str
@@ -225,7 +225,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of an item, sent only against a Fetch."""
+    """A piece of an item, sent only against a fetch.  offset : bytes from the item's start."""
 
     job: str
     item: Item
@@ -235,7 +235,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Cancelling:
-    """Your Cancel arrived; Cancelled follows within a denoise step (after 10 s the worker is killed)."""
+    """The cancel arrived; cancelled follows within a denoise step (after 10 s the worker is killed)."""
 
     job: str
 
@@ -274,7 +274,7 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class Refused:
-    """A message was not obeyed.  job : the one it was about, or None when the connection itself is refused."""
+    """A message was not obeyed.  job : the one it was about, or null when the connection itself is refused."""
 
     job: str | None
     field: str
