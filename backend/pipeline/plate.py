@@ -26,7 +26,7 @@ from ..model.presets import FoundModel, Preset
 from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint
 from .colour import logc3_decode
-from .geometry import warped_noise
+from .geometry import warped_noise, without_blotches
 from .pixel_conditioning import Condition, make_condition, network_time
 from .wan import OnStep, model_size
 
@@ -143,4 +143,4 @@ def window_condition(shot: ModelShot, start: int, clip: int) -> Condition:
 def shot_noise(shot: ModelShot, seed: int) -> NDArray[np.float32]:
     """[T, H, W, 3] noise of a seed, the same on every machine and device."""
     fresh = np.random.Generator(np.random.Philox(seed)).standard_normal((*shot.depth.shape, 3), np.float32)
-    return warped_noise(fresh, shot.depth, shot.camera.K, shot.camera.world_from_camera)
+    return without_blotches(warped_noise(fresh, shot.depth, shot.camera.K, shot.camera.world_from_camera))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ..pipeline.colour import linear_to_display, logc3_decode
-from ..pipeline.geometry import warped_noise
+from ..pipeline.geometry import warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import NOISE_SCALE, make_condition, pack_frames, unpack_frames
 from .data import Clip, render_clip
 from .world import Attributes
@@ -52,7 +52,7 @@ def sample(
     camera = clip.camera
     condition = make_condition(clip.depth, camera, (clip.depth.shape[1], clip.depth.shape[2])).to(device)
     fresh = np.random.default_rng(seed).standard_normal(clip.linear.shape, np.float32)
-    noise = pack_frames(warped_noise(fresh, clip.depth, camera.K, camera.world_from_camera))
+    noise = pack_frames(without_blotches(warped_noise(fresh, clip.depth, camera.K, camera.world_from_camera)))
     x = noise[None].to(device)
     levels = torch.linspace(1, 0, steps + 1)
     levels = NOISE_SCALE * levels / (1 + (NOISE_SCALE - 1) * levels)

@@ -32,7 +32,7 @@ from ..model.autoencoder import PixelCodec
 from ..model.dit import PlateDiT, PlateDiTConfig
 from ..model.weights import Checkpoint, save_checkpoint
 from ..model.words import WordEncoder
-from ..pipeline.geometry import warped_noise
+from ..pipeline.geometry import warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import NOISE_SCALE, Condition, make_condition, network_time, pack_frames
 from .data import ClipStore
 from .prompts import vocabulary, write_prompt
@@ -62,7 +62,7 @@ class Recipe:
     depth_dropout: float = 0.08
     camera_dropout: float = 0.1
     first_frame: float = 0.12
-    noise_spread: float = 1.3  # of the logit of the noise level, measured on a patch's mean
+    noise_spread: float = 1.4  # of the logit of the noise level, measured on a patch's mean
     pure_noise: float = 0.25
     seed: int = 1
 
@@ -154,7 +154,8 @@ def make_batch(store: ClipStore, recipe: Recipe, rng: np.random.Generator, small
             )
         )
         x0.append(pack_frames(frames))
-        noise.append(pack_frames(warped_noise(rng.standard_normal(frames.shape, np.float32), shown, K, pose)))
+        fresh = rng.standard_normal(frames.shape, np.float32)
+        noise.append(pack_frames(without_blotches(warped_noise(fresh, shown, K, pose))))
         text = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
         prompts.append("" if rng.random() < recipe.text_dropout else text)
     return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts)

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from farplane.backend.model.autoencoder import pack_time, unpack_time
-from farplane.backend.pipeline.geometry import pack_groups, plucker_rays, surface_channels, warped_noise
+from farplane.backend.pipeline.geometry import (
+    pack_groups,
+    plucker_rays,
+    surface_channels,
+    warped_noise,
+    without_blotches,
+)
 from farplane.backend.pipeline.pixel_conditioning import (
     CAMERA_CHANNELS,
     CONTROL_CHANNELS,
@@ -125,3 +131,13 @@ def test_condition_holds_known_frames_and_mask():
     text_only = make_condition(None, CameraTrack(K, pose), (H, W), with_camera=False)
     assert text_only.camera.abs().sum() == 0
     assert text_only.control[:, :].sum() == 9 * H * W + 3 * H * W  # the mask alone, frame 0 counted four times
+
+
+def test_noise_without_blotches_keeps_its_grain():
+    noise = np.random.default_rng(9).standard_normal((2, 96, 128, 3), np.float32)
+    out = without_blotches(noise)
+    means = lambda x: x.reshape(2, 6, 16, 8, 16, 3).mean((2, 4)).std()  # noqa: E731
+    # Means of 16-px squares: waves that long keep a fifth, and those near the squares' own size a little more.
+    assert means(out) < 0.4 * means(noise)
+    # A Gaussian of 2.5 px holds 1 / (4 pi 2.5^2) = 1.3% of white noise's variance.
+    assert abs(out.std() / noise.std() - 1) < 0.02
