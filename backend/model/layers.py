@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...kernels import modulated_layer_norm, qk_norm_rope, rope3d_tables
+from ...kernels import modulated_layer_norm, qk_norm_rope, residual_modulated_layer_norm, rope3d_tables
 
 # Above this many scores (0.5 GB in bfloat16) attention never writes them out.
 MAX_SCORES = 2**28
@@ -187,16 +187,16 @@ class Block(nn.Module):
     def _text_query(self, x: Tensor) -> Tensor:
         if self.norm2 is None:
             return x
-        return F.layer_norm(x.float(), x.shape[-1:], self.norm2.weight.float(), self.norm2.bias.float(), self.eps).to(
-            x.dtype
-        )
+        weight, bias = self.norm2.weight.float(), self.norm2.bias.float()
+        return F.layer_norm(x.float(), x.shape[-1:], weight, bias, self.eps).to(x.dtype)
 
     def transform(self, x: Tensor, text: Tensor, modulation: Tensor, rope: Rope, mask: Tensor | None) -> Tensor:
         """x [B, N, D], text [B, L, D], modulation [B, 1|N, 6, D] float32, mask [B, 1, 1, L] -> [B, N, D]."""
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.scale_shift_table + modulation).unbind(2)
         x = gated_add(x, self.attn1(modulated_layer_norm(x, scale, shift, self.eps), rope=rope), gate)
-        x = x + self.attn2(self._text_query(x), text, mask=mask)
-        return gated_add(x, self.ffn(modulated_layer_norm(x, ffn_scale, ffn_shift, self.eps)), ffn_gate)
+        out = self.attn2(self._text_query(x), text, mask=mask)
+        x, normed = residual_modulated_layer_norm(x, out, None, ffn_scale, ffn_shift, self.eps)
+        return gated_add(x, self.ffn(normed), ffn_gate)
 
 
 class MainBlock(Block):
