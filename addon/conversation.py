@@ -180,20 +180,17 @@ class Conversation:
     def _begin(self, record: _Job) -> None:
         """Tell a new connection about a job."""
         assert self._session is not None
-        if record.submit is None or (record.cancel and record.offered):
-            message = events.Attach(record.id)
-            if self._session.may_send(message):
-                self._say(message)
-            else:
-                self.restart = True  # the backend still tells about it what was given up here
+        submit = None if record.cancel and record.offered else record.submit
+        message = submit or events.Attach(record.id)
+        if not self._session.may_send(message):
+            self.restart = True  # the backend still tells what was given up here, or the session is full
             return
-        size = codec.upload_size(record.submit)
-        if size > self._max_upload:
+        if submit is not None and (size := codec.upload_size(submit)) > self._max_upload:
             problem = f"{size / 2**20:.0f} MiB are more than the backend takes ({self._max_upload / 2**20:.0f} MiB)"
             self._end(record, events.Failed(record.id, "shot", problem, "Render fewer frames or lower the resolution"))
-        else:
-            record.offered = True
-            self._say(record.submit)
+            return
+        record.offered = record.offered or submit is not None
+        self._say(message)
 
     # -------------------------------------------------------------------------------------------------
     # Messages about one job

@@ -364,7 +364,7 @@ class Dispatch:
         if not waiting:
             return
         if not self._worker.usable:
-            self._worker = self._new_worker()
+            self._worker = self._new_worker()  # should it fail, the job still waits, and `tick` tries again
         job = waiting[0]
         attempt = self._store.start(job)
         self._progress = None
@@ -382,6 +382,8 @@ class Dispatch:
     def _broadcast(self, message: Message) -> None:
         """Say it to every peer that follows the job."""
         for peer in self.peers:
+            if isinstance(message, events.Preview) and len(peer.outbox) >= WINDOW:
+                continue  # it does not keep up; a picture that is late is worth nothing
             if peer.session.job(message.job) in ("queued", "running", "cancelling") and peer.session.may_send(message):  # type: ignore[union-attr]
                 peer.say(message)
 
@@ -458,6 +460,7 @@ class Dispatch:
             log.warning("worker %d did not stop and is killed", self._worker.pid)
             self._worker.kill()  # its end is heard like any other
             self._kill_at = now + self._kill_seconds
+        self._run_next()
         for coming in list(self._incoming.values()):
             if not coming.checking and now - coming.touched > IDLE_SECONDS:
                 self._drop(coming, ("upload", "it has stood still for too long", "Send the shot again"))

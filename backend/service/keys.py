@@ -7,6 +7,8 @@ deleting a file in ``clients/`` takes effect on the next connection.
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from pathlib import Path
 
@@ -14,14 +16,22 @@ import zmq
 from zmq.utils import z85
 
 from ...protocol import pairing
+from ...protocol.errors import FarplaneError
 from ...protocol.pairing import KeyPair
 
 ZAP_DOMAIN = b"farplane"
 
 
 def backend_keys(config: Path) -> KeyPair:
-    """The backend's key pair, made on first use.  Raises FarplaneError when the file is unusable."""
-    return pairing.key_pair(config, "backend", zmq.curve_keypair)
+    """The backend's key pair, made on first use.
+
+    Raises FarplaneError when the file is unusable, or when other users could add clients.
+    """
+    pair = pairing.key_pair(config, "backend", zmq.curve_keypair)
+    for folder in (config, config / "clients"):
+        if os.name == "posix" and folder.exists() and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise FarplaneError("keys", f"other users can write to {folder}", f"Run: chmod 700 {folder}")
+    return pair
 
 
 def add_client(config: Path, key: str, name: str = "") -> Path:
@@ -44,20 +54,18 @@ class Doorkeeper:
         with self._socket:
             while True:
                 try:
-                    request = self._socket.recv_multipart()
-                    self._socket.send_multipart(self._answer(request))
+                    self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
                 except zmq.ContextTerminated:
                     return
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
         version, sequence, domain, _address, _identity, mechanism, *credentials = request
         key = z85.encode(credentials[0]).decode() if len(credentials) == 1 and len(credentials[0]) == 32 else ""
-        known = (
-            version == b"1.0"
-            and domain == ZAP_DOMAIN
-            and mechanism == b"CURVE"
-            and key in pairing.allowed_clients(self._config)
-        )
+        try:
+            allowed = pairing.allowed_clients(self._config)
+        except OSError:  # an unreadable list knows nobody
+            allowed = set()
+        known = version == b"1.0" and domain == ZAP_DOMAIN and mechanism == b"CURVE" and key in allowed
         if not known:
             return [b"1.0", sequence, b"400", b"unknown key", b"", b""]
         return [b"1.0", sequence, b"200", b"OK", key.encode(), b""]  # the key becomes the messages' User-Id

@@ -94,7 +94,9 @@ class Server:
         self._dispatch = Dispatch(
             self._store, self._pipeline, self._models, package_version(), self._post, self._kill_seconds
         )
-        pairing.publish(self._config, Published(self.address, self.public_key, os.getpid()))
+        # Who listens on every address is reached on this machine by the loopback one.
+        local = self.address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        pairing.publish(self._config, Published(local, self.public_key, os.getpid()))
 
     def _bind(self, pair: pairing.KeyPair) -> zmq.Socket:
         router = self._context.socket(zmq.ROUTER)

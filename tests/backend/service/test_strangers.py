@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +17,9 @@ import zmq
 from conftest import BOUND, SETTINGS, Backend, Caller, make_shot, start_backend
 from raw import Raw, known
 
-from farplane.backend.service import keys
+from farplane.backend.service import dispatch, keys, spool
 from farplane.protocol import codec, events
+from farplane.protocol.errors import FarplaneError
 from farplane.protocol.schema import MAX_PART, NAMES
 
 Make = Callable[..., Caller]
@@ -328,3 +331,60 @@ def test_frames_only_come_when_fetched(backend: Backend, raw: Callable[..., Raw]
     assert peer.hear(200) is None
     peer.say(events.Fetch(submit.job, "contact.png", 0, 1))
     assert isinstance(peer.hear(), events.Failed)  # the painter makes none
+
+
+def test_a_full_disk_refuses_the_upload_and_the_next_one_works(
+    backend: Backend, call: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = call(config=backend.config)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool.Upload, "write", full)
+        failed = caller.end(caller.client.submit(make_shot(), SETTINGS))
+        assert isinstance(failed, events.Failed)
+        assert failed.field == "disk"
+        assert "No space left" in failed.problem
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "write_durable", full)  # the last write, in the helper thread
+        failed = caller.end(caller.client.submit(make_shot(), SETTINGS))
+        assert isinstance(failed, events.Failed)
+        assert failed.field == "disk"
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "SPARE_DISK", 1 << 60)
+        failed = caller.end(caller.client.submit(make_shot(), SETTINGS))
+        assert isinstance(failed, events.Failed)
+        assert "MiB left" in failed.problem
+    jobs = backend.server._store.data / "jobs"
+    before = set(jobs.iterdir())
+    job = caller.client.submit(make_shot(), SETTINGS)
+    assert isinstance(caller.end(job), events.Finished)
+    assert set(jobs.iterdir()) - before == {jobs / job}
+    assert not list(jobs.glob("*/input.*"))  # nothing of the failed ones is left
+
+
+def test_a_frame_that_rots_on_the_backends_disk_is_never_handed_on(backend: Backend, call: Make) -> None:
+    caller = call(config=backend.config)
+    job = caller.client.submit(make_shot(), SETTINGS)
+    caller.end(job)
+    path, _ = backend.server._store.item(job, 3) or pytest.fail("no frame")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    caller.heard.clear()
+    caller.client.attach(job)
+    failed = caller.end(job)
+    assert isinstance(failed, events.Failed)
+    assert "3 arrived damaged" in failed.problem
+    assert 3 not in caller.frames(job)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+def test_a_list_of_clients_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    keys.backend_keys(tmp_path)
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "clients").chmod(0o777)
+    with pytest.raises(FarplaneError, match="chmod 700"):
+        keys.backend_keys(tmp_path)
