@@ -204,7 +204,8 @@ def _preview_icon(png: bytes) -> int:
 def tick() -> float:
     """The window's timer: connect once the panel was seen, take what came, draw if anything changed."""
     try:
-        if session.wanted and session.client is None and session.connection == "off":
+        needed = session.wanted or session.job is not None
+        if needed and session.client is None and session.connection == "off":
             session.connect()
         changed = session.poll()
         _list_takes()

@@ -40,7 +40,10 @@ class Message:
 
 @dataclass
 class Job:
-    """The job that runs.  step of total in stage; position : jobs ahead of it, None once it runs."""
+    """The job that runs.  step of total in stage; position : jobs ahead of it, None once it runs.
+
+    unsent : what was asked for, until the backend has it; a new connection then sends it anew.
+    """
 
     id: str
     take: Take
@@ -51,6 +54,7 @@ class Job:
     seconds_left: float | None = None
     position: int | None = None
     cancelling: bool = False
+    unsent: tuple[Shot, RenderSettings] | None = field(default=None, repr=False)
     preview: bytes = field(default=b"", repr=False)
 
     @property
@@ -119,7 +123,11 @@ class Session:
         client.start()
         self.client = client
         self.connection, self.problem = "connecting", None
-        if self.job is not None:
+        if self.job is None:
+            return
+        if self.job.unsent is not None:
+            client.submit(*self.job.unsent, self.job.id)
+        else:
             client.attach(self.job.id)
 
     def disconnect(self) -> None:
@@ -137,7 +145,7 @@ class Session:
         assert self.client is not None
         take.job = self.client.submit(shot, settings)
         take.save()
-        self.job = Job(take.job, take, scene)
+        self.job = Job(take.job, take, scene, unsent=(shot, settings))
         self.message = None
         return self.job
 
@@ -177,7 +185,7 @@ class Session:
             case events.Uploading():
                 job.stage, job.step, job.total = "upload", event.sent, event.total
             case events.Accepted():
-                job.position = event.position or None
+                job.position, job.unsent = event.position or None, None
             case events.Progress():
                 job.position = None
                 job.stage, job.step, job.total = event.stage, event.step, event.total

@@ -1,0 +1,298 @@
+"""The add-on registered in a real Blender, against a real backend process: the panel's way without its window.
+
+The backend's pipeline is the service tests' painter; the first word of the prompt says what it does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+import farplane  # noqa: E402
+from farplane.addon.landing import landed  # noqa: E402
+from farplane.addon.takes import Take  # noqa: E402
+from farplane.addon.ui import generate, panels, preferences  # noqa: E402
+from farplane.addon.ui.session import duration, session  # noqa: E402
+from farplane.backend.private import PrivateBackend, private_backend  # noqa: E402
+from farplane.protocol.errors import FarplaneError  # noqa: E402
+
+PAINTER = Path(__file__).parent.parent / "backend" / "service"
+BOUND = 240.0  # seconds; only ends a hang on a starved machine
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[PrivateBackend]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(PAINTER), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with private_backend("painter:paint") as running:
+            running.published()
+            yield running
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A saved scene with a camera and a cube, and the add-on registered; nobody to talk to."""
+    monkeypatch.setenv("FARPLANE_CONFIG", str(tmp_path / "config"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scene = bpy.context.scene
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    camera.location = (0, 0, 10)
+    mesh = bpy.data.meshes.new("Cube")
+    mesh.from_pydata([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], [], [(0, 1, 2, 3)])
+    for obj in (camera, bpy.data.objects.new("Cube", mesh)):
+        scene.collection.objects.link(obj)
+    scene.camera = camera
+    scene.frame_start, scene.frame_end, scene.frame_step = 11, 15, 2
+    scene.render.resolution_x, scene.render.resolution_y = 64, 36
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    farplane.register()
+    scene.farplane.prompt = "plain hills"
+    yield scene
+    farplane.unregister()
+
+
+@pytest.fixture
+def connected(scene: Any, backend: PrivateBackend, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("FARPLANE_CONFIG", str(backend.config))
+    scene.farplane.model_name = "/painter"  # a path: the backend judges it, whatever is installed there
+    return scene
+
+
+def poll_until(wanted: Callable[[], bool]) -> None:
+    """What the timer does, until something is so."""
+    deadline = time.monotonic() + BOUND
+    while not wanted():
+        assert time.monotonic() < deadline, f"{session.job} {session.message} {session.problem}"
+        panels.tick()
+        time.sleep(0.01)
+
+
+def error_of(action: Callable[[], Any]) -> str:
+    """The report of an operator that fails."""
+    with pytest.raises(RuntimeError) as caught:
+        action()
+    return str(caught.value)
+
+
+def test_from_the_prompt_to_the_landed_take_and_back(connected: Any, tmp_path: Path) -> None:
+    scene = connected
+    scene.farplane.seed, scene.farplane.size = 7, "SCENE"
+    bpy.ops.farplane.generate()
+    assert session.job is not None
+    assert not bpy.ops.farplane.generate.poll(), "one job at a time"
+    poll_until(lambda: session.job is None)
+
+    folder = tmp_path / "farplane" / "Scene" / "take 001"
+    take = Take.open(folder)
+    assert (take.state, list(take.frames())) == ("pending", [11, 13, 15])
+    names = {path.name for path in folder.iterdir()}
+    assert names == {f"{kind}.{n:04d}.exr" for kind in ("plate", "depth") for n in (11, 13, 15)} | {
+        "shot.json", "take.json", "report.json",
+    }  # fmt: skip
+    assert take.shot()["settings"]["seed"] == 7
+    assert take.shot()["frames"][1]["depth"] == "depth.0013.exr"
+    assert session.message.text == "take 001 is here"
+    assert [found.folder for found in session.takes] == [folder]
+
+    bpy.ops.farplane.land(folder=str(folder), kinds={"background", "strip"})
+    assert Take.open(folder).state == "accepted"
+    assert landed(scene)[0].kinds == ("background", "strip")
+    assert scene.camera.data.background_images[0].image.filepath == "//farplane/Scene/take 001/plate.0011.exr"
+    bpy.ops.farplane.remove(landing_id=landed(scene)[0].id)
+    assert not landed(scene)
+    assert not scene.camera.data.background_images
+
+    bpy.ops.farplane.generate()  # the next take gets the next folder
+    poll_until(lambda: session.job is None)
+    assert [found.name for found in session.takes] == ["take 002", "take 001"]
+    bpy.ops.farplane.reject(folder=str(folder.with_name("take 002")))
+    rejected = Take.open(folder.with_name("take 002"))
+    assert (rejected.state, bool(rejected.author), bool(rejected.decided)) == ("rejected", True, True)
+
+
+def test_cancel_stops_the_job_and_leaves_no_empty_take(connected: Any, tmp_path: Path) -> None:
+    connected.farplane.prompt = "slow river"
+    bpy.ops.farplane.generate()
+    poll_until(lambda: session.job is not None and session.job.stage == "denoise")
+    assert "Denoising" in session.job.line
+    bpy.ops.farplane.cancel()
+    assert session.job.line == "Cancelling"
+    assert not bpy.ops.farplane.cancel.poll(), "once is enough"
+    poll_until(lambda: session.job is None)
+    assert session.message.text == "Cancelled"
+    assert not list((tmp_path / "farplane" / "Scene").iterdir())
+
+
+@pytest.mark.parametrize("trouble", ["mistake", "killed", "memory"])
+def test_a_failure_is_told_with_its_remedy_and_the_next_job_works(connected: Any, trouble: str) -> None:
+    connected.farplane.prompt = f"{trouble} in the hills"
+    bpy.ops.farplane.generate()
+    poll_until(lambda: session.job is None)
+    assert session.message.is_error
+    assert session.message.remedy
+    assert not session.takes
+    connected.farplane.prompt = "plain again"
+    bpy.ops.farplane.generate()
+    poll_until(lambda: session.job is None)
+    assert not session.message.is_error
+    assert len(session.takes) == 1
+
+
+@pytest.mark.parametrize("when", ["before it is sent", "while it runs"])
+def test_a_closed_connection_is_picked_up_again(connected: Any, when: str) -> None:
+    bpy.ops.farplane.generate()
+    if when == "while it runs":
+        poll_until(lambda: session.job is None or session.job.stage == "denoise")
+    session.disconnect()
+    poll_until(lambda: session.job is None)  # the timer connects again, and sends the job or asks for it by its UUID
+    assert session.takes[0].whole
+
+
+def test_without_a_backend_nothing_is_read_from_the_scene(scene: Any) -> None:
+    before = len(bpy.data.scenes), len(bpy.data.objects)
+    text = error_of(bpy.ops.farplane.generate)
+    assert "No backend is running on this machine. Start one" in text
+    assert session.message.is_error
+    assert session.job is None
+    assert (len(bpy.data.scenes), len(bpy.data.objects)) == before
+    assert not (Path(bpy.data.filepath).parent / "farplane").exists()
+
+
+def test_an_unknown_model_is_refused_before_any_work(connected: Any) -> None:
+    connected.farplane.model_name = "farplane-xxl"
+    assert connected.farplane.model == "farplane-xxl", "the scene keeps its model though nobody offers it"
+    assert "unknown to the backend" in error_of(bpy.ops.farplane.generate)
+
+
+def test_mistakes_in_the_scene_are_told(connected: Any) -> None:
+    connected.camera.data.type = "ORTHO"
+    assert "orthographic" in error_of(bpy.ops.farplane.generate)
+    connected.camera = None
+    assert "Add a camera" in error_of(bpy.ops.farplane.generate)
+    assert not bpy.data.scenes[1:], "no stand-in scene is left"
+    connected.farplane.prompt = "  "
+    assert not bpy.ops.farplane.generate.poll()
+    assert "does not exist" in error_of(lambda: bpy.ops.farplane.land(folder="//farplane/nothing"))
+
+
+def test_the_shot_at_the_current_frame_is_sent(connected: Any) -> None:
+    scene = connected
+    second = bpy.data.objects.new("Second", scene.camera.data)
+    second.location = (0.5, 0, 10)
+    scene.collection.objects.link(second)
+    scene.frame_step, scene.frame_end = 1, 20
+    for name, frame, camera in (("wide", 11, scene.camera), ("close", 16, second)):
+        scene.timeline_markers.new(name, frame=frame).camera = camera
+    for frame, expected in ((12, "wide"), (17, "close"), (200, "wide")):
+        scene.frame_set(frame)
+        assert generate.current_plan(scene).name == expected
+    scene.frame_set(18)
+    bpy.ops.farplane.generate()
+    poll_until(lambda: session.job is None)
+    take = session.takes[0]
+    assert take.folder.parent.name == "close"
+    assert list(take.frames()) == [16, 17, 18, 19, 20]
+    bpy.ops.farplane.land(folder=str(take.folder))
+    assert landed(scene)[0].camera == second
+
+
+def test_the_plate_takes_the_models_size_nearest_in_shape(connected: Any) -> None:
+    session.connect()
+    poll_until(lambda: session.connection == "connected")
+    connected.farplane.model = "farplane-s"
+    sizes = session.models[0].sizes
+    render = connected.render
+    for wide, expected in (
+        (True, max(sizes, key=lambda s: s[0] / s[1])),
+        (False, min(sizes, key=lambda s: s[0] / s[1])),
+    ):
+        render.resolution_x, render.resolution_y = (1920, 1080) if wide else (1080, 1920)
+        assert generate.plate_size(connected) == expected
+    connected.farplane.size = "SCENE"
+    assert generate.plate_size(connected) == (1080, 1920)
+
+
+def test_the_prompt_is_the_scenes_own(scene: Any) -> None:
+    """The command line and scripts read and write the same texts."""
+    scene["farplane_prompt"], scene["farplane_negative"] = "a valley", "people"
+    assert (scene.farplane.prompt, scene.farplane.negative) == ("a valley", "people")
+    scene.farplane.prompt = "a coast"
+    assert scene["farplane_prompt"] == "a coast"
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        ("tcp://127.0.0.1:5", True),
+        ("tcp://localhost:65535", True),
+        ("tcp://[::1]:7410", True),
+        ("tcp://10.0.0.7:7410", False),
+        ("tcp://render.studio:7410", False),
+        ("tcp://localhost.evil.org:7410", False),
+    ],
+)
+def test_only_other_machines_need_online_access(address: str, loopback: bool) -> None:
+    assert preferences.is_loopback(address) == loopback
+    if loopback or bpy.app.online_access:
+        preferences.check_address(preferences.Settings(address))
+    else:
+        with pytest.raises(FarplaneError, match="online access is off"):
+            preferences.check_address(preferences.Settings(address))
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:5", "http://localhost:5", "tcp://a b:5", "tcp://localhost", "tcp://h:70000"]
+)
+def test_a_malformed_address_is_told(address: str) -> None:
+    with pytest.raises(FarplaneError, match="no address"):
+        preferences.check_address(preferences.Settings(address))
+
+
+def test_register_and_unregister_twice_leave_nothing(scene: Any) -> None:
+    farplane.unregister()
+
+    def traces() -> dict:
+        return {
+            "types": sorted(name for name in dir(bpy.types) if "farplane" in name.lower()),
+            "operators": sorted(dir(bpy.ops.farplane)),
+            "property": hasattr(bpy.types.Scene, "farplane"),
+            "threads": [t.name for t in threading.enumerate() if "farplane" in t.name],
+            "timer": bpy.app.timers.is_registered(panels.tick),
+        }
+
+    for _ in range(2):
+        clean = {"types": [], "operators": [], "property": False, "threads": [], "timer": False}
+        assert traces() == clean
+        farplane.register()
+        assert len(traces()["operators"]) == 9
+        session.connect()
+        assert traces()["threads"] == ["farplane-client"]
+        farplane.unregister()
+    farplane.register()  # the fixture unregisters
+
+
+def test_a_failed_registration_leaves_nothing(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    farplane.unregister()
+    monkeypatch.setattr(panels, "register", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        farplane.register()
+    assert not dir(bpy.ops.farplane)
+    assert not hasattr(bpy.types.Scene, "farplane")
+    monkeypatch.undo()
+    farplane.register()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (59, "59 s"), (89, "89 s"), (150, "2 min"), (3600, "60 min"), (9000, "2 h")]
+)
+def test_times_are_told_as_precisely_as_they_deserve(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
