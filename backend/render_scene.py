@@ -5,6 +5,7 @@ The child (addon/command.py) reads the scene, talks to the backend and writes th
 
 from __future__ import annotations
 
+import tempfile
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -139,10 +140,13 @@ class Watcher:
 
 
 def _run(words: list[str], watcher: Watcher, environment: dict[str, str], found: blender.Blender) -> dict[str, Any]:
-    try:
-        return blender.run_command(words, watcher, extra_environment=environment, blender=found)
-    except blender.Cancelled as error:
-        raise KeyboardInterrupt from error
+    # A Blender that is stopped while it starts leaves its own temporary folder: it gets one inside ours.
+    with tempfile.TemporaryDirectory(prefix="farplane-", ignore_cleanup_errors=True) as folder:
+        try:
+            extra = environment | {"TMPDIR": folder, "TEMP": folder}
+            return blender.run_command(words, watcher, extra_environment=extra, blender=found)
+        except blender.Cancelled as error:
+            raise KeyboardInterrupt from error
 
 
 def _environment(backend: PrivateBackend | None) -> dict[str, str]:

@@ -1,0 +1,404 @@
+"""`farplane` from outside, the whole way: Blender as a child, a private backend, real files, a landed copy.
+
+Everything is real but the network: the worker runs tests/backend/cli_pipeline/painted.py, which paints the plate with
+the scene's own render and then encodes and measures it as the real pipeline does.  A camera lock read from it must
+therefore be the real render's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+import psutil
+import pytest
+
+from farplane.backend.pipeline.exr import read_depth_exr
+
+pytest.importorskip("bpy")
+
+HERE = Path(__file__).parent
+FRAMES = range(3, 7)
+W, H = 192, 108
+BOUND = 600.0  # seconds; only ends a hang
+
+MAKE_SCENE = f"""
+import bpy, sys
+bpy.ops.wm.read_factory_settings(use_empty=True)
+scene = bpy.context.scene
+scene.name = "Valley 010"
+scene.frame_start, scene.frame_end = {FRAMES[0]}, {FRAMES[-1]}
+scene.render.resolution_x, scene.render.resolution_y = {W}, {H}
+scene.render.fps, scene.render.fps_base = 24, 1.001
+camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+scene.collection.objects.link(camera)
+scene.camera = camera
+camera.rotation_euler = (1.45, 0, 0)
+for frame, x in ((1, -0.6), (10, 0.6)):
+    camera.location = (x, -8, 2)
+    camera.keyframe_insert("location", frame=frame)
+bpy.ops.mesh.primitive_plane_add(size=200)
+ground = bpy.context.object
+bpy.ops.mesh.primitive_cube_add(location=(-1.5, 2, 1))
+bpy.ops.mesh.primitive_cube_add(location=(2, 4, 1.5), scale=(1, 1, 1.5))
+bpy.ops.mesh.primitive_cube_add(location=(0, 0, 1))
+bpy.context.object.hide_render = True
+material = bpy.data.materials.new("Checks")
+material.use_nodes = True
+nodes, links = material.node_tree.nodes, material.node_tree.links
+checks = nodes.new("ShaderNodeTexNoise")
+checks.inputs["Scale"].default_value = 9.0
+checks.inputs["Detail"].default_value = 4.0
+ramp = nodes.new("ShaderNodeValToRGB")
+ramp.color_ramp.elements[0].position, ramp.color_ramp.elements[1].position = 0.4, 0.6
+places = nodes.new("ShaderNodeNewGeometry")
+links.new(places.outputs["Position"], checks.inputs["Vector"])
+links.new(checks.outputs[0], ramp.inputs[0])
+links.new(ramp.outputs[0], nodes["Principled BSDF"].inputs["Base Color"])
+for block in bpy.data.objects:
+    if block.type == "MESH":
+        block.data.materials.append(material)
+sun = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
+sun.data.energy = 3
+sun.rotation_euler = (0.7, 0.3, 0)
+scene.collection.objects.link(sun)
+bpy.ops.wm.save_as_mainfile(filepath=sys.argv[-1], compress=False)
+camera.data.type = "ORTHO"
+bpy.ops.wm.save_as_mainfile(filepath=sys.argv[-1].replace("valley", "ortho"), compress=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with valley.blend (a camera that moves past boxes) and ortho.blend (the same, orthographic)."""
+    folder = tmp_path_factory.mktemp("scenes")
+    done = subprocess.run(
+        [sys.executable, "-c", MAKE_SCENE, str(folder / "valley.blend")], capture_output=True, text=True, timeout=BOUND
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the worker finds the painted pipeline, and a models folder that says farplane-s is there."""
+    folder = tmp_path_factory.mktemp("environment")
+    (folder / "models" / "farplane-s").mkdir(parents=True)
+    (folder / "models" / "farplane-s" / "config.json").write_text("{}")
+    (folder / "tmp").mkdir()
+    return {
+        **os.environ,
+        "PYTHONPATH": str(HERE / "cli_pipeline"),
+        "FARPLANE_MODELS": str(folder / "models"),
+        "FARPLANE_CONFIG": str(folder / "config"),
+        "TMPDIR": str(folder / "tmp"),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+    }
+
+
+def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "farplane.backend.cli", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def farplane(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    process = start(environment, *arguments)
+    out, err = process.communicate(timeout=BOUND)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def refused(environment: dict[str, str], *arguments: object) -> str:
+    """Run a command that must fail for the user's own mistake; return its one line."""
+    done = farplane(environment, *arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    return errors[0]
+
+
+def assert_nothing_is_left(environment: dict[str, str]) -> None:
+    """No temporary file and no process of a run remains."""
+    assert list(Path(environment["TMPDIR"]).iterdir()) == []
+    marker = environment["TMPDIR"]
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TMPDIR") == marker and process.status() != psutil.STATUS_ZOMBIE:
+                left.append(process.cmdline())
+        except psutil.Error:
+            continue
+    assert not left
+
+
+@pytest.fixture(scope="module")
+def whole(scenes: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished `farplane render`; what it printed is in printed.txt."""
+    out = tmp_path_factory.mktemp("whole") / "new" / "take"
+    before = hashlib.sha256((scenes / "valley.blend").read_bytes()).hexdigest()
+    done = farplane(
+        environment, "render", scenes / "valley.blend", "--prompt", "a valley\nat noon", "--negative=-fog", "--seed", 7,
+        "--pipeline", "painted:run_job", "--out", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert hashlib.sha256((scenes / "valley.blend").read_bytes()).hexdigest() == before
+    assert_nothing_is_left(environment)
+    (out.parent / "printed.txt").write_text(done.stdout)
+    return out
+
+
+def test_the_folder_holds_everything(whole: Path) -> None:
+    names = {path.name for path in whole.iterdir()}
+    assert {f"plate.{frame:04d}.exr" for frame in FRAMES} <= names
+    assert {f"depth.{frame:04d}.exr" for frame in FRAMES} <= names
+    assert {"shot.json", "report.json", "report.png", "contact.png", "preview.mp4", "valley_farplane.blend"} <= names
+    assert not [name for name in names if name.startswith(".") or name.endswith(".part")]
+    assert (whole / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert (whole / "contact.png").read_bytes().startswith(b"\x89PNG")
+    assert (whole / "preview.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_shot_json_says_what_was_sent(whole: Path) -> None:
+    shot = json.loads((whole / "shot.json").read_text())
+    assert shot["resolution"] == [W, H]
+    assert shot["fps"] == [24000, 1001]
+    assert shot["prompt"] == "a valley\nat noon"
+    assert shot["negative"] == "-fog"
+    assert shot["settings"]["seed"] == 7
+    assert [frame["frame"] for frame in shot["frames"]] == list(FRAMES)
+    for frame in shot["frames"]:
+        z = read_depth_exr(whole / frame["depth"])
+        assert z.shape == (H, W)
+        assert np.isinf(z[0]).all(), "the sky is above"
+        assert shot["near"] <= z[np.isfinite(z)].min()
+        # the hidden box stands 7 m before the camera, the visible ones 9 m and more
+        centre = z[H // 2, W // 2 - 3 : W // 2 + 3]
+        assert (centre > 8).all()
+
+
+def test_plates_say_how_they_were_made(whole: Path) -> None:
+    shot, jobs = json.loads((whole / "shot.json").read_text()), set()
+    for entry in shot["frames"]:
+        with OpenEXR.File(str(whole / f"plate.{entry['frame']:04d}.exr")) as file:
+            header, pixels = file.header(), file.channels()["RGB"].pixels
+        assert pixels.shape == (H, W, 3)
+        assert pixels.dtype == np.float16
+        assert header["farplane:model"] == "farplane-s"
+        assert header["farplane:seed"] == "7"
+        assert header["farplane:hdr"] == "native"
+        assert header["colorInteropID"] == "lin_rec709_scene"
+        assert header["compression"] == OpenEXR.ZIP_COMPRESSION
+        jobs.add(header["farplane:job"])
+        # the plate was painted with the reference, which went over the wire as float32 and was kept as half
+        with OpenEXR.File(str(whole / f"reference.{entry['frame']:04d}.exr")) as file:
+            np.testing.assert_array_equal(pixels, file.channels()["RGB"].pixels)
+    assert len(jobs) == 1
+
+
+def test_the_plate_locks_as_the_render_does(whole: Path) -> None:
+    report = json.loads((whole / "report.json").read_text())
+    plate, reference = (report[side]["lock"][0] for side in ("plate", "reference"))
+    assert plate["k"] == 1
+    # A clean render reads under 0.3 px (shared facts); the plate is that render, rounded to half.
+    assert plate["median"] is not None
+    assert plate["median"] < 0.3
+    assert abs(plate["median"] - reference["median"]) < 0.05
+    assert report["seed"] == 7
+
+
+def test_it_ends_with_a_table(whole: Path) -> None:
+    text = (whole.parent / "printed.txt").read_text()
+    report = json.loads((whole / "report.json").read_text())
+    stages = ("Rendering depth", "Denoising", "Writing EXR", "Measuring", "Landing", "the whole way")
+    table = text[text.index("Time") :]
+    assert not [stage for stage in stages if not re.search(rf"{stage}.*\d+\.\d", table)]
+    assert f"{report['plate']['lock'][0]['median']:.2f}" in table
+    assert f"{report['reference']['lock'][0]['median']:.2f}" in table
+    assert "plate.0003.exr … plate.0006.exr" in table
+    assert str(whole) in table.replace("\n", "")
+
+
+LOOK_AT_COPY = """
+import bpy, json, sys
+bpy.ops.wm.open_mainfile(filepath=sys.argv[-1])
+images = [{"path": bpy.path.abspath(i.filepath), "source": i.source, "space": i.colorspace_settings.name}
+          for i in bpy.data.images if "plate." in i.filepath]
+scene = bpy.context.scene
+print("FOUND " + json.dumps({"images": images, "background": scene.camera.data.show_background_images,
+                             "frames": [scene.frame_start, scene.frame_end]}))
+"""
+
+
+def test_the_copy_has_the_plate_landed(whole: Path) -> None:
+    command = [sys.executable, "-c", LOOK_AT_COPY, str(whole / "valley_farplane.blend")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND)
+    found = json.loads(re.search(r"^FOUND (.*)$", done.stdout, re.M)[1])  # type: ignore[index]
+    assert found["images"]
+    assert {Path(image["path"]).parent.resolve() for image in found["images"]} == {whole.resolve()}
+    assert {image["space"] for image in found["images"]} == {"Linear Rec.709"}
+    assert found["background"]
+    assert found["frames"] == [FRAMES[0], FRAMES[-1]]
+
+
+def test_a_plate_is_not_overwritten_unasked(whole: Path, scenes: Path, environment: dict[str, str]) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in whole.iterdir()}
+    line = refused(environment, "render", scenes / "valley.blend", "--prompt", "x", "--pipeline", "painted:run_job",
+                   "--out", whole)  # fmt: skip
+    assert "already holds a plate" in line
+    assert "--overwrite" in line
+    assert {path.name: path.stat().st_mtime_ns for path in whole.iterdir()} == before
+
+
+def test_measure_reads_the_same_again(whole: Path, environment: dict[str, str]) -> None:
+    before = json.loads((whole / "report.json").read_text())
+    (whole / "report.png").unlink()
+    done = farplane(environment, "measure", whole)
+    assert done.returncode == 0, done.stderr
+    after = json.loads((whole / "report.json").read_text())
+    assert (whole / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert {k: v for k, v in after.items() if k not in ("plate", "reference", "gap_share", "detail_ratio")} == {
+        k: v for k, v in before.items() if k not in ("plate", "reference", "gap_share", "detail_ratio")
+    }
+    # The plate is the same half floats; the reference comes back rounded to half (relative error 2**-11).
+    assert after["plate"] == before["plate"]
+    for new, old in zip(after["reference"]["lock"], before["reference"]["lock"], strict=True):
+        if old["median"] is not None:
+            assert abs(new["median"] - old["median"]) < 0.02
+
+
+def until_printed(process: subprocess.Popen[str], environment: dict[str, str], wanted: str) -> None:
+    """Wait until the render of `process` has begun with what `wanted` names, seen in its worker's files."""
+    deadline = time.monotonic() + BOUND
+    while time.monotonic() < deadline:
+        if any(Path(environment["TMPDIR"]).glob(wanted)):
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError(f"{wanted} never came")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "when"),
+    [
+        (signal.SIGINT, 130, "farplane-backend-*/data/**/attempt-*"),  # while denoising
+        (signal.SIGINT, 130, "farplane-backend-*/config/backend.json"),  # while Blender starts
+        (signal.SIGTERM, 143, "farplane-backend-*/data/**/attempt-*"),
+    ],
+)
+def test_stopped_at_any_stage_nothing_is_left(
+    scenes: Path, environment: dict[str, str], tmp_path: Path, number: int, code: int, when: str
+) -> None:
+    process = start(environment, "render", scenes / "valley.blend", "--prompt", "slow", "--pipeline", "painted:run_job",
+                    "--no-reference", "--out", tmp_path / "take")  # fmt: skip
+    until_printed(process, environment, when)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=BOUND)
+    assert process.returncode == code, out + err
+    assert "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+    assert_nothing_is_left(environment)
+
+
+def test_killed_the_children_end_by_themselves(scenes: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    process = start(environment, "render", scenes / "valley.blend", "--prompt", "slow", "--pipeline", "painted:run_job",
+                    "--no-reference", "--out", tmp_path / "take")  # fmt: skip
+    until_printed(process, environment, "farplane-backend-*/data/**/attempt-*")
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 3, "Blender, the server and its worker"
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=120)
+    assert not alive
+    assert not list(tmp_path.glob("take/plate.*"))
+    for left in Path(environment["TMPDIR"]).iterdir():  # nobody was there to remove the private backend's folder
+        subprocess.run(["rm", "-r", left], check=True)
+
+
+@pytest.mark.parametrize(("word", "field"), [("dies", "backend"), ("refused", "model")])
+def test_a_render_that_fails_is_one_line(
+    scenes: Path, environment: dict[str, str], tmp_path: Path, word: str, field: str
+) -> None:
+    line = refused(environment, "render", scenes / "valley.blend", "--prompt", word, "--pipeline", "painted:run_job",
+                   "--no-reference", "--out", tmp_path / "take")  # fmt: skip
+    assert line.startswith(f"error: {field}: "), line
+    assert list(tmp_path.iterdir()) == []
+    assert_nothing_is_left(environment)
+
+
+def test_shot_stops_after_extraction(scenes: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    done = farplane(environment, "shot", scenes / "valley.blend", "--size", "64x36", "--frames", "4-5", "--out",
+                    tmp_path / "s")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / "s").iterdir()} == {"shot.json", "depth.0004.exr", "depth.0005.exr"}
+    shot = json.loads((tmp_path / "s" / "shot.json").read_text())
+    assert shot["resolution"] == [64, 36]
+    frame = shot["frames"][0]
+    assert set(frame) == {"frame", "camera", "K", "world_from_camera", "depth"}
+    # Blender's default lens: 50 mm on a 36 mm sensor, so fx = 64 * 50 / 36; the axis through the middle.
+    np.testing.assert_allclose(frame["K"], [[64 * 50 / 36, 0, 32], [0, 64 * 50 / 36, 18], [0, 0, 1]], atol=1e-4)
+    # Linear from x = -0.6 at frame 1 to 0.6 at frame 10 would be -0.2 at 4; Bezier ease keeps the middle symmetric.
+    pose = np.array(frame["world_from_camera"])
+    np.testing.assert_allclose(pose[1:3, 3], [-8, 2], atol=1e-6)
+    assert -0.6 < pose[0, 3] < 0
+
+
+def newer(path: Path) -> bytes:
+    """The scene with a header that claims Blender 9.9."""
+    data = bytearray(path.read_bytes())
+    assert data.startswith(b"BLENDER")
+    at = data.index(b"v", 7) + 1
+    while not data[at : at + 1].isdigit():
+        at += 1
+    width = 4 if data[at : at + 4].isdigit() else 3
+    data[at : at + width] = b"909".rjust(width, b"0")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("what", "field"), [("cut", "scene"), ("newer", "scene"), ("ortho", "camera")])
+def test_scenes_that_cannot_be_read(
+    scenes: Path, environment: dict[str, str], tmp_path: Path, what: str, field: str
+) -> None:
+    scene = tmp_path / "scene.blend"
+    whole = (scenes / "valley.blend").read_bytes()
+    data = {"cut": lambda: whole[: len(whole) // 3], "newer": lambda: newer(scenes / "valley.blend"),
+            "ortho": lambda: (scenes / "ortho.blend").read_bytes()}[what]()  # fmt: skip
+    scene.write_bytes(data)
+    line = refused(environment, "shot", scene, "--out", tmp_path / "s")
+    assert line.startswith(f"error: {field}: "), line
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_backend_that_is_not_there(scenes: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    line = refused(environment, "render", scenes / "valley.blend", "--prompt", "x", "--out", tmp_path / "t",
+                   "--backend", "tcp://127.0.0.1:9", "--backend-key", "x" * 40)  # fmt: skip
+    assert line.startswith("error: backend"), line
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_model_that_is_not_there_is_said_before_blender_starts(
+    scenes: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    line = refused(environment, "render", scenes / "valley.blend", "--prompt", "x", "--out", tmp_path / "t", "--model",
+                   "wan2.1-vace-14b")  # fmt: skip
+    assert line.startswith("error: model: the weights of wan2.1-vace-14b are not on this machine"), line
+    assert tempfile.gettempdir() != environment["TMPDIR"]
+    assert_nothing_is_left(environment)
