@@ -3,7 +3,12 @@
 #   make demo                 render one example scene into out/demo and print the table
 #   make demo SCENES=all      all three example scenes
 #   make test                 the whole check: style, types, import contracts, tests
+#   make test-slow            tests that take over a minute each
+#   make test-gui             tests in a real Blender window, on a virtual screen
 #   make zip                  the Blender extension, one zip per Python, in dist/
+#   make bench                seconds per stage of a render on this machine
+#   make lint                 style, types, import contracts alone
+#   make doctor               what works on this machine, and what to do about what does not
 
 SHELL := /bin/bash
 PY := .venv/bin/python
@@ -43,7 +48,8 @@ zip: $(STAMP)
 	$(PY) scripts/build_zip.py
 
 bench: $(STAMP)
-	.venv/bin/farplane bench
+	.venv/bin/farplane shot examples/$(SCENES).blend --out out/bench/$(SCENES) --overwrite
+	.venv/bin/farplane bench out/bench/$(SCENES) --json out/bench/$(SCENES).json
 
 doctor: $(STAMP)
 	.venv/bin/farplane doctor
