@@ -1,0 +1,176 @@
+"""The extension zip: what it holds, and its whole life in bpy 5.0 (Python 3.11) and 5.2 (Python 3.13)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("bpy")
+
+from farplane.backend.private import PrivateBackend, private_backend
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+PAINTER = HERE.parent / "backend" / "service"
+
+spec = importlib.util.spec_from_file_location("build_zip", ROOT / "scripts" / "build_zip.py")
+assert spec is not None
+assert spec.loader is not None
+build_zip = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(build_zip)
+
+
+@pytest.fixture(scope="module")
+def zips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Both zips, by Blender's own builder; its `validate` runs inside."""
+    out = tmp_path_factory.mktemp("dist")
+    return {python: build_zip.build(python, out) for python in build_zip.WHEELS}
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[PrivateBackend]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(PAINTER))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with private_backend("painter:paint") as running:
+            running.published()
+            yield running
+
+
+def names(path: Path) -> set[str]:
+    with zipfile.ZipFile(path) as file:
+        return set(file.namelist())
+
+
+@pytest.mark.parametrize("python", list(build_zip.WHEELS))
+def test_the_zip_holds_the_add_on_and_nothing_else(zips: dict[str, Path], python: str) -> None:
+    held = names(zips[python])
+    assert {"__init__.py", "blender_manifest.toml", "LICENSE", "addon/registration.py", "protocol/shot.py"} <= held
+    assert {"addon/ui/panels.py", "addon/landing/compositor.py"} <= held, "no folder ships empty"
+    tops = {name.split("/")[0] for name in held}
+    assert tops == {"__init__.py", "blender_manifest.toml", "LICENSE", "addon", "protocol", "wheels"}
+    wheels = {name for name in held if name.startswith("wheels/")}
+    tag = python.split("-")[0]
+    assert all(name.startswith(f"wheels/pyzmq-{build_zip.PYZMQ}-{tag}-") for name in wheels)
+    assert [any(part in name for name in wheels) for part in ("linux", "win_amd64", "macosx")] == [True] * 3
+    assert not any(name.endswith(".pyc") or "test" in name for name in held)
+    # every module of the two rooms, as git knows them: nothing forgotten
+    listed = subprocess.run(
+        ["git", "ls-files", "--", "addon", "protocol"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    if listed:
+        assert {name for name in listed if name.endswith(".py")} - {"addon/bootstrap.py"} <= held
+
+
+@pytest.mark.parametrize("python", list(build_zip.WHEELS))
+def test_the_manifest_names_its_wheels_and_reasons(zips: dict[str, Path], python: str) -> None:
+    with zipfile.ZipFile(zips[python]) as file:
+        manifest = tomllib.loads(file.read("blender_manifest.toml").decode())
+    assert (manifest["id"], manifest["blender_version_min"]) == ("farplane", "4.2.0")
+    assert {f"./{name}" for name in names(zips[python]) if name.startswith("wheels/")} == set(manifest["wheels"])
+    assert set(manifest["permissions"]) == {"network", "files"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert manifest["version"] == project["version"]
+    assert [f"SPDX:{project['license']}"] == manifest["license"]
+
+
+def test_a_stray_file_in_the_zip_ends_the_build(zips: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "stray.zip"
+    path.write_bytes(zips["cp311"].read_bytes())
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("backend/cli.py", "")
+    wheels = [Path(name) for name in names(path) if name.startswith("wheels/")]
+    with pytest.raises(SystemExit, match=r"backend/cli\.py"):
+        build_zip.check_listing(path, wheels)
+    assert not path.exists()
+
+
+def test_the_zip_needs_no_code_outside_itself() -> None:
+    """Blender's platform rules: no pip, no change of sys.path; and no import of ours by its absolute name."""
+    for name in build_zip.shipped():
+        if name.endswith(".py"):
+            text = (ROOT / name).read_text()
+            assert "sys.path" not in text, name
+            assert "import farplane" not in text, name
+            assert "from farplane" not in text, name
+
+
+def other_python() -> str:
+    """A Python 3.13 with bpy: $FARPLANE_PY313, or the one beside the repository's own environment."""
+    chosen = os.environ.get("FARPLANE_PY313", str(ROOT / ".venv-313" / "bin" / "python"))
+    probe = (
+        "import sys, importlib.util as u; sys.exit(0 if sys.version_info[:2] == (3, 13) and u.find_spec('bpy') else 1)"
+    )
+    if not Path(chosen).exists() or subprocess.run([chosen, "-c", probe]).returncode:
+        pytest.skip("no Python 3.13 with bpy 5.2: set FARPLANE_PY313, or make .venv-313 (see scripts/setup.sh)")
+    return chosen
+
+
+@pytest.mark.parametrize("python", list(build_zip.WHEELS))
+def test_installed_enabled_used_and_removed(
+    zips: dict[str, Path], backend: PrivateBackend, tmp_path: Path, python: str
+) -> None:
+    here = f"cp3{sys.version_info[1]}"
+    interpreter = sys.executable if python.startswith(here) or here == "cp313" else other_python()
+    if here == "cp313" and python == "cp311":
+        pytest.skip("this environment's Blender is 5.2")
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSTARTUP")}
+    environment |= {"FARPLANE_CONFIG": str(backend.config), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [interpreter, str(HERE / "extension_use.py"), str(zips[python]), str(tmp_path)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert lines, done.stdout[-3000:] + done.stderr[-3000:]
+    told = json.loads(lines[0].removeprefix("RESULT "))
+    assert told["zmq before"] == "hidden"
+    assert told["enabled"]
+    assert told["zmq"], "pyzmq comes from the zip"
+    assert told["curve"]
+    assert told["shot"] == 0
+    assert told["shot files"] == ["depth.0003.exr", "depth.0004.exr", "depth.0005.exr", "shot.json"]
+    assert "take 001 is here" in told["message"]
+    assert told["in the extension's own folder"]
+    assert told["landed"] == ["background", "projection", "compositor", "strip"]
+    assert (told["take"]["state"], told["take"]["author"]) == ("accepted", "Ayu")
+    assert told["disabled"]
+    assert told["gone"]
+    shipped = {name for name in told["files"] if not name.endswith(".pyc")}
+    assert shipped - names(zips[python]) <= {"wheels"}
+
+
+def test_landing_in_the_other_blender(tmp_path: Path) -> None:
+    """Landing's own tests in bpy 5.2: it is the part that Blender's API changes most under."""
+    interpreter = other_python()
+    (tmp_path / "farplane").symlink_to(ROOT)
+    command = [
+        interpreter,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*command, "--rootdir", str(ROOT), str(HERE / "test_landing.py")],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
