@@ -108,7 +108,7 @@ if [ "$version" = 3.11 ]; then
     if python313=$(find_python 3.13); then
         say "installing Blender 5.2 into .venv-313 for the extension's test"
         [ -x .venv-313/bin/python ] || "$python313" -m venv .venv-313
-        .venv-313/bin/python -m pip install --quiet --disable-pip-version-check "$BPY_313" ||
+        .venv-313/bin/python -m pip install --quiet --disable-pip-version-check "$BPY_313" pytest OpenEXR==3.5.3 ||
             say "Blender 5.2 could not be installed; its extension test will be skipped"
     else
         say "no Python 3.13 here: the extension's test in Blender 5.2 will be skipped"

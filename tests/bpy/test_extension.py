@@ -153,7 +153,7 @@ def test_installed_enabled_used_and_removed(
 
 def test_landing_in_the_other_blender(tmp_path: Path) -> None:
     """Landing's own tests in bpy 5.2: it is the part that Blender's API changes most under."""
-    interpreter = other_python()
+    interpreter = other_python("pytest", "OpenEXR")
     (tmp_path / "farplane").symlink_to(ROOT)
     command = [
         interpreter,
