@@ -29,7 +29,7 @@ from .data import Clip, ClipStore, render_clip
 from .prompts import write_prompt
 
 HELD_OUT_SEED = 20_000
-SIZE = (224, 128)
+SIZE = (112, 64)  # farplane-s's own
 FRAMES = 9
 CARRY = 4  # frames between the two ends of a warp
 GEOMETRY_ROWS = ("depth-edge AUC", "warp PSNR", "warp gap", "high-pass RMS")
@@ -46,7 +46,7 @@ class Case:
 
 def held_out_shot(seed: int, *, held_out_words: bool = False) -> tuple[Clip, Shot]:
     """The clip of a held-out seed and its shot; every attribute is in the prompt."""
-    clip = render_clip(seed, FRAMES, *SIZE, exact=True)
+    clip = render_clip(seed, FRAMES, *SIZE, exact=True, samples=4)
     rng = np.random.default_rng([seed, 7])
     text = ""
     while not _says_all(text := write_prompt(clip.attributes, clip.move, rng, held_out=held_out_words), held_out_words):
@@ -190,8 +190,11 @@ def draw_cases(cases: list[Case], path: Path, columns: int = 2) -> None:
             linear_to_display(case.clip.linear[0]),
             *linear_to_display(case.plate[[0, -1]]),
         ]
-        picture = Image.new("RGB", (SIZE[0] * len(row), SIZE[1] + 18), (18, 18, 20))
-        picture.paste(Image.fromarray(np.concatenate(row, 1)), (0, 18))
+        strip = Image.fromarray(np.concatenate(row, 1)).resize(
+            (SIZE[0] * len(row) * 2, SIZE[1] * 2), Image.Resampling.BICUBIC
+        )
+        picture = Image.new("RGB", (strip.width, strip.height + 18), (18, 18, 20))
+        picture.paste(strip, (0, 18))
         ImageDraw.Draw(picture).text((4, 3), case.shot.prompt.text[:130], fill=(235, 235, 235))
         tiles.append(np.asarray(picture))
     while len(tiles) % columns:
