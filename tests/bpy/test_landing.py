@@ -44,6 +44,10 @@ def scene() -> Any:
     scene.collection.objects.link(camera)
     scene.camera = camera
     scene.world = None
+    if bpy.app.version < (5, 0, 0):  # before 5.0 a scene's compositing tree, once made, can only be emptied
+        scene.use_nodes = True
+        scene.node_tree.nodes.clear()
+        scene.use_nodes = False
     quad("Ground", z=0, size=20)
     scene.frame_start, scene.frame_end = 1, 250
     render = scene.render
@@ -264,7 +268,9 @@ def test_compositor_stretches_a_plate_of_another_size(scene: Any, tmp_path: Path
     take = make_take(tmp_path / "take", width=W // 2, height=H // 2)
     land(scene, scene.camera, take, ["compositor"])
     picture = rendered(scene, 12, tmp_path)
-    assert picture[-1, -1, 0] == pytest.approx(grey(12), abs=1e-6)
+    # before 5.0 Blender's own Scale node fades half a plate pixel at the border
+    inset = 1 if bpy.app.version >= (5, 0, 0) else 3
+    assert picture[-inset, -inset, 0] == pytest.approx(grey(12), abs=1e-6)
     hottest = np.unravel_index(picture[..., 0].argmax(), (H, W))
     # pixel (x, y) of the half-size plate covers 2x .. 2x+1: bilinear enlarging keeps its peak inside
     assert abs(hottest[1] - (2 * HOT[0] + 0.5)) <= 1
