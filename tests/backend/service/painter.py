@@ -61,6 +61,8 @@ def paint(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
     for count, frame in enumerate(job.shot.frames, 1):
         sink.frame(frame, expected(frame, width, height, job.settings.seed))
         sink.progress("write", count, len(job.shot.frames))
+        if mode == "steady":
+            time.sleep(0.2)
         if mode == "halfway" and count == len(job.shot.frames) // 2:
             wait_for(Path(os.environ["PAINTER_GATE"]), should_stop)
     sink.artifact("report.json", b'{"depth_mean": %f}' % job.shot.depth.z[np.isfinite(job.shot.depth.z)].mean())
