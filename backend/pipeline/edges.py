@@ -48,15 +48,15 @@ def _steps(w: NDArray[np.float32]) -> NDArray[np.bool_]:
     return difference - slant > STEP * np.maximum(w[:, 1:], w[:, :-1])
 
 
-def depth_edges(depth: NDArray) -> NDArray[np.bool_]:
-    """[H, W]: pixels on the nearer side of a step in depth."""
+def depth_edges(depth: NDArray, *, both_sides: bool = False) -> NDArray[np.bool_]:
+    """[H, W]: pixels on the nearer side of a step in depth; with `both_sides` those on the farther side too."""
     w = inverse_depth(depth)
     edges = np.zeros(w.shape, bool)
     across, down = _steps(w), _steps(np.ascontiguousarray(w.T)).T
-    edges[:, :-1] |= across & (w[:, :-1] >= w[:, 1:])
-    edges[:, 1:] |= across & (w[:, 1:] > w[:, :-1])
-    edges[:-1] |= down & (w[:-1] >= w[1:])
-    edges[1:] |= down & (w[1:] > w[:-1])
+    edges[:, :-1] |= across & (both_sides | (w[:, :-1] >= w[:, 1:]))
+    edges[:, 1:] |= across & (both_sides | (w[:, 1:] > w[:, :-1]))
+    edges[:-1] |= down & (both_sides | (w[:-1] >= w[1:]))
+    edges[1:] |= down & (both_sides | (w[1:] > w[:-1]))
     return edges
 
 
