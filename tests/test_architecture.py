@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("protocol", "addon", "backend", "kernels")
-MAX_LINES = 500
+MAX_LINES = 500  # of a source file
+MAX_TEST_LINES = 620  # of a file of tests, which is read a test at a time
 MAX_TREE_BYTES = 56 * 2**20
 TEXT = {".py", ".md", ".toml", ".sh", ".txt", ".json", ".cfg", ".yml", ""}
 
@@ -82,9 +83,10 @@ def test_files_stay_readable_in_one_sitting() -> None:
     long = {
         str(p.relative_to(ROOT)): lines
         for p in tracked()
-        if p.suffix in {".py", ".sh"} and (lines := len(p.read_text().splitlines())) > MAX_LINES
+        if p.suffix in {".py", ".sh"}
+        and (lines := len(p.read_text().splitlines())) > (MAX_TEST_LINES if "tests" in p.parts else MAX_LINES)
     }
-    assert not long, f"split these (over {MAX_LINES} lines): {long}"
+    assert not long, f"split these: {long}"
 
 
 def test_the_package_imports_itself_relatively() -> None:
