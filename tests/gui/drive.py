@@ -1,0 +1,174 @@
+"""Runs inside the GUI Blender: install the zip, drive the panel like a person, take pictures, write result.json.
+
+    blender --enable-event-simulate --python drive.py -- FOLDER
+
+FOLDER holds farplane.zip and scene.blend; pictures and result.json go there.  The work is a generator that a timer
+advances: each `yield` gives Blender the time to draw and to run its own timers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
+MODULE = "bl_ext.user_default.farplane"
+BOUND = 400.0  # seconds; only ends a hang
+told: dict[str, Any] = {"blender": bpy.app.version_string}
+
+
+def picture(name: str) -> None:
+    """What is on the screen; Blender's own screenshot operator gives black here."""
+    subprocess.run(
+        f"xwd -root -silent -out {FOLDER}/r.xwd && convert xwd:{FOLDER}/r.xwd {FOLDER}/{name}.png",
+        shell=True,
+        check=True,
+    )
+
+
+def wait(seconds: float) -> Iterator[None]:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield
+
+
+def wait_for(what: Any) -> Iterator[None]:
+    until = time.monotonic() + BOUND
+    while not what():
+        if time.monotonic() > until:
+            raise TimeoutError(str(what))
+        yield
+
+
+def view() -> dict[str, Any]:
+    """The 3D view, as a context for operators."""
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    return {"window": window, "area": area, "region": region}
+
+
+def tab() -> Any:
+    return next(region for region in view()["area"].regions if region.type == "UI")
+
+
+def run(operator: Any, *mode: str, **values: Any) -> Any:
+    with bpy.context.temp_override(**view()):
+        return operator(*mode, **values)
+
+
+def work() -> Iterator[None]:
+    bpy.context.preferences.view.show_splash = False
+    bpy.context.preferences.view.ui_scale = 1.0
+    bpy.ops.extensions.package_install_files(
+        filepath=str(FOLDER / "farplane.zip"), repo="user_default", enable_on_install=True
+    )
+    told["enabled"] = MODULE in bpy.context.preferences.addons
+    bpy.ops.wm.open_mainfile(filepath=str(FOLDER / "scene.blend"))
+    yield from wait(1)
+    session = importlib.import_module(f"{MODULE}.addon.ui.session").session
+    landing = importlib.import_module(f"{MODULE}.addon.landing")
+    operators = importlib.import_module(f"{MODULE}.addon.ui.operators")
+
+    space = view()["area"].spaces.active
+    space.show_region_ui = True
+    space.region_3d.view_perspective = "CAMERA"
+    space.shading.type = "SOLID"
+    space.overlay.show_floor = False
+    yield from wait(0.5)
+    tab().active_panel_category = "Farplane"  # can be set only once the region has drawn
+    run(bpy.ops.view3d.view_center_camera)
+    yield from wait_for(lambda: session.connection == "connected")
+    yield from wait(1)
+    picture("1-shot")
+
+    scene = bpy.context.scene
+    scene.farplane.model_name = "/fog"
+    told["invoke"] = list(run(bpy.ops.farplane.generate, "INVOKE_DEFAULT"))
+    yield from wait_for(
+        lambda: operators.running_generation() is None or operators.running_generation().stage == "depth"
+    )
+    yield from wait(0.3)
+    picture("2-passes")
+    told["modal"] = operators.running_generation() is not None
+    yield from wait_for(lambda: session.job is not None or session.message is not None)
+    yield from wait_for(lambda: session.job is None or (session.job.stage == "denoise" and session.job.step >= 3))
+    yield from wait(0.4)
+    picture("3-denoise")
+    yield from wait_for(lambda: session.job is None)
+    told["message"] = str(session.message)
+    told["frames"] = len(session.takes[0].frames())
+    yield from wait(0.6)
+    picture("4-take")
+
+    take = session.takes[0]
+    run(bpy.ops.farplane.land, "INVOKE_DEFAULT", folder=str(take.folder))
+    scene = bpy.context.scene
+    told["landed"] = list(landing.landed(scene)[0].kinds)
+    for obj in scene.objects:  # the blockout out of the way: the plate alone is seen
+        obj.hide_set(obj.type == "MESH")
+    scene.frame_set(scene.frame_start + 12)
+    yield from wait(1.5)
+    picture("5-landed")
+    told["image"] = [list(bg.image.size) for bg in scene.camera.data.background_images]
+
+    # Ctrl-Z takes the landing back, and Shift-Ctrl-Z brings it again
+    for obj in scene.objects:
+        obj.hide_set(False)
+    run(bpy.ops.farplane.remove, "INVOKE_DEFAULT", landing_id=landing.landed(scene)[0].id)
+    told["removed"] = len(landing.landed(bpy.context.scene))
+    yield from wait(0.3)
+    run(bpy.ops.ed.undo)
+    yield from wait(0.3)
+    told["after undo"] = [list(item.kinds) for item in landing.landed(bpy.context.scene)]
+    run(bpy.ops.ed.redo)
+    yield from wait(0.3)
+    told["after redo"] = len(landing.landed(bpy.context.scene))
+
+    # Esc while the passes are read, by a real key
+    run(bpy.ops.farplane.generate, "INVOKE_DEFAULT")
+    yield from wait_for(
+        lambda: operators.running_generation() is None or operators.running_generation().stage != "connect"
+    )
+    window = bpy.context.window_manager.windows[0]
+    for value in ("PRESS", "RELEASE"):
+        window.event_simulate(type="ESC", value=value, x=400, y=300)
+    yield from wait_for(lambda: operators.running_generation() is None)
+    yield from wait(0.5)
+    told["after esc"] = [str(session.message.text), session.job is None, len(bpy.data.scenes)]
+    picture("6-cancelled")
+
+    bpy.ops.preferences.addon_disable(module=MODULE)
+    yield from wait(0.5)
+    told["disabled"] = not hasattr(bpy.types.Scene, "farplane")
+    told["done"] = True
+
+
+steps = work()
+
+
+def advance() -> float | None:
+    """One step per call; at the end, or after an error, write the result and quit."""
+    try:
+        next(steps)
+        return 0.05
+    except StopIteration:
+        pass
+    except BaseException:
+        told["error"] = traceback.format_exc()
+        picture("error")
+    (FOLDER / "result.json").write_text(json.dumps(told, indent=1))
+    bpy.ops.wm.quit_blender()
+    return None
+
+
+bpy.app.timers.register(advance, first_interval=2.0, persistent=True)
