@@ -70,8 +70,8 @@ class FARPLANE_PT_takes(_Panel, bpy.types.Panel):
         if not session.takes:
             layout.label(text="No takes of this shot yet", icon="INFO")
         else:
-            row = layout.row(align=True)
-            row.prop(scene.farplane, "kinds", icon_only=True, expand=True)
+            grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
+            grid.prop(scene.farplane, "kinds", expand=True)
             landed = {item.folder: item for item in landing.landed(scene)}
             for take in session.takes[:SHOWN_TAKES]:
                 _draw_take(layout, take, landed.pop(take.folder.absolute(), None))

@@ -61,9 +61,19 @@ def tab() -> Any:
     return next(region for region in view()["area"].regions if region.type == "UI")
 
 
-def run(operator: Any, *mode: str, **values: Any) -> Any:
+def run(operator: Any, **values: Any) -> Any:
+    """As a button does it: invoked, and with its step for Ctrl-Z."""
     with bpy.context.temp_override(**view()):
-        return operator(*mode, **values)
+        return operator("INVOKE_DEFAULT", True, **values)
+
+
+def press(key: str, **modifiers: bool) -> Iterator[None]:
+    """A real key, over the 3D view."""
+    window = bpy.context.window_manager.windows[0]
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=400, y=300)
+    for value in ("PRESS", "RELEASE"):
+        window.event_simulate(type=key, value=value, x=400, y=300, **modifiers)
+    yield from wait(0.7)
 
 
 def work() -> Iterator[None]:
@@ -93,7 +103,8 @@ def work() -> Iterator[None]:
 
     scene = bpy.context.scene
     scene.farplane.model_name = "/fog"
-    told["invoke"] = list(run(bpy.ops.farplane.generate, "INVOKE_DEFAULT"))
+    scene.frame_end = 9  # a software renderer takes its time for each frame's depth
+    told["invoke"] = list(run(bpy.ops.farplane.generate))
     yield from wait_for(
         lambda: operators.running_generation() is None or operators.running_generation().stage == "depth"
     )
@@ -110,38 +121,43 @@ def work() -> Iterator[None]:
     yield from wait(0.6)
     picture("4-take")
 
+    bpy.context.scene.frame_set(bpy.context.scene.frame_start + 6)
+    yield from wait(1)
+    picture("5-blockout")
     take = session.takes[0]
-    run(bpy.ops.farplane.land, "INVOKE_DEFAULT", folder=str(take.folder))
+    run(bpy.ops.farplane.land, folder=str(take.folder))
     scene = bpy.context.scene
     told["landed"] = list(landing.landed(scene)[0].kinds)
     for obj in scene.objects:  # the blockout out of the way: the plate alone is seen
         obj.hide_set(obj.type == "MESH")
-    scene.frame_set(scene.frame_start + 12)
     yield from wait(1.5)
     picture("5-landed")
     told["image"] = [list(bg.image.size) for bg in scene.camera.data.background_images]
 
-    # Ctrl-Z takes the landing back, and Shift-Ctrl-Z brings it again
+    # Ctrl-Z undoes a removal the landing back, and Shift-Ctrl-Z brings it again
     for obj in scene.objects:
         obj.hide_set(False)
-    run(bpy.ops.farplane.remove, "INVOKE_DEFAULT", landing_id=landing.landed(scene)[0].id)
+    run(bpy.ops.farplane.remove, landing_id=landing.landed(scene)[0].id)
     told["removed"] = len(landing.landed(bpy.context.scene))
     yield from wait(0.3)
-    run(bpy.ops.ed.undo)
-    yield from wait(0.3)
+    yield from press("Z", ctrl=True)
     told["after undo"] = [list(item.kinds) for item in landing.landed(bpy.context.scene)]
-    run(bpy.ops.ed.redo)
-    yield from wait(0.3)
+    yield from press("Z", ctrl=True, shift=True)
     told["after redo"] = len(landing.landed(bpy.context.scene))
+    yield from press("Z", ctrl=True)
+    yield from press("Z", ctrl=True)
+    told["before landing"] = [
+        len(landing.landed(bpy.context.scene)),
+        len(bpy.context.scene.camera.data.background_images),
+        len([image for image in bpy.data.images if "farplane_take" in image]),
+    ]
 
     # Esc while the passes are read, by a real key
-    run(bpy.ops.farplane.generate, "INVOKE_DEFAULT")
+    run(bpy.ops.farplane.generate)
     yield from wait_for(
         lambda: operators.running_generation() is None or operators.running_generation().stage != "connect"
     )
-    window = bpy.context.window_manager.windows[0]
-    for value in ("PRESS", "RELEASE"):
-        window.event_simulate(type="ESC", value=value, x=400, y=300)
+    yield from press("ESC")
     yield from wait_for(lambda: operators.running_generation() is None)
     yield from wait(0.5)
     told["after esc"] = [str(session.message.text), session.job is None, len(bpy.data.scenes)]
