@@ -33,7 +33,7 @@ lint: $(STAMP)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-cache
 
 test: lint
 	$(PY) -m pytest -m "not slow and not gui and not gpu" $(PYTEST_ARGS)

@@ -86,7 +86,8 @@ def sample(picture: NDArray, at: Lookup) -> NDArray[np.float32]:
     """Bilinear picture [H, W(, C)] at the looked-up places; the edge is repeated outside."""
     picture = np.ascontiguousarray(picture, np.float32)
     # remap counts from pixel centres, and rounds its weights to 1/32 pixel: 0.016 px at most.
-    return cv2.remap(picture, at.x - 0.5, at.y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    found = cv2.remap(picture, at.x - 0.5, at.y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32)
 
 
 def visible(at: Lookup, depth_t: NDArray, *, tolerance: float = Z_TOLERANCE, border: int = BORDER) -> NDArray[np.bool_]:
