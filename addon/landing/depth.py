@@ -41,7 +41,10 @@ def _readable(plate: Plate) -> Path | None:
     sources = _sources(plate)
     if set(sources) < set(plate.files):
         return None
-    folder.mkdir(exist_ok=True)
+    if folder.is_symlink():
+        return None
+    with takes.file_errors(folder, "write"):
+        folder.mkdir(exist_ok=True)
     for number in plate.files:
         target = folder / f"depth.{number:04d}.exr"
         if target.exists() and target.stat().st_mtime >= sources[number].stat().st_mtime:
