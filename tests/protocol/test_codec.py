@@ -56,7 +56,7 @@ def test_any_bytes_give_a_protocol_error_at_worst(parts: list[bytes]) -> None:
         codec.decode(parts, EVERYBODY)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.sampled_from(sorted(SCHEMA)), st.data())
 def test_a_message_with_one_field_spoilt(name: str, data: st.DataObject) -> None:
     """Any field replaced by any JSON value: a message or a ProtocolError, never another error."""

@@ -127,7 +127,7 @@ def test_two_sessions_talk_for_long_without_a_fault(seed: int) -> None:
     for one, sender, receiver in ((message("hello"), client, backend), (message("welcome"), backend, client)):
         sender.send(one)
         receiver.receive(one)
-    for _ in range(150):
+    for _ in range(80):
         action = rng.randrange(4)
         if action == 0 and up:
             backend.receive(up.popleft())
