@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farplane.addon import takes
@@ -116,6 +116,7 @@ def test_only_frames_that_were_asked_for_are_written(tmp_path: Path, number: obj
     assert {path.name for path in tmp_path.iterdir()} == {"take.json", "shot.json"}
 
 
+@settings(deadline=None, max_examples=40)  # each one writes to a disk that may be busy
 @given(name=st.text(max_size=30) | st.sampled_from(["../x", "/etc/x", "plate.0010.exr", "take.json", "report.json\0"]))
 def test_no_other_artifact_name_is_written(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     folder = tmp_path_factory.mktemp("take")
@@ -289,3 +290,43 @@ def test_an_interrupted_write_leaves_the_earlier_file(tmp_path: Path, monkeypatc
         write_atomic(path, b"after")
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_takes_are_numbered_and_listed_newest_first(tmp_path: Path) -> None:
+    assert takes.next_folder(tmp_path / "absent").name == "take 001"
+    for name in ("take 001", "take 007", "take x", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "take 900").write_text("a file, no take")
+    assert takes.next_folder(tmp_path).name == "take 008"
+    first, second = (Take.create(takes.next_folder(tmp_path), SHOT) for _ in range(2))
+    first.created, second.created = "2026-01-02T00:00:00+00:00", "2026-01-01T00:00:00+00:00"
+    for take in (first, second):
+        take.save()
+    assert [take.name for take in takes.takes_in(tmp_path)] == ["take 008", "take 009"]
+    assert takes.takes_in(tmp_path / "absent") == []
+
+
+@given(st.text())
+def test_any_shot_name_makes_one_plain_folder(name: str) -> None:
+    folder = takes.folder_name(name)
+    assert 1 <= len(folder) <= 80
+    assert not set(folder) & set('/\\:*?"<>|.\0\n')
+    assert folder == folder.strip()
+
+
+def test_a_take_without_frames_can_be_discarded_one_with_frames_stays(tmp_path: Path) -> None:
+    empty = Take.create(tmp_path / "a", SHOT)
+    (tmp_path / "a" / "depth.0010.exr").write_bytes(EXR)
+    empty.discard()
+    assert not (tmp_path / "a").exists()
+
+    shared = Take.create(tmp_path / "b", SHOT)
+    (tmp_path / "b" / "notes.txt").write_text("mine")
+    shared.discard()
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["notes.txt"]
+
+    begun = Take.create(tmp_path / "c", SHOT)
+    begun.write_frame(10, EXR, digest(EXR))
+    begun.discard()
+    assert (tmp_path / "c" / "plate.0010.exr").exists()
+    assert (tmp_path / "c" / "take.json").exists()
