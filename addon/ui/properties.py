@@ -11,7 +11,7 @@ from ...protocol.shot import RenderSettings
 from .session import session
 
 LANDING_KINDS = (
-    ("background", "Camera Background", "Behind the camera in the viewport", "CAMERA_DATA", 1),
+    ("background", "Background", "Behind the camera in the viewport", "CAMERA_DATA", 1),
     (
         "projection",
         "Projection",

@@ -1,6 +1,6 @@
 """Runs inside the GUI Blender: install the zip, drive the panel like a person, take pictures, write result.json.
 
-    blender --enable-event-simulate --python drive.py -- FOLDER
+    blender --enable-event-simulate --python drive.py -- FOLDER MODEL
 
 FOLDER holds farplane.zip and scene.blend; pictures and result.json go there.  The work is a generator that a timer
 advances: each `yield` gives Blender the time to draw and to run its own timers.
@@ -20,9 +20,9 @@ from typing import Any
 
 import bpy
 
-FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
+FOLDER, MODEL = Path(sys.argv[-2]), sys.argv[-1]
 MODULE = "bl_ext.user_default.farplane"
-BOUND = 400.0  # seconds; only ends a hang
+BOUND = 800.0  # seconds; only ends a hang
 told: dict[str, Any] = {"blender": bpy.app.version_string}
 
 
@@ -102,7 +102,7 @@ def work() -> Iterator[None]:
     picture("1-shot")
 
     scene = bpy.context.scene
-    scene.farplane.model_name = "/fog"
+    scene.farplane.model_name = MODEL
     scene.frame_end = 9  # a software renderer takes its time for each frame's depth
     told["invoke"] = list(run(bpy.ops.farplane.generate))
     yield from wait_for(
@@ -112,7 +112,7 @@ def work() -> Iterator[None]:
     picture("2-passes")
     told["modal"] = operators.running_generation() is not None
     yield from wait_for(lambda: session.job is not None or session.message is not None)
-    yield from wait_for(lambda: session.job is None or (session.job.stage == "denoise" and session.job.step >= 3))
+    yield from wait_for(lambda: session.job is None or (session.job.preview and session.job.step >= 3))
     yield from wait(0.4)
     picture("3-denoise")
     yield from wait_for(lambda: session.job is None)
