@@ -34,6 +34,8 @@ def lock_table(report: dict[str, Any]) -> Table:
     reasons = []
     reference = _locks(report.get("reference"))
     for k, lock in _locks(report.get("plate")).items():
+        if lock.get("possible") == 0:
+            continue  # the shot is shorter than that
         beside = reference.get(k, {})
         share = f"{100 * float(lock.get('share') or 0):.0f}%"
         table.add_row(str(k), _px(lock.get("median")), _px(lock.get("p95")), share, _px(beside.get("median")))
