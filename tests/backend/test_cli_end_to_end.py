@@ -301,7 +301,7 @@ def until_printed(process: subprocess.Popen[str], environment: dict[str, str], w
     [
         (signal.SIGINT, 130, "farplane-backend-*/data/**/attempt-*"),  # while denoising
         (signal.SIGINT, 130, "farplane-backend-*/config/backend.json"),  # while Blender starts
-        (signal.SIGTERM, 143, "farplane-backend-*/data/**/attempt-*"),
+        pytest.param(signal.SIGTERM, 143, "farplane-backend-*/data/**/attempt-*", marks=pytest.mark.slow),
     ],
 )
 def test_stopped_at_any_stage_nothing_is_left(
