@@ -25,14 +25,16 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
+        self._signalled = False
 
     def check(self) -> None:
         if self.requested:
             raise Cancelled
 
     def request(self, number: int = 0, frame: FrameType | None = None) -> None:
-        if self.requested and number:
+        if number and self._signalled:
             os._exit(130)
+        self._signalled = self._signalled or number != 0  # the parent's end may come beside its signal
         self.requested = True
 
     @contextmanager
