@@ -176,17 +176,15 @@ def models() -> None:
     """Show the models this machine can run, and what is missing for the others."""
     from .model.presets import PRESETS, offered
 
-    table = Table("name", "what it is", "size", "weights", "renders best", "steps", "guidance")
+    table = Table("name", "what it is", "weights", "renders best", "steps, guidance")
+    table.columns[0].no_wrap = True
     for info, preset in zip(offered(), PRESETS, strict=True):
-        ready = info.state == "ready"
         table.add_row(
             info.name,
             info.title,
-            f"{info.size_mb:.0f} MB" if ready else "",
-            "here" if ready else f"not here: {preset.source}",
-            ", ".join(f"{w}x{h}" for w, h in info.sizes),
-            str(info.steps),
-            f"{info.guidance:g}",
+            f"here, {info.size_mb:.0f} MB" if info.state == "ready" else f"not here: {preset.source}",
+            " ".join(f"{w}x{h}" for w, h in info.sizes),
+            f"{info.steps}, {info.guidance:g}",
         )
     Console().print(table)
 

@@ -25,6 +25,7 @@ TITLES = {
     "measure": "Measuring the camera lock",
     "land": "Landing the plate in a copy of the scene",
 }
+QUIET_SECONDS = 20.0
 
 
 @dataclass
@@ -40,7 +41,8 @@ class _Stage:
 class StageBoard:
     """A progress bar per stage, and the seconds each took.  Use it as a context manager.
 
-    On a terminal the bars move; elsewhere (a log, a farm) each stage is one line when it is done.
+    On a terminal the bars move; elsewhere (a log, a farm) each stage is one line when it is done, and one every
+    QUIET_SECONDS while it goes on.
     clock : for tests.
     """
 
@@ -49,6 +51,7 @@ class StageBoard:
     stages: dict[str, _Stage] = field(default_factory=dict)
     _bars: Progress | None = None
     _said: set[str] = field(default_factory=set)
+    _said_at: float = float("-inf")
     _heard: float | None = None
 
     def __enter__(self) -> StageBoard:
@@ -91,6 +94,9 @@ class StageBoard:
             self._bars.update(stage.bar, completed=step, total=max(total, 1))
         elif step >= total:
             self._say(name)
+        elif name not in self._said and now - max(stage.began, self._said_at) >= QUIET_SECONDS:
+            self._said_at = now
+            self.console.print(f"{TITLES.get(name, name)}: {step}/{total} …", highlight=False)
 
     def seconds(self) -> dict[str, float]:
         """Wall seconds per stage, in the order they began."""

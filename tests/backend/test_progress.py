@@ -67,6 +67,16 @@ def test_without_a_terminal_each_stage_is_one_line() -> None:
     assert lines == ["made up: 0/0, 0.0 s", "Denoising: 4/4, 4.0 s"]
 
 
+def test_without_a_terminal_a_long_stage_is_heard_of_now_and_then() -> None:
+    clock, out = Clock(), io.StringIO()
+    with StageBoard(Console(file=out, width=100), clock) as board:
+        for step in range(101):
+            board.update("denoise", step, 100)
+            clock.now += 0.5
+    # 50 s in all: heard after 20 and after 40, and at the end
+    assert out.getvalue().splitlines() == ["Denoising: 40/100 …", "Denoising: 80/100 …", "Denoising: 100/100, 50.0 s"]
+
+
 def test_on_a_terminal_the_bars_move() -> None:
     out = io.StringIO()
     with StageBoard(Console(file=out, width=100, force_terminal=True)) as board:
