@@ -104,14 +104,16 @@ def test_the_zip_needs_no_code_outside_itself() -> None:
             assert "from farplane" not in text, name
 
 
-def other_python() -> str:
-    """A Python 3.13 with bpy: $FARPLANE_PY313, or the one beside the repository's own environment."""
+def other_python(*modules: str) -> str:
+    """A Python 3.13 with bpy and `modules`: $FARPLANE_PY313, or the one beside the repository's own environment."""
     chosen = os.environ.get("FARPLANE_PY313", str(ROOT / ".venv-313" / "bin" / "python"))
+    wanted = ("bpy", *modules)
     probe = (
-        "import sys, importlib.util as u; sys.exit(0 if sys.version_info[:2] == (3, 13) and u.find_spec('bpy') else 1)"
+        "import sys, importlib.util as u; "
+        f"sys.exit(sys.version_info[:2] != (3, 13) or not all(u.find_spec(name) for name in {wanted!r}))"
     )
     if not Path(chosen).exists() or subprocess.run([chosen, "-c", probe]).returncode:
-        pytest.skip("no Python 3.13 with bpy 5.2: set FARPLANE_PY313, or make .venv-313 (see scripts/setup.sh)")
+        pytest.skip(f"no Python 3.13 with {', '.join(wanted)}: set FARPLANE_PY313, or make setup")
     return chosen
 
 
