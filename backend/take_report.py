@@ -25,11 +25,12 @@ def read_report(folder: Path) -> dict[str, Any]:
 def lock_table(report: dict[str, Any]) -> Table:
     """The camera lock of a plate in pixels, and beside it the real render's own, which is how well it can be read.
 
-    A figure that was refused (too little detail to read it from) is a dash with the reason below the table.
+    A figure that was refused (too little detail to read it from) is a dash with the reason below the table; the
+    feature matches beside it are a second opinion of their own, with how many there were.
     """
     name = escape(str(report.get("name", "the shot")))
     table = Table(title=f"Camera lock of {name}, pixels", title_justify="left", caption_justify="left")
-    for column in ("frames apart", "plate", "95% below", "pixels read", "the real render"):
+    for column in ("frames apart", "plate", "95% below", "pixels read", "by matches", "the real render"):
         table.add_column(column, justify="right")
     reasons = []
     reference = _locks(report.get("reference"))
@@ -38,10 +39,12 @@ def lock_table(report: dict[str, Any]) -> Table:
             continue  # the shot is shorter than that
         beside = reference.get(k, {})
         share = f"{100 * float(lock.get('share') or 0):.0f}%"
-        table.add_row(str(k), _px(lock.get("median")), _px(lock.get("p95")), share, _px(beside.get("median")))
+        matches = "–" if lock.get("matches") is None else f"{_px(lock['matches'])} ({lock.get('match_count', 0)})"
+        plate, p95, render = _px(lock.get("median")), _px(lock.get("p95")), _px(beside.get("median"))
+        table.add_row(str(k), plate, p95, share, matches, render)
         if lock.get("median") is None and lock.get("reason"):
-            reasons.append(f"{k}: {lock['reason']}")
-    table.caption = escape("; ".join(reasons)) or None
+            reasons.append(str(lock["reason"]))
+    table.caption = escape(f"– : {reasons[0]}") if reasons else None
     return table
 
 

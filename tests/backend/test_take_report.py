@@ -1,0 +1,64 @@
+"""The closing tables: figures beside the render's own, refusals with their reason, sequences as one line."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from farplane.backend.take_report import files_table, lock_table, read_report
+
+
+def printed(table: Any) -> str:
+    out = io.StringIO()
+    Console(file=out, width=120).print(table)
+    return out.getvalue()
+
+
+def lock(k: int, median: float | None, **values: Any) -> dict[str, Any]:
+    base = {"k": k, "median": median, "p95": median and 3 * median, "share": 0.25, "possible": 9, "reason": None}
+    return base | {"matches": 0.456, "match_count": 77} | values
+
+
+def test_the_plate_beside_the_render() -> None:
+    report = {"name": "S", "plate": {"lock": [lock(1, 1.234), lock(8, 2.0)]}, "reference": {"lock": [lock(1, 0.05)]}}
+    rows = [line for line in printed(lock_table(report)).splitlines() if line.startswith("│")]
+    assert len(rows) == 2
+    cells = [cell.strip() for cell in rows[0].strip("│").split("│")]
+    assert cells == ["1", "1.23", "3.70", "25%", "0.46 (77)", "0.05"]
+    assert rows[1].strip("│ ").endswith("–"), "no render to compare with at 8 frames apart"
+
+
+def test_a_refused_figure_says_why_and_never_reads_zero() -> None:
+    reason = "only 7% of the surface shows enough detail"
+    text = printed(lock_table({"plate": {"lock": [lock(1, None, reason=reason, share=0.0, matches=None)]}}))
+    row = next(line for line in text.splitlines() if line.startswith("│"))
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["1", "–", "–", "0%", "–", "–"]
+    assert reason in text
+
+
+def test_what_the_shot_is_too_short_for_has_no_row() -> None:
+    text = printed(lock_table({"plate": {"lock": [lock(1, 0.5), lock(8, None, possible=0, reason="short")]}}))
+    assert len([line for line in text.splitlines() if line.startswith("│")]) == 1
+    assert "short" not in text
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"plate": 3}', '{"plate": {"lock": [1]}}'])
+def test_a_report_that_is_none_does_not_break_the_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "report.json").write_text(text)
+    assert "Camera lock" in printed(lock_table(read_report(tmp_path)))
+    assert read_report(tmp_path / "absent") == {}
+
+
+def test_sequences_are_one_line(tmp_path: Path) -> None:
+    for frame in range(1, 12):
+        (tmp_path / f"plate.{frame:04d}.exr").write_bytes(bytes(100_000))
+    (tmp_path / "report.json").write_bytes(bytes(1500))
+    text = printed(files_table(tmp_path))
+    assert "plate.0001.exr … plate.0011.exr" in text
+    assert "1.1 MB" in text
+    assert "1.5 kB" in text
+    assert "depth" not in text
