@@ -46,7 +46,7 @@ _COMPRESSION = {
     "PIZ": OpenEXR.PIZ_COMPRESSION,
     "DWAA": OpenEXR.DWAA_COMPRESSION,
     "DWAB": OpenEXR.DWAB_COMPRESSION,
-    # Blocks of 32 lines.  OpenEXR 3.4 or later reads it; OpenImageIO knows it as htj2k32 only.
+    # Blocks of 32 lines.  OpenEXR 3.4 or later reads it, Blender from 5.2 on; OpenImageIO knows it as htj2k32 only.
     "HTJ2K": OpenEXR.HTJ2K32_COMPRESSION,
 }
 assert tuple(_COMPRESSION) == COMPRESSIONS

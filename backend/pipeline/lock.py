@@ -236,9 +236,11 @@ def camera_lock(view: Callable[[int], View], count: int, k: int, *, most: int, m
     flow, sift = _flow(), _cv2.SIFT_create(SIFT_FEATURES)
     probe = {starts[i] for i in spread(len(starts), most_matched)}
     frames, sizes, matches, responses = [], [], [], []
+    unseen = 0
     for t in starts:
         pair = _prepare(scaled(view(t), scale), scaled(view(t + k), scale))
         enough = pair.detail >= MIN_DETAIL and int(pair.selected.sum()) >= MIN_PIXELS
+        unseen += not pair.selected.any()
         median = p95 = None
         if enough:
             left = _displacement(pair, flow)
@@ -257,18 +259,19 @@ def camera_lock(view: Callable[[int], View], count: int, k: int, *, most: int, m
                 source=pair.t.number,
                 median=median,
                 p95=p95,
-                share=float(pair.selected.mean()),
+                share=float(pair.selected.mean()) if enough else 0.0,
                 detail=pair.detail,
                 motion=float(np.median(moved)) / scale if len(moved) else 0.0,
             )
         )
-    return _figure(k, possible, scale, frames, sizes, np.concatenate(matches), responses)
+    return _figure(k, possible, scale, unseen, frames, sizes, np.concatenate(matches), responses)
 
 
 def _figure(
     k: int,
     possible: int,
     scale: float,
+    unseen: int,
     frames: list[PairLock],
     sizes: list[NDArray[np.float32]],
     matches: NDArray[np.float32],
@@ -278,10 +281,9 @@ def _figure(
     detail = float(np.median([f.detail for f in frames]))
     reason = None
     if len(sizes) * 2 < len(frames):
-        bare = float(np.median([f.share for f in frames])) == 0
         reason = (
             "too little of one frame is visible in the other"
-            if bare
+            if unseen * 2 > len(frames)
             else f"only {detail:.0%} of the surface shows enough detail to read ({MIN_DETAIL:.0%} are needed)"
         )
     pooled = np.concatenate(sizes) if sizes and reason is None else None

@@ -93,7 +93,7 @@ def _heading(figure: Figure, report: PlateReport, title: str) -> None:
     facts = (
         f"{report.name}   ·   frames {first}–{last} ({len(report.frames)})   ·   {width} × {height}   ·   {fps:.6g} fps"
     )
-    _text(figure, 0.035, 0.895, facts, color=SOFT)
+    _text(figure, 0.035, 0.895 if len(lines) > 1 else 0.922, facts, color=SOFT)
 
 
 def _key_figures(figure: Figure, report: PlateReport) -> None:
@@ -108,13 +108,15 @@ def _key_figures(figure: Figure, report: PlateReport) -> None:
             _per_cent(report.gap_share(near.k)),
             "",
             "Of the render's warp gap",
-            "0%: no better than a wrong camera" if render else "no render of the scene to compare",
+            "0%: no better than a wrong camera\n100%: as the render"
+            if render
+            else "no render of the scene\nto compare with",
         ),
         (
             _number(edges and edges.auc),
             "",
             "Depth-edge agreement (AUC)",
-            f"render {_number(render.edges and render.edges.auc)}   ·   chance .50" if render else "chance .50",
+            f"render {_number(render.edges and render.edges.auc)}\nchance 0.50" if render else "chance 0.50",
         ),
         (
             _number(report.detail_ratio) if render else _number(plate.detail, 3),
@@ -126,17 +128,19 @@ def _key_figures(figure: Figure, report: PlateReport) -> None:
     left, gap = 0.035, 0.0125
     wide = (0.93 - gap * (len(tiles) - 1)) / len(tiles)
     for i, (value, unit, name, note) in enumerate(tiles):
-        panel = figure.add_axes((left + i * (wide + gap), 0.735, wide, 0.135), facecolor=PANEL)
+        panel = figure.add_axes((left + i * (wide + gap), 0.728, wide, 0.145), facecolor=PANEL)
         panel.set_xticks([])
         panel.set_yticks([])
         for spine in panel.spines.values():
             spine.set_visible(False)
-        _text(panel, 0.06, 0.80, name, color=SOFT, fontsize=11)
+        _text(panel, 0.06, 0.81, name, color=SOFT, fontsize=11)
         known = value != "–"
-        _text(panel, 0.06, 0.36, value if known else "no figure", fontsize=28 if known else 20, color=INK)
+        shown = panel.text(0.06, 0.42, value if known else "no figure", fontsize=28 if known else 20, color=INK)
         if unit and known:
-            _text(panel, 0.06 + 0.092 * len(value) + 0.02, 0.36, unit, fontsize=15, color=SOFT)
-        _text(panel, 0.06, 0.11, note, fontsize=9.5, color=FAINT)
+            panel.annotate(
+                unit, (1, 0), xycoords=shown, xytext=(5, 4.5), textcoords="offset points", fontsize=15, color=SOFT
+            )
+        _text(panel, 0.06, 0.10, note, fontsize=9.5, color=FAINT, linespacing=1.45)
 
 
 def _same_k(measures: Measures | None, k: int) -> LockFigure | None:
@@ -151,14 +155,13 @@ def _longest(measures: Measures) -> LockFigure:
 def _lock_note(figure: LockFigure, render: LockFigure | None) -> str:
     if figure.median is None:
         return "too little detail to read" if figure.detail else "nothing to read"
-    parts = [f"95% under {_pixels(figure.p95)}"]
-    parts += [f"render {_pixels(render.median)}"] if render else []
-    return "   ·   ".join([*parts, f"moves {_pixels(figure.motion)}"])
+    own = f"   ·   render {_pixels(render.median)}" if render else ""
+    return f"95% under {_pixels(figure.p95)}{own}\nthe picture moves {_pixels(figure.motion)}"
 
 
 def _flicker_note(plate: Measures, render: Measures | None) -> str:
-    own = f"flicker {_number(plate.flicker, 1)}"
-    return own + (f", render {_number(render.flicker, 1)}   (codes of 255)" if render else " codes of 255")
+    own = f"   ·   render {_number(render.flicker, 1)}" if render else ""
+    return f"flicker {_number(plate.flicker, 1)}{own}\nin codes of 255"
 
 
 def _axes(axes: Axes, title: str) -> None:
@@ -197,20 +200,23 @@ def _lock_curves(axes: Axes, report: PlateReport) -> None:
     axes.set_yticks(ticks)
     axes.minorticks_off()
     axes.grid(axis="y", color=LINE, linewidth=0.8)
-    axes.axhline(1.0, color=FAINT, linewidth=1.2)
+    axes.axhline(1.0, color=FAINT, linewidth=1.2)  # a whole pixel
     first, last = report.frames[0], report.frames[-1]
     axes.set_xlim(first - 0.02 * (last - first), last + 0.02 * (last - first))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
-    axes.set_xlabel("frame", color=SOFT, fontsize=10)
+    axes.set_xlabel("frame", color=SOFT, fontsize=10, loc="left")
     if any(f.median is not None for f in report.plate.lock):
         if report.reference is not None:
             axes.plot([], [], color=SOFT, linewidth=1.2, linestyle=(0, (2, 2)), label="the scene's own render")
         legend = axes.legend(
-            loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize=10, handlelength=1.6
+            loc="upper right", bbox_to_anchor=(1.01, -0.09), ncols=4, frameon=False, fontsize=10, handlelength=1.6
         )
         for text in legend.get_texts():
             text.set_color(SOFT)
     else:
+        if report.reference is None:
+            axes.grid(visible=False)
+            axes.set_yticks([])
         reason = report.plate.lock[0].reason or "nothing was measured"
         style = {"ha": "center", "va": "center", "color": SOFT, "fontsize": 13, "transform": axes.transAxes}
         _text(axes, 0.5, 0.6, "No figure for this plate", **(style | {"color": INK, "fontsize": 16}))
@@ -230,9 +236,17 @@ def _residual_bars(axes: Axes, report: PlateReport) -> None:
         present = [v for v in (floor, residual.psnr, ceiling) if v is not None]
         values += present
         y = -float(at)
-        axes.plot([min(present), max(present)], [y, y], color=LINE, linewidth=11, solid_capstyle="round", zorder=1)
+        axes.plot([min(present), max(present)], [y, y], color=LINE, linewidth=11, solid_capstyle="butt", zorder=1)
         if floor is not None:
-            axes.plot([floor, residual.psnr], [y, y], color=COLOURS[residual.k], linewidth=11, alpha=0.45, zorder=2)
+            axes.plot(
+                [floor, residual.psnr],
+                [y, y],
+                color=COLOURS[residual.k],
+                linewidth=11,
+                alpha=0.45,
+                solid_capstyle="butt",
+                zorder=2,
+            )
             axes.plot([floor], [y], "|", color=SOFT, markersize=20, markeredgewidth=2, zorder=3)
             _text(axes, floor, y - 0.36, f"{floor:.1f}", ha="center", fontsize=9.5, color=FAINT)
         if ceiling is not None:
@@ -420,14 +434,14 @@ def preview_mp4(frames: Frames, fps: Fraction) -> bytes:
     size = (max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2))
     with tempfile.TemporaryDirectory(prefix="farplane-") as folder:
         film = Path(folder) / "preview.mp4"
+        tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
         # Called directly: imageio-ffmpeg's own writer rounds 24000/1001 to 23.98.
         command = [
             imageio_ffmpeg.get_ffmpeg_exe(),
             *("-hide_banner", "-loglevel", "error", "-y"),
             *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}"),
             *("-framerate", f"{fps.numerator}/{fps.denominator}", "-i", "-"),
-            *("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"),
-            *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "iec61966-2-1", "-color_range", "tv"),
+            *("-vf", f"scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,{tags}"),
             *("-c:v", "libx264", "-preset", "medium", "-crf", "16", "-threads", "2", "-movflags", "+faststart"),
             str(film),
         ]

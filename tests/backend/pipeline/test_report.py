@@ -31,8 +31,8 @@ def opened(data: bytes) -> np.ndarray:
 
 
 def test_the_report_is_one_page_and_changes_with_the_figures(small: Callable, monkeypatch) -> None:
-    monkeypatch.setattr(measure, "MAX_PAIRS", 4)
-    rendered = small(224, 160, 6)
+    monkeypatch.setattr(measure, "MAX_PAIRS", 2)
+    rendered = small(160, 112, 6)
     good = measure_plate(rendered.rgb, rendered.shot_with_reference())
     bad = measure_plate(np.roll(rendered.rgb, 3, axis=0), rendered.shot_with_reference())
     page, other = opened(report_png(good, ODD_TITLE)), opened(report_png(bad, ODD_TITLE))
@@ -81,7 +81,7 @@ def probe(data: bytes, folder: Path) -> tuple[str, np.ndarray]:
     path.write_bytes(data)
     exe = imageio_ffmpeg.get_ffmpeg_exe()
     said = subprocess.run([exe, "-hide_banner", "-i", str(path)], capture_output=True, text=True).stderr
-    width, height = (int(v) for v in re.search(r" (\d+)x(\d+)", said).groups())
+    width, height = (int(v) for v in re.search(r", (\d+)x(\d+)", said).groups())
     command = [exe, "-loglevel", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     return said, np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
