@@ -18,7 +18,7 @@ from ..protocol.shot import CameraTrack, DepthPass, Prompt, Shot, validate_frame
 from . import camera as maths
 from .passes import Engine, PassRenderer
 
-REFERENCE_SAMPLES = 32
+REFERENCE_SAMPLES = 12  # with the denoiser: a render that the lock reads to 0.03 px, in a third of the time of 32
 MAX_FRAME = 1048574  # Blender's own
 _NO_PROMPT = "none"  # stands in while all the rest of a shot without a prompt is validated
 
