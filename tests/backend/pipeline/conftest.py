@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, Shot
 
 
-@numba.njit(inline="always", cache=True)
+@numba.njit(inline="always")
 def _hash(ix: int, iy: int, seed: int) -> float:
     h = (ix * 374761393 + iy * 668265263 + seed * 974634541) & 0xFFFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
     return ((h ^ (h >> 16)) & 0xFFFF) / 65535.0
 
 
-@numba.njit(cache=True)
+@numba.njit
 def _noise(x: float, y: float, seed: int) -> float:
     """Value noise in [0, 1], smooth over unit cells."""
     fx, fy = np.floor(x), np.floor(y)
@@ -37,7 +37,7 @@ def _noise(x: float, y: float, seed: int) -> float:
     return top * (1 - v) + low * v
 
 
-@numba.njit(cache=True)
+@numba.njit
 def _texture(x: float, y: float, seed: int, footprint: float) -> float:
     """Octaves of noise, each left out where a pixel (`footprint` metres wide) could not carry it."""
     value, size = 0.0, 2.0
@@ -48,7 +48,7 @@ def _texture(x: float, y: float, seed: int, footprint: float) -> float:
     return value
 
 
-@numba.njit(cache=True)
+@numba.njit
 def _ray(o: NDArray, d: NDArray, boxes: NDArray, pixel: float) -> tuple[float, float, float]:
     """Distance along d (inf: sky), brightness and material tint of what the ray hits."""
     t, which, axis = np.inf, -1, 2
@@ -81,7 +81,7 @@ def _ray(o: NDArray, d: NDArray, boxes: NDArray, pixel: float) -> tuple[float, f
     return t, light * 0.35 * np.exp(1.6 * value), 0.5 + 0.5 * np.sin(which * 2.4)
 
 
-@numba.njit(cache=True)
+@numba.njit
 def _render(K: NDArray, pose: NDArray, width: int, height: int, boxes: NDArray, samples: int) -> tuple:
     rgb, depth = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32)
     origin, direction = pose[:3, 3].copy(), np.zeros(3)
