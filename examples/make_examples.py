@@ -134,7 +134,7 @@ def cylinder(
 
 
 def material(
-    name: str, dark: Colour, light: Colour, scale: float, *, detail: float = 9.0, stretch: Sequence[float] = (1, 1, 1)
+    name: str, dark: Colour, light: Colour, scale: float, *, detail: float = 5.0, stretch: Sequence[float] = (1, 1, 1)
 ) -> bpy.types.Material:
     """A matt surface, mottled between two colours by noise in the object's own metres (1 / scale: size of a patch)."""
     made = bpy.data.materials.new(name)
