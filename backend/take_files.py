@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import MAX_PIXELS, Shot, validate_frames, validate_resolution
 from ..protocol.shotfile import shot_frames, shot_from_json, shot_names
-from .pipeline.exr import decode_plate, read_depth_exr
+from .pipeline.exr import decode_plate, made_at, read_depth_exr
 
 MAX_JSON = 64 * 2**20
 
@@ -69,6 +69,12 @@ def read_take_shot(folder: Path, name: str | None = None) -> Shot:
 def read_plate(folder: Path, shot: Shot) -> NDArray[np.float32]:
     """The plate of a take as [T, H, W, 3] scene-linear.  Raises FarplaneError naming what is missing or damaged."""
     return _read_frames(folder, "plate", shot)
+
+
+def plate_made_at(folder: Path, shot: Shot) -> tuple[int, int] | None:
+    """(w, h) the plate was enlarged from, as its first frame's header says; None where it was made at its own size."""
+    header, _ = decode_plate((folder / f"plate.{shot.frames[0]:04d}.exr").read_bytes(), max_pixels=MAX_PIXELS)
+    return made_at(header)
 
 
 def with_reference(folder: Path, shot: Shot) -> Shot:

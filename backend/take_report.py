@@ -99,12 +99,12 @@ def measure_again(folder: Path, console: Console) -> None:
     """
     from .pipeline.measure import measure_plate
     from .pipeline.report import contact_png, report_png
-    from .take_files import read_plate, read_take_shot, with_reference
+    from .take_files import plate_made_at, read_plate, read_take_shot, with_reference
 
     shot = with_reference(folder, read_take_shot(folder))
     frames = read_plate(folder, shot)
     old = read_report(folder)
-    report = measure_plate(frames, shot)
+    report = measure_plate(frames, shot, made_at=plate_made_at(folder, shot))
     values = {**old, **report.to_json()}
     title = " · ".join(str(old[key]) for key in ("prompt", "model", "seed") if key in old) or shot.name
     write_whole(folder / "report.json", (json.dumps(values, indent=1) + "\n").encode())

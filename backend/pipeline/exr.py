@@ -17,6 +17,7 @@ import io
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -85,7 +86,7 @@ def plate_header(
     """The header of the shot's frame number `index` (0-based), as `encode_exr` takes it.
 
     hdr : `native` when the model itself made values above 1, `display` when an SDR model's picture was linearised.
-    upscaled : how the model's size became the shot's, e.g. `guided 448x256`; None when it rendered at full size.
+    upscaled : how the model's size became the shot's, ending in that size: `guided 448x256`; None at full size.
     """
     if hdr not in HDR_KINDS:
         raise ValueError(f"hdr is one of {HDR_KINDS}, not {hdr!r}")
@@ -106,6 +107,12 @@ def plate_header(
     if upscaled is not None:
         header["farplane:upscaled"] = upscaled
     return header
+
+
+def made_at(header: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(w, h) that a plate was enlarged from, by its header; None where it was made at its own size."""
+    found = re.search(r"(\d{1,5})x(\d{1,5})$", str(header.get("farplane:upscaled", "")))
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _attribute(name: str, value: Any) -> Any:

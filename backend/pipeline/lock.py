@@ -7,8 +7,9 @@ is frame u; the displacement that dense flow still finds between the two is the 
 pixels, on the 40% of them with the strongest gradient, by OpenCV's DIS flow at its finest scale.  SIFT matches
 carried through the same depth are the second opinion.
 
-Flow reads zero where there is nothing to move, so a plate must show enough fine detail to be given a figure.  A
-plate that has it only at a coarser size (a small picture blown up) is measured at half or quarter size, and says so.
+Flow reads zero where there is nothing to move, so a plate must show enough fine detail to be given a figure.  One
+that was enlarged is measured at the size it was made at; a large one that has detail only at a coarser size, at half
+or quarter size.  The figure says so, and is in pixels of the full size all the same.
 Measured on the tests' analytic scene (448x256): a clean render has detail on 60% of its surface or more; blurred by
 a Gaussian of 3 px, 11%, and it already reads a pixel of error that is not there.
 """
@@ -29,8 +30,8 @@ STRONGEST = 0.40  # share of the visible surface that is read
 DETAIL_SIGMA = 2.0  # px: detail is what is left after taking this Gaussian away
 DETAIL_CODES = 1.0  # 8-bit codes a pixel: gradient of that detail which counts as enough
 MIN_DETAIL = 0.25  # of the visible surface must have it, or there is no figure
-MIN_PIXELS = 400  # fewer selected pixels give no figure
-MIN_ROWS = 200  # no coarser size below this height
+MIN_SURFACE = 400  # px of visible surface; fewer give no figure
+MIN_ROWS = 200  # no coarser size is tried below this height
 ERODE = 3  # px left out around hidden places, where a flow patch sees what the carried frame lacks
 SIFT_RATIO = 0.75
 SIFT_FEATURES = 1500
@@ -64,7 +65,7 @@ class LockFigure:
 
     median, p95 : None when refused, and `reason` says why.  pairs of possible: measured of all there are.
     matches : SIFT's median px and their number, over a few of the pairs.  response : what a known shift of 1 px,
-    injected into this very plate, reads back as.  scale : 1, 0.5 or 0.25, the size measured at.
+    injected into this very plate, reads back as.  scale : of the shot's size, the size measured at.
     """
 
     k: int
@@ -157,7 +158,7 @@ def _prepare(t: View, u: View) -> _Pair:
     surface = usable & np.isfinite(u.depth)
     surface &= cv2.erode(usable.astype(np.uint8), np.ones((2 * ERODE + 1, 2 * ERODE + 1), np.uint8)) > 0
     carried = sample(t.grey, at)
-    if surface.sum() < MIN_PIXELS:
+    if surface.sum() < MIN_SURFACE:
         return _Pair(t, u, at, carried, usable, np.zeros_like(surface), 0.0)
     strength = gradient(u.grey)
     selected = surface & (strength >= np.quantile(strength[surface], 1 - STRONGEST))
@@ -210,36 +211,39 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)}) if most > 1 else [count // 2]
 
 
-def _choose_scale(starts: list[int], k: int, view: Callable[[int], View]) -> float:
-    """The largest of the sizes 1, 1/2, 1/4 at which the plate has enough detail; 1 when none has."""
+def _choose_scale(starts: list[int], k: int, view: Callable[[int], View], made_at: float) -> float:
+    """The largest of the size it was made at, half and quarter of that, at which the plate has enough detail."""
     probes = [starts[i] for i in spread(len(starts), 3)]
-    height = view(0).grey.shape[0]
-    for scale in (1.0, 0.5, 0.25):
-        if scale < 1 and height * scale < MIN_ROWS:
+    height = view(probes[0]).grey.shape[0]
+    for scale in (made_at, made_at / 2, made_at / 4):
+        if scale < made_at and height * scale < MIN_ROWS:
             break
         details = [_prepare(scaled(view(t), scale), scaled(view(t + k), scale)).detail for t in probes]
         if np.median(details) >= MIN_DETAIL:
             return scale
-    return 1.0
+    return made_at
 
 
-def camera_lock(view: Callable[[int], View], count: int, k: int, *, most: int, most_matched: int = 6) -> LockFigure:
+def camera_lock(
+    view: Callable[[int], View], count: int, k: int, *, most: int, most_matched: int = 6, made_at: float = 1.0
+) -> LockFigure:
     """Measure the lock of frames k apart.
 
-    view : gives frame i of `count` (0-based), asked for in rising order.  most : pairs to measure at most.
+    view : gives frame i of `count` (0-based).  most, most_matched : pairs to measure, and to match, at most.
+    made_at : the size the picture was made at, as a share of its own: 0.25 where it was enlarged four times.
     """
     possible = max(count - k, 0)
     if not possible:
         return LockFigure(k, None, None, 0, 0, 0, None, 0, None, 1, 0, 0, f"the shot has only {count} frames", ())
     starts = [int(t) for t in spread(possible, most)]
-    scale = _choose_scale(starts, k, view)
+    scale = _choose_scale(starts, k, view, made_at)
     flow, sift = _flow(), _cv2.SIFT_create(SIFT_FEATURES)
     probe = {starts[i] for i in spread(len(starts), most_matched)}
     frames, sizes, matches, responses = [], [], [], []
     unseen = 0
     for t in starts:
         pair = _prepare(scaled(view(t), scale), scaled(view(t + k), scale))
-        enough = pair.detail >= MIN_DETAIL and int(pair.selected.sum()) >= MIN_PIXELS
+        enough = pair.detail >= MIN_DETAIL
         unseen += not pair.selected.any()
         median = p95 = None
         if enough:

@@ -211,7 +211,7 @@ def _exposure(sequence: _Sequence) -> float:
     return float(np.clip(MID_GREY / np.exp(mean), 2.0**-MAX_STOPS, 2.0**MAX_STOPS))
 
 
-def _lock(sequence: _Sequence, numbers: Sequence[int], k: int, gain: float) -> LockFigure:
+def _lock(sequence: _Sequence, numbers: Sequence[int], k: int, gain: float, made_at: float = 1.0) -> LockFigure:
     kept: OrderedDict[int, View] = OrderedDict()
 
     def view(t: int) -> View:
@@ -222,7 +222,7 @@ def _lock(sequence: _Sequence, numbers: Sequence[int], k: int, gain: float) -> L
                 kept.popitem(last=False)
         return kept[t]
 
-    return camera_lock(view, len(sequence), k, most=sequence.pairs)
+    return camera_lock(view, len(sequence), k, most=sequence.pairs, made_at=made_at)
 
 
 # --- warp residual ---------------------------------------------------------------------------------------------------
@@ -346,14 +346,14 @@ def _flicker(sequence: _Sequence) -> float | None:
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _measures(sequence: _Sequence, numbers: Sequence[int]) -> Measures:
+def _measures(sequence: _Sequence, numbers: Sequence[int], made_at: float) -> Measures:
     gain = _exposure(sequence)
     residuals = []
     for k in STEPS:
         psnr, pairs = _residual(sequence, k)
         residuals.append(Residual(k, psnr and psnr.true, psnr and psnr.shuffled, pairs))
     return Measures(
-        lock=tuple(_lock(sequence, numbers, k, gain) for k in STEPS),
+        lock=tuple(_lock(sequence, numbers, k, gain, made_at) for k in STEPS),
         residual=tuple(residuals),
         edges=_edges(sequence.grey, sequence.depth),
         detail=_high_pass(sequence),
@@ -369,18 +369,23 @@ def _check(frames: Frames, shot: Shot, what: str) -> None:
         raise FarplaneError(what, f"a frame is {frames[0].shape}, the shot {height}x{width}x3", "Render the shot again")
 
 
-def measure_plate(frames: Frames, shot: Shot, *, mask: NDArray | None = None) -> PlateReport:
+def measure_plate(
+    frames: Frames, shot: Shot, *, mask: NDArray | None = None, made_at: tuple[int, int] | None = None
+) -> PlateReport:
     """Measure a plate against its shot, and the shot's own reference render beside it.
 
     frames : [T, H, W, 3] scene-linear of any float type, an array or anything that gives frame i for [i].
     mask : [T, H, W], true where something moves by itself (water, people) and takes no part.
+    made_at : (w, h) the model rendered at, where the frames are an enlargement of that.  The lock, the render's own
+    too, is then read at that size, still in pixels of the shot: between a small model's pixels is nothing to read.
     Raises FarplaneError when the frames do not fit the shot.
     """
     _check(frames, shot, "plate")
     make = partial(
         _Sequence, depth=shot.depth.z, K=shot.camera.K, world_from_camera=shot.camera.world_from_camera, mask=mask
     )
-    reference = None if shot.reference is None else _measures(make(shot.reference), shot.frames)
+    scale = 1.0 if made_at is None else min(1.0, max(made_at[0] / shot.resolution[0], made_at[1] / shot.resolution[1]))
+    reference = None if shot.reference is None else _measures(make(shot.reference), shot.frames, scale)
     fps = (shot.fps.numerator, shot.fps.denominator)
-    plate = _measures(make(frames), shot.frames)
+    plate = _measures(make(frames), shot.frames, scale)
     return PlateReport(shot.name, shot.frames, shot.resolution, fps, plate, reference)

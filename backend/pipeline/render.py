@@ -122,7 +122,7 @@ def _measure(frames: NDArray, plate: Plate, job: Job, sink: Sink) -> None:
 
     total = 4
     sink.progress("measure", 0, total)
-    report = measure_plate(frames, job.shot)
+    report = measure_plate(frames, job.shot, made_at=(plate.frames.shape[2], plate.frames.shape[1]))
     values = report.to_json() | {
         "model": job.settings.model,
         "seed": job.settings.seed,

@@ -313,7 +313,7 @@ def _table(figure: Figure, report: PlateReport) -> None:
                 _per_cent(figure_k.share),
                 _per_cent(figure_k.detail),
                 _number(figure_k.response),
-                {1.0: "full", 0.5: "half", 0.25: "quarter"}[figure_k.scale],
+                "full" if figure_k.scale == 1 else f"{figure_k.scale:.0%}",
                 _number(residual.psnr, 1),
                 _number(residual.shuffled, 1),
             ]

@@ -23,6 +23,7 @@ from farplane.backend.pipeline.exr import (
     encode_exr,
     encode_in_order,
     encode_pool,
+    made_at,
     plate_header,
     read_depth_exr,
     write_depth_exr,
@@ -117,7 +118,9 @@ def test_the_header_round_trips() -> None:
     assert strings["farplane:hdr"] == "native"
     assert strings["farplane:upscaled"] == "guided 448x256"
     assert strings["farplane:prompt"] == prompt_hash(shot.prompt)
+    assert made_at(header) == (448, 256)
     assert "farplane:upscaled" not in header_of(shot, upscaled=None)
+    assert made_at(header_of(shot, upscaled=None)) is None
     with pytest.raises(ValueError, match="native"):
         header_of(shot, hdr="scene")
 

@@ -14,7 +14,7 @@ from farplane.backend.pipeline.lock import MIN_DETAIL, LockFigure, View, camera_
 from farplane.backend.pipeline.warp import Camera
 
 
-def lock(rendered, frames: np.ndarray, k: int, *, most: int = 2, mask: np.ndarray | None = None) -> LockFigure:
+def lock(rendered, frames: np.ndarray, k: int, *, most: int = 2, mask: np.ndarray | None = None, **how) -> LockFigure:
     """The lock of `frames` against the scene's true cameras and depth."""
     scene = rendered.scene
 
@@ -23,7 +23,7 @@ def lock(rendered, frames: np.ndarray, k: int, *, most: int = 2, mask: np.ndarra
         out = None if mask is None else mask[t]
         return View(101 + t, grey, rendered.depth[t], Camera(scene.K[t], scene.pose[t]), out)
 
-    return camera_lock(view, len(frames), k, most=most, most_matched=most)
+    return camera_lock(view, len(frames), k, most=most, most_matched=most, **how)
 
 
 def blurred(frames: np.ndarray, sigma: float) -> np.ndarray:
@@ -130,6 +130,22 @@ def test_a_small_picture_blown_up_is_read_at_a_coarser_size(small: Callable) -> 
     assert figure.median < 0.3 * 4  # what a clean render reads, in the small picture's pixels
     frames[1] = np.roll(frames[1], 8, axis=1)
     assert lock(big, frames, 1, most=1).median == pytest.approx(8, rel=0.2)
+
+
+def test_a_plate_known_to_be_enlarged_is_read_at_the_size_it_was_made_at(boxes, small: Callable) -> None:
+    """A small model's plate: at its full size a blur, at its own size a picture.  Errors stay in full-size pixels."""
+    rendered = small(112, 64, 9)
+    enlarge = partial(cv2.resize, dsize=(448, 256), interpolation=cv2.INTER_CUBIC)
+    frames = np.stack([enlarge(f) for f in rendered.rgb])
+    assert lock(boxes, frames, 4).median is None
+    figure = lock(boxes, frames, 4, made_at=0.25)
+    assert figure.scale == 0.25
+    assert figure.median is not None
+    assert figure.median < 0.3 * 4
+    frames[4:] = np.roll(frames[4:], 4, axis=2)
+    slipped = lock(boxes, frames, 4, most=1, made_at=0.25).median
+    # One small pixel, read to a fifth beside what a clean one reads.
+    assert slipped == pytest.approx(4, rel=0.2, abs=figure.median)
 
 
 def test_frames_too_far_apart_or_seeing_nothing_in_common_are_said_so(boxes) -> None:
