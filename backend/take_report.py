@@ -106,7 +106,8 @@ def measure_again(folder: Path, console: Console) -> None:
     old = read_report(folder)
     report = measure_plate(frames, shot, made_at=plate_made_at(folder, shot))
     values = {**old, **report.to_json()}
-    title = " · ".join(str(old[key]) for key in ("prompt", "model", "seed") if key in old) or shot.name
+    named = {"prompt": "", "model": "", "seed": "seed "}
+    title = " · ".join(f"{before}{old[key]}" for key, before in named.items() if key in old) or shot.name
     write_whole(folder / "report.json", (json.dumps(values, indent=1) + "\n").encode())
     write_whole(folder / "report.png", report_png(report, title))
     write_whole(folder / "contact.png", contact_png(frames, shot, title))
