@@ -32,7 +32,7 @@ from ..protocol.shotfile import shot_to_json, shots_to_json
 from .client import Client
 from .output import OutputFolder, StagedFiles
 from .reporting import Cancelled, Reporter, Stop, own_stdout
-from .scene import Extraction, ShotPlan, plan_shots
+from .scene import REFERENCE_SAMPLES, Extraction, ShotPlan, plan_shots
 from .takes import Take
 
 CONNECT_SECONDS = 12.0  # until a backend has answered at all
@@ -143,6 +143,7 @@ def _parse(argv: Sequence[str], with_scene: bool) -> argparse.Namespace:
     render.add_argument("--server-key", default="", help="the backend's public key; not needed on the same machine")
     render.add_argument("--config", type=Path, default=None, metavar="FOLDER", help="keys and known clients")
     render.add_argument("--no-reference", dest="reference", action="store_false", help="do not render the scene itself")
+    render.add_argument("--reference-samples", type=int, default=REFERENCE_SAMPLES, metavar="N")
     render.add_argument("--no-land", dest="land", action="store_false", help="write no copy of the scene")
     return parser.parse_args(list(argv))
 
@@ -225,7 +226,8 @@ def extract(
 ) -> Shot:
     """Read one shot, saying every step."""
     reference = bool(getattr(options, "reference", False))
-    with Extraction(scene, plan, prompt, options.size, reference) as extraction:
+    samples = getattr(options, "reference_samples", REFERENCE_SAMPLES)
+    with Extraction(scene, plan, prompt, options.size, reference, reference_samples=samples) as extraction:
         finished = False
         while not finished:
             stop.check()

@@ -222,7 +222,10 @@ def read_camera(scene: bpy.types.Scene, camera: bpy.types.Object, frame: int) ->
 
     Raises FarplaneError unless it is a perspective camera with a finite matrix.
     """
-    evaluated = camera.evaluated_get(scene.view_layers[0].depsgraph)
+    layer = scene.view_layers[0]
+    if layer.depsgraph is None:  # a scene that was only just opened
+        layer.update()
+    evaluated = camera.evaluated_get(layer.depsgraph)
     _require_perspective(evaluated)
     data = evaluated.data
     lens = maths.Lens(data.lens, data.sensor_width, data.sensor_height, data.sensor_fit, data.shift_x, data.shift_y)

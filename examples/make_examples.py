@@ -178,6 +178,7 @@ def light_scene(sun: Colour, strength: float, height: float, around: float, zeni
     links.new(split.outputs["Z"], ramp.inputs[0])
     background = next(node for node in nodes if node.bl_idname == "ShaderNodeBackground")
     links.new(ramp.outputs[0], background.inputs["Color"])
+    world.cycles.sampling_method = "NONE"  # an even sky: bounced rays find it, a map of it costs a second a frame
     bpy.context.scene.world = world
 
 
