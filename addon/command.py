@@ -143,7 +143,7 @@ def _parse(argv: Sequence[str], with_scene: bool) -> argparse.Namespace:
     render.add_argument("--server-key", default="", help="the backend's public key; not needed on the same machine")
     render.add_argument("--config", type=Path, default=None, metavar="FOLDER", help="keys and known clients")
     render.add_argument("--no-reference", dest="reference", action="store_false", help="do not render the scene itself")
-    render.add_argument("--reference-samples", type=int, default=REFERENCE_SAMPLES, metavar="N")
+    render.add_argument("--reference-samples", type=_samples, default=REFERENCE_SAMPLES, metavar="N")
     render.add_argument("--no-land", dest="land", action="store_false", help="write no copy of the scene")
     return parser.parse_args(list(argv))
 
@@ -153,6 +153,12 @@ def _frames(text: str) -> tuple[int, int]:
     if not (dash and first.strip().isdecimal() and last.strip().isdecimal()):
         raise FarplaneError("frames", f"{text!r} is no range", "Write it as 1-24")
     return int(first), int(last)
+
+
+def _samples(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 4096):
+        raise FarplaneError("reference", f"{text!r} is no number of samples", "Use 1 to 4096")
+    return int(text)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -252,7 +252,9 @@ def test_beauty_is_scene_linear(scene):
         passes.depth(view)
         rgb = passes.beauty(view, samples=2)
     assert rgb.shape == (HEIGHT, WIDTH, 3)
-    np.testing.assert_allclose(rgb[HEIGHT // 2, WIDTH // 2], (4.0, 0.5, 0.25), rtol=1e-3)  # the denoiser rounds
+    np.testing.assert_allclose(
+        rgb[HEIGHT // 2, WIDTH // 2], (4.0, 0.5, 0.25), rtol=5e-3
+    )  # the denoiser works in half floats
 
 
 # -- the artist's scene afterwards -------------------------------------------------------------------------------------
