@@ -182,14 +182,22 @@ class PassRenderer:
 
 def remove_leftovers() -> None:
     """Remove what a renderer made, also one that was killed before it could clean up."""
-    for collection in (
-        bpy.data.scenes,
-        bpy.data.objects,
-        bpy.data.cameras,
-        bpy.data.node_groups,
-    ):
-        for block in [block for block in collection if block.name.startswith(_PREFIX)]:
-            collection.remove(block)
+    ours = [
+        block
+        for collection in (bpy.data.scenes, bpy.data.objects, bpy.data.cameras, bpy.data.node_groups)
+        for block in collection
+        if block.name.startswith(_PREFIX)
+    ]
+    if bpy.context.window is None:  # `blender -c`: there scenes.remove() looks for a window and crashes
+        bpy.data.batch_remove(ours)
+        return
+    for block in ours:
+        _collection_of(block).remove(block)
+
+
+def _collection_of(block: bpy.types.ID) -> Any:
+    kinds = {"SCENE": bpy.data.scenes, "OBJECT": bpy.data.objects, "CAMERA": bpy.data.cameras}
+    return kinds.get(block.id_type, bpy.data.node_groups)
 
 
 def _depth_engines(scene: bpy.types.Scene) -> list[str]:

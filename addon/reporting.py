@@ -47,7 +47,7 @@ class Stop:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: Blender's own, in C
 
     def when_parent_ends(self) -> None:
         """Stop when standard input ends, which it does when the parent that holds its other end is gone."""
@@ -84,17 +84,15 @@ class Reporter:
 
 @contextmanager
 def own_stdout(out: IO[str] | None) -> Iterator[IO[str]]:
-    """Keep standard output to ourselves: what Blender and its libraries print goes to standard error meanwhile."""
+    """Keep standard output to ourselves: what Blender and its libraries print goes to standard error from now on.
+
+    Also afterwards: what C has buffered is written when the process ends, and would follow our last line.
+    """
     if out is not None:
         yield out
         return
     sys.stdout.flush()
     ours = os.dup(1)
     os.dup2(2, 1)
-    try:
-        with os.fdopen(os.dup(ours), "w", encoding="utf-8", errors="replace") as stream:
-            yield stream
-    finally:
-        sys.stdout.flush()
-        os.dup2(ours, 1)
-        os.close(ours)
+    with os.fdopen(ours, "w", encoding="utf-8", errors="replace") as stream:
+        yield stream
