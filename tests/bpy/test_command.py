@@ -131,6 +131,18 @@ def test_the_prompt_comes_from_the_scene_unless_given(tmp_path):
     assert (data["prompt"], data["negative"]) == ("rain", "sun")
 
 
+def test_a_driver_that_was_not_run_is_told(tmp_path):
+    """Python in a file is not run without the artist's leave; what stands still for it is not passed over."""
+    path = build(tmp_path / "a.blend", frames=(1, 2))
+    driver = bpy.data.objects["cam 0"].driver_add("rotation_euler", 2).driver
+    driver.expression = "bpy.data.scenes[0].frame_current * 0.01"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    code, told = said(path, "shot", "--out", tmp_path / "out")
+    assert code == 0
+    (warning,) = [event["text"] for event in told if event["event"] == "warning"]
+    assert "was not run" in warning
+
+
 # -- refused, with nothing written ------------------------------------------------------------------------------------
 
 
