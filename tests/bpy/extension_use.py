@@ -19,6 +19,7 @@ from typing import Any
 
 ZIP, FOLDER = Path(sys.argv[1]), Path(sys.argv[2])
 MODULE = "bl_ext.user_default.farplane"
+TOLD = os.fdopen(os.dup(1), "w", encoding="utf-8")  # the command keeps standard output to itself
 OWN = tuple(sys.path)  # as this Python starts: its site-packages among them
 
 
@@ -109,4 +110,4 @@ repos = bpy.context.preferences.extensions.repos
 index = next(i for i, repo in enumerate(repos) if repo.module == "user_default")
 bpy.ops.extensions.package_uninstall(repo_index=index, pkg_id="farplane")
 told["gone"] = not installed.exists() and not hasattr(bpy.types.Scene, "farplane")
-print("\nRESULT " + json.dumps(told), flush=True)
+print("\nRESULT " + json.dumps(told), file=TOLD, flush=True)
