@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from . import command
-from .ui import operators, panels, preferences, properties
+from .ui import backend_panel, operators, panels, preferences, properties
 
-_MODULES = (preferences, properties, operators, panels, command)
+_MODULES = (preferences, properties, operators, panels, backend_panel, command)
 
 
 def register() -> None:

@@ -1,4 +1,4 @@
-"""What the artist can do: generate and cancel, land and remove, decide on takes, start and stop the backend."""
+"""What the artist can do: generate and cancel, land and remove, decide on takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bpy.props import EnumProperty, StringProperty
 from ...protocol.errors import FarplaneError
 from .. import landing
 from ..takes import Take
-from . import local_backend, preferences
+from . import preferences
 from .generate import Generation
 from .properties import LANDING_KINDS
 from .session import Message, session
@@ -243,66 +243,6 @@ class FARPLANE_OT_new_seed(_Operator):
         return FINISHED
 
 
-class FARPLANE_OT_connect(_Operator):
-    """Connect to the backend again, with the preferences as they are now"""
-
-    bl_idname = "farplane.connect"
-    bl_label = "Connect"
-    bl_options = {"REGISTER"}
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """The answer comes by the timer."""
-        session.disconnect()
-        try:
-            session.connect()
-        except FarplaneError as error:
-            session.problem = Message.of(error)
-            session.connection = "disconnected"
-            return self.tell(error)
-        redraw()
-        return FINISHED
-
-
-class FARPLANE_OT_start_backend(_Operator):
-    """Start the backend on this machine; it ends with Blender"""
-
-    bl_idname = "farplane.start_backend"
-    bl_label = "Start Backend"
-    bl_options = {"REGISTER"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Once is enough."""
-        return not local_backend.is_running()
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """The client finds it by itself."""
-        try:
-            local_backend.start()
-            session.connect()
-        except FarplaneError as error:
-            return self.tell(error)
-        return FINISHED
-
-
-class FARPLANE_OT_stop_backend(_Operator):
-    """Stop the backend that was started from here"""
-
-    bl_idname = "farplane.stop_backend"
-    bl_label = "Stop Backend"
-    bl_options = {"REGISTER"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Only what we started."""
-        return local_backend.is_running()
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """It finishes what it writes, then ends."""
-        local_backend.ask_to_stop()
-        return FINISHED
-
-
 def _camera_of(take: Take, scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The camera that the take was made for, if it is still there, else the active one."""
     frames = take.shot().get("frames", [])
@@ -328,9 +268,6 @@ CLASSES = (
     FARPLANE_OT_remove,
     FARPLANE_OT_reject,
     FARPLANE_OT_new_seed,
-    FARPLANE_OT_connect,
-    FARPLANE_OT_start_backend,
-    FARPLANE_OT_stop_backend,
 )
 
 
@@ -341,13 +278,12 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Remove them, stopping what runs: the passes, the client and the backend we started."""
+    """Remove them, stopping what runs: the passes and the client."""
     global _generation
     if _generation is not None:
         _generation.close()
         _generation = None
     session.disconnect()
     session.job = session.message = None
-    local_backend.stop()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -1,4 +1,4 @@
-"""The Farplane tab in the 3D View's sidebar: Shot, Takes, Backend."""
+"""The Farplane tab in the 3D View's sidebar: Shot and Takes; backend_panel.py has the Backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import bpy.utils.previews
 from ...protocol.errors import FarplaneError
 from .. import landing
 from ..takes import Take
-from . import local_backend, preferences
 from .generate import current_plan, plate_size
 from .operators import redraw, running_generation
 from .session import STAGE_NAMES, Message, session, shot_folder
@@ -82,37 +81,6 @@ class FARPLANE_PT_takes(_Panel, bpy.types.Panel):
             row = layout.row()
             row.label(text=item.name, icon="LINKED")
             row.operator("farplane.remove", text="", icon="TRASH").landing_id = item.id
-
-
-class FARPLANE_PT_backend(_Panel, bpy.types.Panel):
-    """The connection, and what to do where there is none."""
-
-    bl_label = "Backend"
-
-    def draw(self, context: bpy.types.Context) -> None:
-        """State, remedy, start and stop."""
-        layout = self.layout
-        state, icon = _connection()
-        layout.label(text=state, icon=icon)
-        if session.problem is not None:
-            _draw_message(layout, context, session.problem)
-        if preferences.settings().address:
-            layout.operator("farplane.connect", icon="FILE_REFRESH")
-            return
-        if local_backend.is_running():
-            layout.operator("farplane.stop_backend", icon="PAUSE")
-        elif session.connection != "connected":
-            layout.operator("farplane.start_backend", icon="PLAY")
-
-
-def _connection() -> tuple[str, str]:
-    """The state of the connection as text and icon."""
-    where = preferences.settings().address or "this machine"
-    if session.connection == "connected":
-        return f"Connected to {where}", "CHECKMARK"
-    if session.connection == "connecting":
-        return f"Connecting to {where}", "SORTTIME"
-    return ("Not connected", "UNLINKED")
 
 
 def _draw_plan(layout: Any, scene: bpy.types.Scene) -> None:
@@ -226,7 +194,7 @@ def _list_takes() -> None:
             return  # no shot to have takes of; the panel says why
 
 
-CLASSES = (FARPLANE_PT_shot, FARPLANE_PT_takes, FARPLANE_PT_backend)
+CLASSES = (FARPLANE_PT_shot, FARPLANE_PT_takes)
 
 
 def register() -> None:
