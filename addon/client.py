@@ -50,7 +50,7 @@ Problem = tuple[str, str]  # what is wrong, what to do
 
 NOBODY = ("no backend is running on this machine", "Start one with `farplane serve`")
 NO_ANSWER = "Check that `farplane serve` runs there and that the address is right"
-UNKNOWN_KEY = "On the backend's machine run: farplane clients add {key}"
+UNKNOWN_KEY = "On the backend's machine run: farplane clients add -- '{key}'"
 WRONG_KEY = "Copy the backend's public key again; `farplane serve` prints it"
 LOST = ("the connection to the backend broke", "Nothing is lost: the job goes on and the client connects again")
 
@@ -91,7 +91,9 @@ class Client:
             raise FarplaneError("add-on", problem, "Install Farplane's zip for this Blender again") from error
         if self._address:
             pairing.check_key(self._server_key, "server key")
-        self._keys = pairing.key_pair(self._config, "client", zmq.curve_keypair)
+        invited = pairing.remote_client(self._server_key)
+        name = invited if self._address and (self._config / f"{invited}.key").exists() else "client"
+        self._keys = pairing.key_pair(self._config, name, zmq.curve_keypair)
         if not self._address:
             pairing.allow_client(self._config, self._keys.public, "local")
         atexit.register(self.close)

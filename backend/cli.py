@@ -145,6 +145,29 @@ def serve(
     )
 
 
+@app.command()
+def pair(
+    name: Annotated[str, typer.Argument(help="Whom the line is for: letters, digits, - and _.")],
+    host: Annotated[
+        str, typer.Option("--host", help="This machine's name or address for the others; found out if left out.")
+    ] = "",
+    config: Config = None,
+) -> None:
+    """Print the one line that pairs a Blender on another machine with this backend."""
+    from ..protocol.pairing import config_dir
+    from .service import keys, server
+
+    folder = config or config_dir()
+    address = keys.outer_address(folder, server.DEFAULT_PORT, host)
+    invitation = keys.invite(folder, address, name)
+    told = Console(stderr=True)
+    told.print(f"In Blender: Farplane tab > Backend > Pair, and paste the line below.  {address}", highlight=False)
+    told.print(f"Whoever has it can use this backend as '{name}': send it like a password.", highlight=False)
+    if not keys.answers(address):
+        told.print(f"Nothing answers there yet: run `farplane serve --host {host or '0.0.0.0'}`.", highlight=False)
+    print(invitation.line())
+
+
 @clients.command("add")
 def clients_add(
     key: Annotated[str, typer.Argument(help="The client's public key, 40 characters.")],

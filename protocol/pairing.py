@@ -4,6 +4,7 @@ Both sides read and write the same folder when they run for the same user on one
 
     backend.key         the backend's key pair, 0600          made by the backend
     client.key          this user's key pair, 0600            made by the first client
+    client-HASH.key     the same, for one remote backend      from its invitation (invitation.py)
     backend.json        address, public key, pid              published by a running backend, 0600
     clients/NAME.pub    public keys that may connect          a local client adds its own; `farplane clients add`
 
@@ -84,6 +85,17 @@ def key_pair(folder: Path, name: str, make: Callable[[], tuple[bytes, bytes]]) -
         return KeyPair(check_key(loaded["public"]), check_key(loaded["secret"]))
     except (ValueError, KeyError, TypeError, RecursionError, FarplaneError) as error:
         raise FarplaneError("keys", f"{path} is damaged", "Delete it; a new pair is made on the next start") from error
+
+
+def write_pair(folder: Path, name: str, pair: KeyPair) -> None:
+    """Write ``NAME.key`` anew.  Raises FarplaneError when the folder cannot be written."""
+    _make_folder(folder)
+    _write_private(folder / f"{name}.key", json.dumps({"public": pair.public, "secret": pair.secret}))
+
+
+def remote_client(server_key: str) -> str:
+    """The name of the key pair that an invitation brought for the backend with this public key."""
+    return "client-" + hashlib.sha256(server_key.encode()).hexdigest()[:16]
 
 
 def publish(folder: Path, published: Published) -> None:

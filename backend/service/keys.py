@@ -8,6 +8,7 @@ deleting a file in ``clients/`` takes effect on the next connection.
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import threading
 from pathlib import Path
@@ -17,6 +18,7 @@ from zmq.utils import z85
 
 from ...protocol import pairing
 from ...protocol.errors import FarplaneError
+from ...protocol.invitation import Invitation
 from ...protocol.pairing import KeyPair
 
 ZAP_DOMAIN = b"farplane"
@@ -37,6 +39,48 @@ def backend_keys(config: Path) -> KeyPair:
 def add_client(config: Path, key: str, name: str = "") -> Path:
     """`farplane clients add KEY`: let a client on another machine connect.  Returns the file that says so."""
     return pairing.allow_client(config, key, name)
+
+
+def invite(config: Path, address: str, name: str) -> Invitation:
+    """`farplane pair NAME`: make a key pair for a client on another machine, let it connect, and return the invitation.
+
+    Raises FarplaneError for an address or a name that is none, or one that is taken.
+    """
+    public, secret = (half.decode() for half in zmq.curve_keypair())
+    invitation = Invitation(address, backend_keys(config).public, secret)
+    invitation.line()  # before anybody is let in
+    path = config / "clients" / f"{name}.pub"
+    if name and path.exists():
+        raise FarplaneError("name", f"{name} is paired already", f"Choose another name, or delete {path}")
+    pairing.allow_client(config, public, name)
+    return invitation
+
+
+def outer_address(config: Path, port: int, host: str = "") -> str:
+    """`tcp://host:port` by which other machines reach the backend of this one.
+
+    host : this machine's name or address there; found out when empty.  port : unless a running backend says its own.
+    Raises FarplaneError where the machine has no network.
+    """
+    if not host:
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.connect(("192.0.2.1", 9))  # sends nothing; the system only chooses a way out
+                host = probe.getsockname()[0]
+        except OSError as error:
+            raise FarplaneError("host", "this machine has no network address", "Name one with --host") from error
+    published = pairing.find_backend(config)
+    return f"tcp://{host}:{published.address.rpartition(':')[2] if published else port}"
+
+
+def answers(address: str) -> bool:
+    """Whether something listens at `tcp://host:port`, as far as this machine can tell."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 class Doorkeeper:

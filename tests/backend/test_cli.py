@@ -11,10 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import zmq
 
 from farplane.backend import cli
+from farplane.protocol.invitation import Invitation
 
-COMMANDS = ("render", "shot", "measure", "serve", "clients", "models", "train", "evaluate", "world", "bench", "doctor")
+COMMANDS = (
+    "render",
+    "shot",
+    "measure",
+    "serve",
+    "pair",
+    "clients",
+    "models",
+    "train",
+    "evaluate",
+    "world",
+    "bench",
+    "doctor",
+)
 # The client's public key of ZeroMQ's RFC 26 example.
 KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
 
@@ -133,6 +148,28 @@ def test_clients_are_added_and_listed(farplane: Run) -> None:
 def test_a_wrong_key_or_name_is_refused(refused: Callable[..., str], tmp_path: Path, key: str, name: str) -> None:
     refused("clients", "add", key, "--name", name)
     assert not list(tmp_path.rglob("*.pub"))
+
+
+def test_pair_prints_one_line_that_lets_its_owner_in(farplane: Run, tmp_path: Path) -> None:
+    said = farplane("pair", "ayu", "--host", "render.studio")
+    assert said.code == 0
+    invitation = Invitation.read(said.out)
+    assert said.out.count("\n") == 1, "the line alone, so that it can be piped"
+    assert invitation.address == "tcp://render.studio:46347"
+    allowed = (tmp_path / "config" / "clients" / "ayu.pub").read_text().strip()
+    assert zmq.curve_public(invitation.secret.encode()).decode() == allowed
+    assert "farplane serve --host" in said.err, "nobody listens there yet"
+    assert invitation.secret not in said.err
+
+
+def test_a_name_is_paired_once(farplane: Run, refused: Callable[..., str], tmp_path: Path) -> None:
+    farplane("pair", "ayu", "--host", "render.studio")
+    before = (tmp_path / "config" / "clients" / "ayu.pub").read_text()
+    assert "paired already" in refused("pair", "ayu", "--host", "render.studio")
+    assert (tmp_path / "config" / "clients" / "ayu.pub").read_text() == before
+    refused("pair", "../up", "--host", "render.studio")
+    refused("pair", "budi", "--host", "a b")
+    assert [path.name for path in (tmp_path / "config" / "clients").iterdir()] == ["ayu.pub"]
 
 
 def test_models_are_listed(farplane: Run) -> None:
