@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +33,24 @@ Pass = Literal["depth", "beauty"]
 _PREFIX = ".farplane pass"
 _NO_HIT = 1e9  # Blender writes 1e10 where nothing is hit
 _BEAUTY_BOUNCES = 4
+
+_seconds_in_blender = 0.0
+
+
+@contextmanager
+def blenders_own() -> Iterator[None]:
+    """Count the time within as Blender's: its renders and its evaluation of a frame."""
+    global _seconds_in_blender
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        _seconds_in_blender += time.perf_counter() - began
+
+
+def seconds_in_blender() -> float:
+    """Seconds of this process that were Blender's own, on the main thread, as far as they were counted."""
+    return _seconds_in_blender
 
 
 class PassRenderer:
@@ -123,7 +144,8 @@ class PassRenderer:
         data.clip_start, data.clip_end = view.clip_start, view.clip_end
         # A parent at rest and its inverse matrix carry any 4x4; matrix_world would lose the shear.
         self._camera.matrix_parent_inverse = Matrix(view.matrix_world.tolist())
-        self.scene.frame_set(view.frame)
+        with blenders_own():
+            self.scene.frame_set(view.frame)
 
     def _depth_of_layer(self, name: str) -> NDArray[np.float32]:
         for layer in self.scene.view_layers:
@@ -138,7 +160,7 @@ class PassRenderer:
         path.unlink(missing_ok=True)
         self.scene.render.filepath = str(path)
         # The operator's own `scene` argument would take the frame number from the artist's scene.
-        with bpy.context.temp_override(scene=self.scene, view_layer=self.scene.view_layers[0]):
+        with bpy.context.temp_override(scene=self.scene, view_layer=self.scene.view_layers[0]), blenders_own():
             bpy.ops.render.render(write_still=True)
         if not path.exists():
             raise FarplaneError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import CameraTrack, DepthPass, Prompt, Shot, validate_frames, validate_resolution
 from . import camera as maths
-from .passes import Engine, PassRenderer
+from .passes import Engine, PassRenderer, blenders_own
 
 REFERENCE_SAMPLES = 12  # with the denoiser: a render that the lock reads to 0.03 px, in a third of the time of 32
 MAX_FRAME = 1048574  # Blender's own
@@ -197,7 +197,8 @@ class Extraction:
 
     def _read_camera(self, frame: int) -> None:
         scene = self._passes.scene
-        scene.frame_set(frame)
+        with blenders_own():
+            scene.frame_set(frame)
         view = read_camera(scene, bpy.data.objects[self.plan.camera], frame)
         pinhole = maths.pinhole(view.matrix_world, maths.intrinsics(view.lens, *self.resolution, *self._aspect))
         pinhole.world_from_camera[:3, 3] *= self._metres

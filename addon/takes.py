@@ -2,10 +2,11 @@
 
 A folder holds::
 
-    take.json            state (pending | accepted | rejected), author, note, times, SHA-256 of every file
+    take.json            state (pending | accepted | rejected), author, note, title, times, SHA-256 of every file
     shot.json            what was sent
     plate.0001.exr …     one file per frame, named by its absolute frame number
     report.json report.png contact.png preview.mp4
+    thumbnail.png        the last picture that formed while it was made
 
 The backend says a frame's number or an artifact's name from a closed set; the file's name is made here, so
 nothing that came over the wire can choose a path.  Every file is written beside its place, flushed to the
@@ -41,9 +42,14 @@ State = Literal["pending", "accepted", "rejected"]
 
 MAX_FRAME = 1048574  # Blender's MAXFRAME
 MAX_NOTE = 4000  # characters
+MAX_TITLE = 120
+THUMBNAIL = "thumbnail.png"
+DEPTH_FOLDER = "blender"  # the depth once more, as Blender reads it: addon/landing/depth.py
 _MAX_JSON = 64 << 20  # bytes; a shot.json of 1440 frames is under 2 MiB
 _EXR_MAGIC = b"\x76\x2f\x31\x01"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PLATE = re.compile(r"plate\.(\d{4,7})\.exr")
+_DEPTH = re.compile(r"depth\.\d{4,7}\.exr")
 _NUMBERED = re.compile(r"take \d{3,9}")
 _STAGING = re.compile(r"\.farplane-[0-9a-f]{32}")
 
@@ -62,20 +68,21 @@ def folder_name(text: str) -> str:
 
 def next_folder(shot_folder: Path) -> Path:
     """Return the first of ``take 001``, ``take 002`` … that does not exist yet in `shot_folder`."""
-    number = 1 + max((int(p.name[5:]) for p in _children(shot_folder) if _NUMBERED.fullmatch(p.name)), default=0)
+    number = 1 + max((int(p.name[5:]) for p in children(shot_folder) if _NUMBERED.fullmatch(p.name)), default=0)
     return shot_folder / f"take {number:03d}"
 
 
 def takes_in(shot_folder: Path) -> list[Take]:
     """Return the takes in `shot_folder`, newest first; folders that hold none are passed over."""
     found = []
-    for path in _children(shot_folder):
+    for path in children(shot_folder):
         with suppress(FarplaneError):
             found.append(Take.open(path))
     return sorted(found, key=lambda take: (take.created, take.name), reverse=True)
 
 
-def _children(folder: Path) -> list[Path]:
+def children(folder: Path) -> list[Path]:
+    """The folders in `folder`; none if it cannot be read."""
     try:
         return [path for path in folder.iterdir() if path.is_dir()]
     except OSError:
@@ -99,6 +106,7 @@ class Take:
 
     folder : where it lies.  job : the job's UUID, or empty.
     expected : the frame numbers that were asked for; only these can be written.
+    title : the artist's own name for it.  seconds : how long the backend worked on it, 0 when unknown.
     """
 
     folder: Path
@@ -110,6 +118,8 @@ class Take:
     decided: str = ""
     author: str = ""
     note: str = ""
+    title: str = ""
+    seconds: float = 0.0
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256, hexadecimal
     _staging: Path | None = None
 
@@ -150,8 +160,10 @@ class Take:
         if state not in ("pending", "accepted", "rejected"):
             raise FarplaneError("take", f"{folder / 'take.json'} has no valid state", "Delete take.json, or the take")
         take = Take(folder, _expected(read_json(folder / "shot.json")), state=state)
-        for key in ("job", "created", "finished", "decided", "author", "note"):
+        for key in ("job", "created", "finished", "decided", "author", "note", "title"):
             setattr(take, key, str(raw.get(key, "")))
+        seconds = raw.get("seconds")
+        take.seconds = float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < 1e9 else 0.0
         files = raw.get("files")
         take.files = {str(name): str(digest) for name, digest in files.items()} if isinstance(files, dict) else {}
         return take
@@ -179,6 +191,11 @@ class Take:
             )
         return self._write(name, data, sha256)
 
+    def write_thumbnail(self, png: bytes) -> None:
+        """Keep a small picture of the plate; bytes that are no PNG are passed over."""
+        if png.startswith(_PNG_MAGIC):
+            self._write(THUMBNAIL, png, hashlib.sha256(png).hexdigest())
+
     def finish(self) -> None:
         """Declare the take whole.  Only now is an earlier plate in the folder replaced.
 
@@ -205,13 +222,29 @@ class Take:
     def discard(self) -> None:
         """Delete what was written for a take that never got a frame, and its folder if nothing else is in it."""
         with suppress(OSError, FarplaneError):
-            if self.frames():
-                return
-            for path in self.folder.iterdir():
-                if path.name in ("take.json", "shot.json", *ARTIFACTS) or re.fullmatch(
-                    r"depth\.\d{4,7}\.exr", path.name
-                ):
+            if not self.frames():
+                self._remove_files()
+
+    def delete(self) -> None:
+        """Delete the take's own files, and its folder if nothing else is in it.  Raises FarplaneError."""
+        with file_errors(self.folder, "write"):
+            self._remove_files()
+
+    def _remove_files(self) -> None:
+        """take.json goes last: what is left after an error is still a take."""
+        depth = self.folder / DEPTH_FOLDER
+        if depth.is_dir() and not depth.is_symlink():
+            for path in depth.iterdir():
+                if _DEPTH.fullmatch(path.name):
                     path.unlink()
+            with suppress(OSError):
+                depth.rmdir()
+        fixed = {"shot.json", THUMBNAIL, *ARTIFACTS}
+        for path in list(self.folder.iterdir()):
+            if path.name in fixed or _PLATE.fullmatch(path.name) or _DEPTH.fullmatch(path.name):
+                path.unlink()
+        (self.folder / "take.json").unlink(missing_ok=True)
+        with suppress(OSError):  # something of the artist's own lies there
             self.folder.rmdir()
 
     # ---- the artist's decision ---------------------------------------------------------------------------
@@ -226,12 +259,32 @@ class Take:
         """Record that the artist does not take this plate.  Its files stay."""
         self._decide("rejected", note, author)
 
+    def undecide(self) -> None:
+        """Take the decision back; the note stays."""
+        self._decide("pending", self.note, self.author)
+
+    def describe(self, *, title: str | None = None, note: str | None = None) -> None:
+        """Give the take another name or note, whatever was decided.  Raises FarplaneError, then nothing changed."""
+        before = self.title, self.note
+        self.title = self.title if title is None else " ".join(title.split())[:MAX_TITLE]
+        self.note = self.note if note is None else note[:MAX_NOTE]
+        try:
+            self.save()
+        except FarplaneError:
+            self.title, self.note = before
+            raise
+
     # ---- reading -----------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def label(self) -> str:
+        """The artist's own name for it, else the folder's."""
+        return self.title or self.folder.name
 
     @property
     def whole(self) -> bool:
@@ -273,7 +326,7 @@ class Take:
 
     def save(self) -> None:
         """Write take.json."""
-        keys = ("state", "job", "created", "finished", "decided", "author", "note", "files")
+        keys = ("state", "job", "created", "finished", "seconds", "decided", "author", "note", "title", "files")
         _write_json(self._place / "take.json", {"version": 1} | {key: getattr(self, key) for key in keys})
 
     def _replace_old(self) -> None:

@@ -15,7 +15,7 @@ from .. import takes
 from ..exr import read_channel, write_channel
 from .plate import TAG, Plate, load_sequence
 
-FOLDER = "blender"  # inside the take's folder
+FOLDER = takes.DEPTH_FOLDER  # inside the take's folder
 NO_HIT = 8e9  # metres; where the plate shows sky it lies behind every surface, before Blender's own 1e10
 
 

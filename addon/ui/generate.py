@@ -1,115 +1,238 @@
-"""From the scene to a submitted job, a little per step: the connection, cameras, depth, depth files, the wire.
+"""From the scene to submitted jobs, a little per step: the connection, cameras, depth, depth files, the wire.
 
 The modal operator calls `step` within each tick's time; the background operator and tests call it until it is done.
+What needs no Blender (checking the shot, writing its depth) is done by the session's disk thread.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import bpy
 
+from ...protocol import codec
 from ...protocol.errors import FarplaneError
-from ...protocol.events import Connected
-from ...protocol.shot import Prompt, RenderSettings, Shot
+from ...protocol.events import Connected, ModelInfo
+from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot
 from ...protocol.shotfile import depth_name, shot_to_json
 from .. import takes
 from ..command import CONNECT_SECONDS, check_model
 from ..exr import write_channel
-from ..scene import Extraction, ShotPlan, plan_shots, scene_resolution
+from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
 from ..takes import Take
 from .properties import Shot as ShotProperties
 from .session import Job, session, shot_folder
 
+DRAFT_SHARE, DRAFT_LEAST = 3, 4  # a draft takes a third of the model's own steps, but not fewer than four
+
+Ask = tuple[Prompt, RenderSettings]
+
 
 class Generation:
-    """One shot on its way to the backend.  `close` it in every case.
+    """One shot on its way to the backend, once for each of `asks`.  `close` it in every case.
 
     stage, done, total : where it stands ("connect", Extraction's stages, then "files").
+    folder : where its takes go.  depth_range : (near, far) in metres as set by hand, None for automatic.
+    jobs : what it became, once `step` has returned True.
     """
 
-    def __init__(self, scene: bpy.types.Scene) -> None:
-        """Check everything that can be checked, and begin.  Raises FarplaneError before any work."""
-        if session.job is not None:
-            raise FarplaneError("job", "one is running already", "Wait for it, or cancel it")
+    def __init__(
+        self,
+        scene: bpy.types.Scene,
+        *,
+        plan: ShotPlan | None = None,
+        asks: Sequence[Ask] | None = None,
+        batch: str = "",
+    ) -> None:
+        """Check everything that can be checked, and begin.  Raises FarplaneError before any work.
+
+        plan : which shot, the one at the current frame if left out.  asks : what to make of it, the panel's prompt
+        and settings if left out; each becomes a job and a take.  batch : what these jobs belong to.
+        """
         asked: ShotProperties = scene.farplane
-        self.settings = RenderSettings(model=asked.model or RenderSettings.model, seed=asked.seed, steps=asked.steps)
-        self.settings.validate()
-        self._prompt = Prompt(asked.prompt.strip(), asked.negative.strip())
-        self._prompt.validate()
-        self.plan = current_plan(scene)
+        self.asks = list(asks) if asks is not None else [(panel_prompt(scene), panel_settings(scene))]
+        for prompt, settings in self.asks:
+            prompt.validate()
+            settings.validate()
+        self._is_draft = asks is None and asked.quality == "DRAFT"
+        self.batch = batch
+        self.plan = plan or current_plan(scene)
         self.scene_name = scene.name
-        self._folder = shot_folder(scene, self.plan.name)
+        self._scene_uid = scene.session_uid
+        self.depth_range = manual_range(scene)
+        self.folder = shot_folder(scene, self.plan.name)
         self._extraction: Extraction | None = None
-        self._shot: Shot | None = None
-        self._take: Take | None = None
-        self._written = 0
-        self.job: Job | None = None
+        self._files: _Files | None = None
+        self.jobs: list[Job] = []
         session.connect()
         self._deadline = time.monotonic() + CONNECT_SECONDS
+
+    @property
+    def job(self) -> Job | None:
+        """The first job, once it is submitted."""
+        return self.jobs[0] if self.jobs else None
 
     @property
     def stage(self) -> str:
         """The stage of the step that comes next."""
         if self._extraction is None:
             return "connect"
-        return self._extraction.stage if self._shot is None else "files"
+        return self._extraction.stage if self._files is None else "files"
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next step only looks whether somebody else is done: no need to hurry."""
+        return self._extraction is None or self._files is not None
 
     @property
     def done(self) -> int:
         """Frames of this stage that are finished."""
         if self._extraction is None:
             return 0
-        return self._extraction.done if self._shot is None else self._written
+        return self._extraction.done if self._files is None else self._files.written
 
     @property
     def total(self) -> int:
         """Frames of this stage."""
-        return len(self.plan.frames)
+        return len(self.plan.frames) * (1 if self._files is None else len(self.asks))
 
     def step(self) -> bool:
-        """Do the next frame; return True once the job is submitted.  Raises FarplaneError."""
+        """Do the next frame; return True once everything is submitted.  Raises FarplaneError."""
         if self._extraction is None:
             self._await_backend()
-            return False
-        if self._shot is None:
+        elif self._files is None:
             if self._extraction.step():
-                self._shot = self._extraction.shot()
                 self._extraction.close()
+                self._files = _Files(self._extraction, self)
+                session.disk.do(self._files.write, self._files.done)
+        else:
+            session.disk.poll()
+            return self._submit(self._files)
+        return False
+
+    def _submit(self, files: _Files) -> bool:
+        """Hand over what the disk's thread has made, if it has.  Raises FarplaneError if it could not."""
+        if files.error is not None:
+            raise files.error
+        if files.made is None:
             return False
-        if self._take is None:
-            depth = {frame: depth_name(frame) for frame in self._shot.frames}
-            data = shot_to_json(self._shot, depth, self.plan.camera, self.settings)
-            self._take = Take.create(takes.next_folder(self._folder), data)
-        if self._written < self.total:
-            frame = self._shot.frames[self._written]
-            takes.write_atomic(self._take.folder / depth_name(frame), write_channel(self._shot.depth.z[self._written]))
-            self._written += 1
-            return False
-        self.job = session.submit(self._take, self._shot, self.settings, self.scene_name)
+        shot, opened = files.made
+        for take, (prompt, settings) in zip(opened, self.asks, strict=True):
+            asked_for = replace(shot, prompt=prompt)
+            self.jobs.append(session.submit(take, asked_for, settings, self.scene_name, self.batch))
         return True
 
+    def run(self) -> None:
+        """All steps, one after the other: for background mode and scripts.  Raises FarplaneError."""
+        try:
+            while not self.step():
+                if self.waits:
+                    time.sleep(0.01)
+        finally:
+            self.close()
+
     def close(self) -> None:
-        """Remove the stand-in scene, and the take if it never became a job.  Safe to call twice."""
+        """Remove the stand-in scene, and the takes if they never became jobs.  Safe to call twice."""
         if self._extraction is not None:
             self._extraction.close()
-        if self.job is None and self._take is not None:
-            self._take.discard()
-            self._take = None
+        if not self.jobs and self._files is not None:
+            self._files.stopped = True
+            session.disk.do(self._files.discard)
+            self._files = None
 
     def _await_backend(self) -> None:
         """Read nothing from the scene before somebody is there to send it to.  Raises FarplaneError when nobody is."""
         session.poll()
         if session.connection == "connected":
-            check_model(Connected(session.models, session.version), self.settings)
-            scene = bpy.data.scenes.get(self.scene_name)
+            if self._is_draft:
+                self.asks = [(p, replace(s, steps=draft_steps(s.model))) for p, s in self.asks]
+            for settings in {settings.model: settings for _, settings in self.asks}.values():
+                check_model(Connected(session.models, session.version), settings)
+            scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene_uid), None)
             if scene is None:
                 raise FarplaneError("scene", f"{self.scene_name} is gone", "Start again")
-            self._extraction = Extraction(scene, self.plan, self._prompt, plate_size(scene))
+            size = plate_size(scene, self.asks[0][1].model)
+            self._extraction = Extraction(scene, self.plan, self.asks[0][0], size)
         elif session.connection == "disconnected" and session.problem is not None:
             raise FarplaneError("backend", session.problem.text, session.problem.remedy)
         elif time.monotonic() > self._deadline:
             raise FarplaneError("backend", "it does not answer", "Look at the Backend panel")
+
+
+class _Files:
+    """The takes of a generation, made in the disk's thread.
+
+    written : depth files so far.  made : the shot and its open takes, when all is there.
+    """
+
+    def __init__(self, extraction: Extraction, generation: Generation) -> None:
+        self._extraction, self._plan = extraction, generation.plan
+        self._asks, self._folder, self._range = list(generation.asks), generation.folder, generation.depth_range
+        self._opened: list[Take] = []
+        self.written = 0
+        self.stopped = False
+        self.made: tuple[Shot, list[Take]] | None = None
+        self.error: FarplaneError | None = None
+
+    def write(self) -> Shot:
+        """Check the shot and write it once for each ask.  Raises FarplaneError."""
+        shot = self._extraction.shot()
+        if self._range is not None:
+            shot = replace(shot, depth=DepthPass(shot.depth.z, *self._range)).validate()
+        names = {frame: depth_name(frame) for frame in shot.frames}
+        for prompt, settings in self._asks:
+            data = shot_to_json(replace(shot, prompt=prompt), names, self._plan.camera, settings)
+            self._opened.append(Take.create(takes.next_folder(self._folder), data, job=codec.new_job()))
+        for index, frame in enumerate(shot.frames):
+            depth = write_channel(shot.depth.z[index])
+            for take in self._opened:
+                if self.stopped:
+                    return shot
+                takes.write_atomic(take.folder / names[frame], depth)
+                self.written += 1
+        return shot
+
+    def done(self, result: Any) -> None:
+        """What came of `write`, on the main thread."""
+        if isinstance(result, FarplaneError):
+            self.error = result
+        else:
+            self.made = result, self._opened
+
+    def discard(self) -> None:
+        """Delete what was begun."""
+        for take in self._opened:
+            take.discard()
+
+
+def panel_prompt(scene: bpy.types.Scene) -> Prompt:
+    """The prompt as the panel has it."""
+    asked: ShotProperties = scene.farplane
+    return Prompt(asked.prompt.strip(), asked.negative.strip())
+
+
+def panel_settings(scene: bpy.types.Scene) -> RenderSettings:
+    """How to render, as the panel has it."""
+    asked: ShotProperties = scene.farplane
+    model = asked.model_name or RenderSettings.model
+    steps: int = asked.steps
+    if asked.quality != "CUSTOM":
+        steps = draft_steps(model) if asked.quality == "DRAFT" else 0
+    return RenderSettings(model=model, seed=asked.seed, steps=steps)
+
+
+def draft_steps(model: str) -> int:
+    """Denoise steps of a draft; the model's own number where the model is not known yet."""
+    found = model_info(model)
+    return max(DRAFT_LEAST, round(found.steps / DRAFT_SHARE)) if found is not None and found.steps else 0
+
+
+def model_info(name: str) -> ModelInfo | None:
+    """What the backend said about a model."""
+    return next((model for model in session.models if model.name == name), None)
 
 
 def current_plan(scene: bpy.types.Scene) -> ShotPlan:
@@ -119,11 +242,23 @@ def current_plan(scene: bpy.types.Scene) -> ShotPlan:
     return (inside or list(plans))[0]
 
 
-def plate_size(scene: bpy.types.Scene) -> tuple[int, int]:
+def manual_range(scene: bpy.types.Scene) -> tuple[float, float] | None:
+    """(near, far) in metres as the artist set them, or None for automatic.  Raises FarplaneError for an empty one."""
+    asked: ShotProperties = scene.farplane
+    if asked.depth_auto:
+        return None
+    metres = metres_per_unit(scene)
+    near, far = asked.near * metres, asked.far * metres
+    if not 0 < near < far:
+        raise FarplaneError("depth", f"near {near:.4g} m is not before far {far:.4g} m", "Raise Far, or use Automatic")
+    return near, far
+
+
+def plate_size(scene: bpy.types.Scene, model_name: str = "") -> tuple[int, int]:
     """The (W, H) to render: of the model's own sizes the one nearest to the scene's shape, or the scene's own."""
     width, height = scene_resolution(scene)
     asked: ShotProperties = scene.farplane
-    model = next((m for m in session.models if m.name == (asked.model or RenderSettings.model)), None)
+    model = model_info(model_name or asked.model_name or RenderSettings.model)
     if asked.size == "SCENE" or model is None or not model.sizes:
         return width, height
     render = scene.render

@@ -15,8 +15,9 @@ from .. import landing
 from ..takes import Take
 from . import preferences
 from .generate import Generation
+from .meter import meter
 from .properties import LANDING_KINDS
-from .session import Message, session
+from .session import STAGE_NAMES, Message, session
 
 TICK_SECONDS = 0.02  # of work per tick while the window stays responsive; one pass may take longer
 
@@ -52,8 +53,8 @@ class FARPLANE_OT_generate(_Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """One job at a time, and something to ask for."""
-        if session.job is not None or _generation is not None:
-            cls.poll_message_set("A job is running")
+        if _generation is not None:
+            cls.poll_message_set("A shot is being read already")
             return False
         if not context.scene.farplane.prompt.strip():
             cls.poll_message_set("Write a prompt first")
@@ -63,13 +64,8 @@ class FARPLANE_OT_generate(_Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """The whole way to the submitted job at once: background mode and scripts."""
         try:
-            generation = Generation(context.scene)
-            try:
-                while not generation.step():
-                    if generation.stage == "connect":
-                        time.sleep(0.02)
-            finally:
-                generation.close()
+            new_seed(context.scene)
+            Generation(context.scene).run()
         except FarplaneError as error:
             return self.tell(error)
         return FINISHED
@@ -80,6 +76,7 @@ class FARPLANE_OT_generate(_Operator):
         if bpy.app.background:
             return self.execute(context)
         try:
+            new_seed(context.scene)
             _generation = Generation(context.scene)
         except FarplaneError as error:
             return self.tell(error)
@@ -99,22 +96,29 @@ class FARPLANE_OT_generate(_Operator):
             return self._leave(context, Message("Cancelled"))
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        until = time.monotonic() + TICK_SECONDS
         try:
-            finished = False
-            while not finished and time.monotonic() < until:
-                finished = generation.step()
-                if generation.stage == "connect":
-                    break
+            with meter.tick("generate"):
+                finished = self._work(generation)
         except FarplaneError as error:
             self._leave(context, None)
             return self.tell(error)
-        context.window_manager.progress_update(100 * generation.done / max(1, generation.total))
-        redraw()
         if finished:
             self._leave(context, None)
             return FINISHED
+        share = generation.done / max(1, generation.total)
+        context.window_manager.progress_update(100 * share)
+        context.workspace.status_text_set(f"{generation_line(generation)}    |    Esc: Cancel")
+        redraw()
         return {"RUNNING_MODAL"}
+
+    @staticmethod
+    def _work(generation: Generation) -> bool:
+        """Steps for a moment; one of them may take longer, where Blender renders.  Returns whether all is done."""
+        until = time.monotonic() + TICK_SECONDS
+        while not generation.step():
+            if generation.waits or time.monotonic() >= until:
+                return False
+        return True
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Blender ends the operator: another file is opened, or it quits."""
@@ -129,6 +133,7 @@ class FARPLANE_OT_generate(_Operator):
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
             context.window_manager.progress_end()
+            context.workspace.status_text_set(None)
         if message is not None:
             session.message = message
         redraw()
@@ -142,18 +147,20 @@ class FARPLANE_OT_cancel(_Operator):
     bl_label = "Cancel"
     bl_options = {"REGISTER"}
 
+    job: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Only while something runs."""
-        return _generation is not None or (session.job is not None and not session.job.cancelling)
+        return _generation is not None or any(not job.cancelling for job in session.jobs.values())
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Reading passes stops at its next tick, a job within a denoise step."""
+        """Reading passes stops at its next tick, a job within a denoise step.  Without `job`: everything."""
         global _generation
-        if _generation is not None:
+        if _generation is not None and not self.job:
             _generation.close()
             _generation = None
-        session.cancel()
+        session.cancel(self.job or None)
         redraw()
         return FINISHED
 
@@ -251,6 +258,18 @@ def _camera_of(take: Take, scene: bpy.types.Scene) -> bpy.types.Object | None:
     return found if found is not None and found.type == "CAMERA" else scene.camera
 
 
+def new_seed(scene: bpy.types.Scene) -> None:
+    """Another seed, unless it is locked: any number that is easy to write down."""
+    if not scene.farplane.seed_locked:
+        scene.farplane.seed = random.randrange(100_000)
+
+
+def generation_line(generation: Generation) -> str:
+    """Where a generation stands, in the artist's words."""
+    count = "" if generation.waits and generation.done == 0 else f" {generation.done} of {generation.total}"
+    return STAGE_NAMES[generation.stage] + count
+
+
 def redraw() -> None:
     """Draw the sidebars of all 3D views again."""
     for window in bpy.context.window_manager.windows if bpy.context.window_manager else ():
@@ -283,7 +302,6 @@ def unregister() -> None:
     if _generation is not None:
         _generation.close()
         _generation = None
-    session.disconnect()
-    session.job = session.message = None
+    session.close()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

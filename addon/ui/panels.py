@@ -14,8 +14,9 @@ from ...protocol.errors import FarplaneError
 from .. import landing
 from ..takes import Take
 from .generate import current_plan, plate_size
-from .operators import redraw, running_generation
-from .session import STAGE_NAMES, Message, session, shot_folder
+from .meter import meter
+from .operators import generation_line, redraw, running_generation
+from .session import Message, session, shot_folder
 
 SHOWN_TAKES = 6
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.5
@@ -113,9 +114,7 @@ def _draw_work(layout: Any) -> None:
             layout.template_icon(icon_value=icon, scale=7)
     row = layout.row(align=True)
     if generation is not None:
-        done, total = generation.done, generation.total
-        count = "" if generation.stage == "connect" else f" {done} of {total}"
-        row.progress(factor=done / total, text=STAGE_NAMES[generation.stage] + count)
+        row.progress(factor=generation.done / generation.total, text=generation_line(generation))
     elif job is not None:
         row.progress(factor=job.fraction, text=job.line)
     row.operator("farplane.cancel", text="", icon="CANCEL")
@@ -175,8 +174,9 @@ def tick() -> float:
         needed = session.wanted or session.job is not None
         if needed and session.client is None and session.connection == "off":
             session.connect()
-        changed = session.poll()
-        _list_takes()
+        with meter.tick("timer"):
+            changed = session.poll()
+            _list_takes()
     except FarplaneError as error:
         session.problem, session.connection, changed = Message.of(error), "disconnected", True
     if changed:

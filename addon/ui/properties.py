@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
+from ...protocol.events import ModelInfo
 from ...protocol.shot import RenderSettings
 from .session import session
 
@@ -27,10 +28,18 @@ LANDING_KINDS = (
 _model_items: list[tuple[str, str, str]] = []
 
 
+def model_label(model: ModelInfo) -> str:
+    """Name, size and state, as short as a menu wants it."""
+    if model.state != "ready":
+        return f"{model.name} (not installed)"
+    size = f"{model.size_mb / 1000:.1f} GB" if model.size_mb >= 1000 else f"{model.size_mb:.0f} MB"
+    return f"{model.name} ({size})"
+
+
 def _models(self: Any, context: Any) -> list[tuple[str, str, str]]:
     """The backend's models, ready ones first; the default alone while there is no connection."""
     names = [
-        (m.name, m.name, m.title if m.state == "ready" else f"{m.title}. Its weights are missing on the backend")
+        (m.name, model_label(m), m.title if m.state == "ready" else f"{m.title}. Its weights are not on the backend")
         for m in sorted(session.models, key=lambda model: model.state != "ready")
     ]
     chosen = self.model_name
@@ -88,6 +97,21 @@ class Shot(bpy.types.PropertyGroup):
         min=0,
         max=2**31 - 1,
     )
+    seed_locked: BoolProperty(  # type: ignore[valid-type]
+        name="Lock Seed",
+        description="Keep the seed. Unlocked, each Generate takes another one",
+        default=True,
+    )
+    quality: EnumProperty(  # type: ignore[valid-type]
+        name="Quality",
+        description="How many denoise steps the plate gets",
+        items=(
+            ("DRAFT", "Draft", "A third of the model's own steps: to judge the prompt and the framing"),
+            ("FINAL", "Final", "The model's own number of steps"),
+            ("CUSTOM", "Custom", "A number of your own"),
+        ),
+        default="FINAL",
+    )
     steps: IntProperty(  # type: ignore[valid-type]
         name="Steps",
         description="Denoise steps. 0 uses the model's own number",
@@ -98,9 +122,30 @@ class Shot(bpy.types.PropertyGroup):
         name="Size",
         description="Pixels of the plate",
         items=(
-            ("MODEL", "Model's Best", "The size that the model renders best, nearest to the scene's shape"),
+            ("MODEL", "Fit to Model", "The size that the model renders best, nearest to the scene's shape"),
             ("SCENE", "Scene", "The scene's own resolution"),
         ),
+    )
+    depth_auto: BoolProperty(  # type: ignore[valid-type]
+        name="Automatic Range",
+        description="Take near and far from the shot's own depth",
+        default=True,
+    )
+    near: FloatProperty(  # type: ignore[valid-type]
+        name="Near",
+        description="Depth of what counts as nearest, along the camera's axis",
+        subtype="DISTANCE",
+        default=1.0,
+        min=1e-4,
+        soft_max=1000.0,
+    )
+    far: FloatProperty(  # type: ignore[valid-type]
+        name="Far",
+        description="Depth of what counts as farthest, along the camera's axis. What lies behind it is background",
+        subtype="DISTANCE",
+        default=100.0,
+        min=1e-4,
+        soft_max=10000.0,
     )
     kinds: EnumProperty(  # type: ignore[valid-type]
         name="Land As",

@@ -1,18 +1,21 @@
-"""What the interface knows: the connection, the job that runs, the takes that are there.
+"""What the interface knows: the connection, the jobs that run, the takes that are there.
 
 `Session.poll` is the one place where the backend's events arrive.  The window's timer calls it, and so do tests;
-it never blocks.  There is one session per Blender, and it is no part of the file: undo does not touch it.
+it never blocks: files are written and read by a thread of their own (disk.py).  There is one session per Blender,
+and it is no part of the file: undo does not touch it.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import bpy
 
-from ...protocol import events
+from ...protocol import codec, events
 from ...protocol.errors import FarplaneError
 from ...protocol.events import Event, ModelInfo
 from ...protocol.shot import RenderSettings, Shot
@@ -20,8 +23,13 @@ from .. import takes
 from ..client import Client
 from ..takes import Take
 from . import preferences
+from .disk import Disk
+from .summary import Listed, Shelf
 
 Connection = Literal["off", "connecting", "connected", "disconnected"]
+Outcome = Literal["", "finished", "cancelled", "failed"]
+
+MAX_WAITING = 64 << 20  # bytes that wait for the disk; above it nothing more is taken from the client
 
 
 @dataclass(frozen=True)
@@ -40,14 +48,17 @@ class Message:
 
 @dataclass
 class Job:
-    """The job that runs.  step of total in stage; position : jobs ahead of it, None once it runs.
+    """A job that was asked for and has not ended.  step of total in stage; position : jobs ahead, None once it runs.
 
-    unsent : what was asked for, until the backend has it; a new connection then sends it anew.
+    batch : what it belongs to, empty for a job of its own.  unsent : what was asked for, until the backend has it; a
+    new connection then sends it anew.  began : when the backend started on it (time.monotonic), 0 before.
+    outcome : empty while it runs.
     """
 
     id: str
     take: Take
     scene: str
+    batch: str = ""
     stage: str = "upload"
     step: int = 0
     total: int = 0
@@ -56,6 +67,8 @@ class Job:
     cancelling: bool = False
     unsent: tuple[Shot, RenderSettings] | None = field(default=None, repr=False)
     preview: bytes = field(default=b"", repr=False)
+    began: float = 0.0
+    outcome: Outcome = ""
 
     @property
     def fraction(self) -> float:
@@ -97,7 +110,11 @@ def duration(seconds: float) -> str:
 
 
 class Session:
-    """The connection, the running job and the list of takes."""
+    """The connection, the jobs and the list of takes.
+
+    jobs : by UUID, in the order they were asked for.  when_ended : called on the main thread with each job whose
+    `outcome` was just decided; its take is on the disk then.
+    """
 
     def __init__(self) -> None:
         self.client: Client | None = None
@@ -106,10 +123,24 @@ class Session:
         self.models: tuple[ModelInfo, ...] = ()
         self.problem: Message | None = None  # why there is no connection
         self.message: Message | None = None  # what happened last
-        self.job: Job | None = None
+        self.jobs: dict[str, Job] = {}
+        self.when_ended: list[Callable[[Job], None]] = []
         self.wanted = False  # the panel was drawn: somebody wants to know
-        self.takes: list[Take] = []
-        self._listed: Path | None = None
+        self.listed: list[Listed] = []
+        self.shot: Path | None = None  # whose takes are listed
+        self.disk = Disk()
+        self._shelf = Shelf()
+
+    @property
+    def job(self) -> Job | None:
+        """The job that the backend works on, else the first that waits."""
+        running = (job for job in self.jobs.values() if not job.position and job.unsent is None)
+        return next(running, next(iter(self.jobs.values()), None))
+
+    @property
+    def takes(self) -> list[Take]:
+        """The takes of the shot, newest first."""
+        return [item.take for item in self.listed]
 
     # ---- connection --------------------------------------------------------------------------------------
 
@@ -123,50 +154,69 @@ class Session:
         client.start()
         self.client = client
         self.connection, self.problem = "connecting", None
-        if self.job is None:
-            return
-        if self.job.unsent is not None:
-            client.submit(*self.job.unsent, self.job.id)
-        else:
-            client.attach(self.job.id)
+        for job in self.jobs.values():
+            self._ask_for(job)
 
     def disconnect(self) -> None:
-        """Stop the client; a job goes on at the backend and is asked for on the next `connect`."""
+        """Stop the client; jobs go on at the backend and are asked for on the next `connect`."""
         client, self.client = self.client, None
         self.connection, self.models, self.version, self.problem = "off", (), "", None
         if client is not None:
             client.close()
 
-    # ---- the job -----------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Stop everything: the add-on is going.  What has arrived is still written."""
+        self.disconnect()
+        self.disk.close()
+        self.jobs.clear()
+        self.listed, self.shot, self.message, self.wanted = [], None, None, False
 
-    def submit(self, take: Take, shot: Shot, settings: RenderSettings, scene: str) -> Job:
-        """Send a shot whose take is open, and follow it from now on.  Raises FarplaneError."""
+    # ---- jobs --------------------------------------------------------------------------------------------
+
+    def submit(self, take: Take, shot: Shot, settings: RenderSettings, scene: str, batch: str = "") -> Job:
+        """Send a shot whose take is open, and follow it from now on.  Raises FarplaneError without a connection.
+
+        take.job : the UUID to use, written on the disk already, or empty.
+        """
         self.connect()
-        assert self.client is not None
-        take.job = self.client.submit(shot, settings)
-        take.save()
-        self.job = Job(take.job, take, scene, unsent=(shot, settings))
+        if not take.job:
+            take.job = codec.new_job()
+            self.disk.do(take.save)
         self.message = None
-        return self.job
+        return self.follow(Job(take.job, take, scene, batch, unsent=(shot, settings)))
 
-    def cancel(self) -> None:
-        """Ask for the running job to be stopped."""
-        if self.job is not None and self.client is not None:
-            self.job.cancelling = True
-            self.client.cancel(self.job.id)
+    def follow(self, job: Job) -> Job:
+        """Take part in a job from now on: send it if it is unsent, else ask for all that it has made so far."""
+        self.jobs[job.id] = job
+        if self.client is not None:
+            self._ask_for(job)
+        return job
+
+    def cancel(self, which: str | None = None) -> None:
+        """Ask for a job to be stopped, by its UUID, or for every job."""
+        for job in [job for job in self.jobs.values() if which in (None, job.id)]:
+            job.cancelling = True
+            if self.client is not None:
+                self.client.cancel(job.id)
+
+    def _ask_for(self, job: Job) -> None:
+        client = self.client
+        assert client is not None
+        if job.unsent is None:
+            client.attach(job.id)
+            return
+        shot, settings = job.unsent
+        # Checking every pixel of a long shot's depth takes its time.
+        self.disk.do(lambda: client.submit(shot, settings, job.id), lambda told: self._unless_error(job, told))
 
     def poll(self) -> bool:
         """Take everything that has come since the last call; return whether anything changed.  Never blocks."""
-        if self.client is None:
-            return False
-        changed = False
+        changed = self.disk.poll()
+        if self.client is None or self.disk.held > MAX_WAITING:
+            return changed
         for event in self.client.poll():
             changed = True
-            try:
-                self._take(event)
-            except FarplaneError as error:  # a damaged frame, a full disk: this job is over
-                self.cancel()
-                self._end(Message.of(error))
+            self._take(event)
         return changed
 
     def _take(self, event: Event) -> None:
@@ -177,8 +227,8 @@ class Session:
             case events.Disconnected():
                 self.connection = "disconnected"
                 self.problem = Message(event.problem.capitalize(), event.remedy, True)
-            case _ if self.job is not None and event.job == self.job.id:
-                self._take_of_job(self.job, event)
+            case _ if event.job in self.jobs:
+                self._take_of_job(self.jobs[event.job], event)
 
     def _take_of_job(self, job: Job, event: Event) -> None:
         match event:
@@ -187,45 +237,89 @@ class Session:
             case events.Accepted():
                 job.position, job.unsent = event.position or None, None
             case events.Progress():
-                job.position = None
+                job.began = job.began or time.monotonic()
+                job.position = job.unsent = None
                 job.stage, job.step, job.total = event.stage, event.step, event.total
                 job.seconds_left = event.seconds_left
             case events.Preview():
                 job.preview = event.png
             case events.FrameReady():
-                job.take.write_frame(event.frame, event.exr, event.sha256)
+                self._write(job, len(event.exr), job.take.write_frame, event.frame, event.exr, event.sha256)
             case events.ArtifactReady():
-                job.take.write_artifact(event.name, event.data, event.sha256)
+                self._write(job, len(event.data), job.take.write_artifact, event.name, event.data, event.sha256)
             case events.Cancelling():
                 job.cancelling = True
             case events.Finished():
-                job.take.finish()
-                self._forget(job)
-                self._end(Message(f"{job.take.name} is here", "Land it, or reject it"))
+                self.disk.do(lambda: _finish(job), lambda told: self._finished(job, told))
             case events.Cancelled():
                 self._forget(job)
-                self._end(Message("Cancelled"))
+                self._end(job, "cancelled", Message("Cancelled"))
             case events.Failed():
-                self._end(Message(f"{event.field.capitalize()}: {event.problem}", event.remedy, True))
+                self._end(job, "failed", Message(f"{event.field.capitalize()}: {event.problem}", event.remedy, True))
+
+    def _write(self, job: Job, size: int, write: Callable[..., Any], *values: Any) -> None:
+        self.disk.do(lambda: job.outcome or write(*values), lambda told: self._unless_error(job, told), size)
+
+    def _unless_error(self, job: Job, told: Any) -> bool:
+        """A damaged frame or a full disk ends the job.  Returns whether all is well."""
+        if not isinstance(told, FarplaneError):
+            return True
+        if job.id in self.jobs:
+            self.cancel(job.id)
+            self._end(job, "failed", Message.of(told))
+        return False
+
+    def _finished(self, job: Job, told: Any) -> None:
+        if self._unless_error(job, told) and job.id in self.jobs:
+            self._forget(job)
+            self._end(job, "finished", Message(f"{job.take.label} is here", "Accept it, or reject it"))
 
     def _forget(self, job: Job) -> None:
         if self.client is not None:
             self.client.forget(job.id)
 
-    def _end(self, message: Message) -> None:
-        job, self.job = self.job, None
-        self.message = message
-        if job is not None:
+    def _end(self, job: Job, outcome: Outcome, message: Message) -> None:
+        """The job is over once its take is as it stays, and the list knows it."""
+        job.outcome = outcome
+        shot_folder = job.take.folder.parent
+
+        def tidy() -> list[Listed] | None:
             job.take.discard()
-            self.list_takes(job.take.folder.parent)
+            return self._shelf.read(shot_folder)
+
+        def tell(listed: Any) -> None:
+            self.jobs.pop(job.id, None)
+            self.message = message
+            if isinstance(listed, list) and self.shot in (None, shot_folder):
+                self.shot, self.listed = shot_folder, listed
+            for listener in list(self.when_ended):
+                listener(job)
+
+        self.disk.do(tidy, tell)
 
     # ---- takes -------------------------------------------------------------------------------------------
 
     def list_takes(self, shot_folder: Path | None, *, unless_listed: bool = False) -> None:
-        """Read the takes of a shot from the disk, newest first."""
-        if shot_folder is not None and not (unless_listed and shot_folder == self._listed):
-            self._listed = shot_folder
-            self.takes = takes.takes_in(shot_folder)
+        """Read the takes of a shot from the disk; the list is another one when that is done."""
+        if shot_folder is None or (unless_listed and shot_folder == self.shot):
+            return
+        self.shot = shot_folder
+
+        def show(listed: Any) -> None:
+            if isinstance(listed, list) and self.shot == shot_folder:
+                self.listed = listed
+
+        self.disk.do(lambda: self._shelf.read(shot_folder), show)
+
+
+def _finish(job: Job) -> None:
+    """The last files of a take.  In the disk's thread."""
+    if job.outcome:
+        return
+    job.take.write_thumbnail(job.preview)
+    if job.began:
+        job.take.seconds = round(time.monotonic() - job.began, 2)
+    job.take.finish()
 
 
 session = Session()
@@ -236,6 +330,11 @@ def shot_folder(scene: bpy.types.Scene, shot_name: str) -> Path:
     name = takes.folder_name(shot_name)
     if bpy.data.filepath:
         return Path(bpy.path.abspath("//farplane")) / name
+    return user_folder("takes") / name
+
+
+def user_folder(name: str) -> Path:
+    """A folder of ours among this user's Blender files."""
     if preferences.PACKAGE.startswith("bl_ext."):
-        return Path(bpy.utils.extension_path_user(preferences.PACKAGE, path="takes", create=True)) / name
-    return Path(bpy.utils.user_resource("DATAFILES", path="farplane", create=True)) / "takes" / name
+        return Path(bpy.utils.extension_path_user(preferences.PACKAGE, path=name, create=True))
+    return Path(bpy.utils.user_resource("DATAFILES", path="farplane", create=True)) / name
