@@ -1,8 +1,8 @@
-"""Depth as OpenEXR files, where the OpenEXR library cannot be: inside Blender.  numpy and zlib only.
+"""OpenEXR files, where the OpenEXR library cannot be: inside Blender.  numpy and zlib only.
 
-Just what a depth file needs: one part, scan lines, uncompressed or ZIP.  Written after the file layout of
-openexr.com ("OpenEXR File Layout"): header attributes, a table of chunk offsets, then chunks of (y, size, data).
-Zipped data is the bytes of even positions, then those of odd ones, each as the difference to the one before.
+Just what depth, and plates to look at, need: one part, scan lines, uncompressed or ZIP.  Written after the file
+layout of openexr.com ("OpenEXR File Layout"): header attributes, a table of chunk offsets, then chunks of
+(y, size, data).  Zipped data is the bytes of even positions, then those of odd ones, each as the difference to the one before.
 """
 
 from __future__ import annotations
@@ -75,14 +75,23 @@ def read_channel(path: Path, name: str = "Z") -> NDArray[np.float32]:
     Raises FarplaneError for a file that is missing, damaged, over-large, or not one part of scan lines with
     NONE, ZIPS or ZIP compression.
     """
+    return _read(path, (name,), "depth", "Extract the shot again")[..., 0]
+
+
+def read_rgb(path: Path) -> NDArray[np.float32]:
+    """Return R, G, B of an EXR file as [H, W, 3] float32.  Raises FarplaneError as `read_channel` does."""
+    return _read(path, ("R", "G", "B"), "plate", "Render it again, with ZIP compression")
+
+
+def _read(path: Path, names: tuple[str, ...], what: str, remedy: str) -> NDArray[np.float32]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise FarplaneError("depth", f"{path}: {error.strerror}", "Extract the shot again") from error
+        raise FarplaneError(what, f"{path}: {error.strerror}", remedy) from error
     try:
-        return _decode(data, name)
+        return _decode(data, names)
     except (struct.error, IndexError, KeyError, ValueError, OverflowError, zlib.error) as error:
-        raise FarplaneError("depth", f"{path} is no depth file: {error}", "Extract the shot again") from error
+        raise FarplaneError(what, f"{path} is no {what} file: {error}", remedy) from error
 
 
 @dataclass(frozen=True)
@@ -97,12 +106,14 @@ class _Header:
     table: int
 
 
-def _decode(data: bytes, name: str) -> NDArray[np.float32]:
+def _decode(data: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Channels `names` as [H, W, C]."""
     header = _read_header(data)
     line = np.dtype([(channel, kind, (header.width,)) for channel, kind in header.channels])
-    if name not in (line.names or ()):
-        raise ValueError(f"it has no channel {name}")
-    out = np.zeros((header.height, header.width), np.float32)
+    for name in names:
+        if name not in (line.names or ()):
+            raise ValueError(f"it has no channel {name}")
+    out = np.zeros((header.height, header.width, len(names)), np.float32)
     lines = _LINES[header.compression]
     seen = 0
     for offset in struct.unpack_from(f"<{-(-header.height // lines)}Q", data, header.table):
@@ -115,7 +126,9 @@ def _decode(data: bytes, name: str) -> NDArray[np.float32]:
         expected = count * line.itemsize
         if size < expected and header.compression:
             raw = _unzip(raw, expected)
-        out[row : row + count] = np.frombuffer(raw, line, count)[name]
+        rows = np.frombuffer(raw, line, count)
+        for index, name in enumerate(names):
+            out[row : row + count, :, index] = rows[name]
         seen += count
     if seen != header.height:
         raise ValueError("chunks are missing")
