@@ -1,7 +1,8 @@
 """Prompts in free English from a world's attributes.
 
 Every attribute value has several wordings; some of them are kept out of training (`HELD_OUT`) so that an
-evaluation can tell whether the model knows the word or the meaning.
+evaluation can tell whether the model knows the word or the meaning.  `HELD_OUT_PAIRS` are pairs of a kind and a time
+that training never shows together.
 """
 
 from __future__ import annotations
@@ -10,72 +11,120 @@ import re
 
 import numpy as np
 
+from .materials import WITHOUT_SEASON
 from .world import Attributes
 
 WORDINGS: dict[str, tuple[str, ...]] = {
-    "alpine": ("a mountain valley", "alpine peaks", "high mountains", "rocky mountains", "a rugged mountain range", "an alpine valley", "mountains and pine slopes"),
-    "desert": ("a desert canyon", "desert mesas", "sand dunes and red rock", "an arid desert", "a canyon", "red rock mesas", "dry badlands", "dunes"),
-    "coast": ("a rocky coast", "a sea coast with cliffs", "islands in the sea", "an ocean bay", "a shoreline", "cliffs above the sea", "a calm lake"),
-    "forest": ("a forest", "wooded hills", "rolling hills with trees", "a dense forest", "hills covered in trees", "woodland", "green hills"),
-    "village": ("a village", "a small village with houses", "cottages on a hillside", "a country town", "farm houses in the fields", "old houses in the countryside"),
-    "city": ("a city street", "a city skyline", "downtown buildings", "office towers", "an urban street between tall buildings", "city blocks", "a street"),
-    "dawn": ("at dawn", "at sunrise", "in the early morning", "at first light", "at daybreak", "in pink morning light", "dawn"),
-    "noon": ("at noon", "at midday", "in bright daylight", "in the middle of the day", "by day", "under a high sun", "noon"),
-    "dusk": ("at dusk", "at sunset", "in the golden hour", "in the evening", "in warm orange evening light", "at sundown", "sunset"),
-    "night": ("at night", "by moonlight", "in the dark of night", "at midnight", "after dark", "on a moonlit night", "night"),
-    "clear": ("clear sky", "clear weather", "a cloudless sky", "fair weather", "clear air", "few clouds"),
-    "overcast": ("overcast", "overcast sky", "a grey cloudy sky", "heavy clouds", "cloudy weather", "a dull grey sky"),
-    "fog": ("fog", "thick fog", "foggy", "dense mist", "misty air", "in the mist", "deep haze"),
-    "summer": ("in summer", "summer", "green summer grass", "lush and green", "in the warm season"),
-    "autumn": ("in autumn", "autumn", "autumn colours", "orange leaves", "in the fall", "brown grass"),
-    "winter": ("in winter", "winter", "covered in snow", "snow", "snowy", "deep snow", "under snow"),
-    "dolly": ("slow dolly in", "the camera pushes forward", "push in"),
-    "truck": ("trucking shot", "the camera slides sideways", "tracking shot"),
-    "crane": ("crane shot", "the camera rises"),
-    "orbit": ("orbiting camera", "arc shot"),
-    "pan": ("slow pan", "panning shot"),
-    "tilt": ("tilt shot", "the camera tilts"),
-    "handheld": ("handheld camera", "handheld"),
-    "zoom": ("slow zoom", "zoom in"),
-    "drone": ("drone shot", "aerial shot"),
-    "static": ("static camera", "locked-off shot"),
+    "alpine": ("a mountain valley", "alpine peaks", "high mountains", "rocky mountains", "a rugged mountain range", "an alpine valley", "mountains and pine slopes", "snowy summits", "mountain ridges above a valley", "granite peaks", "a mountain pass", "the alps"),
+    "desert": ("a desert", "sand dunes", "an arid desert", "dunes", "a sea of sand", "rolling sand dunes", "a sandy desert", "golden dunes", "desert sand and dunes", "the sahara", "an empty desert", "wind blown sand dunes"),
+    "canyon": ("a canyon", "a desert canyon", "red rock mesas", "desert mesas", "sand dunes and red rock", "a red canyon", "dry badlands", "buttes and mesas", "a slot canyon", "sandstone cliffs", "a gorge between red walls", "layered red rock", "a western landscape of red buttes"),
+    "coast": ("a rocky coast", "a sea coast with cliffs", "islands in the sea", "an ocean bay", "a shoreline", "cliffs above the sea", "a calm lake", "a beach", "a coastline with cliffs", "a sandy bay", "a seashore", "headlands and beaches"),
+    "sea": ("the open sea", "open water", "the ocean", "the open ocean", "waves on the sea", "an endless ocean", "a wide sea and the horizon", "high seas", "ocean waves", "water to the horizon"),
+    "hills": ("rolling hills", "green hills", "rolling grassland", "fields and meadows", "farmland", "rolling hills with trees", "meadows and hedges", "crop fields", "the countryside", "patchwork fields", "grassy hills", "pastures"),
+    "forest": ("a forest", "wooded hills", "a dense forest", "hills covered in trees", "woodland", "a pine forest", "a wood", "deep woods", "trees", "a forest clearing", "tall trees", "the edge of a wood"),
+    "arctic": ("an arctic plain", "the arctic", "polar ice", "icebergs", "a frozen sea", "pack ice", "an ice field", "a polar landscape", "drift ice and dark water", "a frozen wasteland", "the antarctic", "glacier ice"),
+    "village": ("a village", "a small village with houses", "cottages on a hillside", "a country town", "farm houses in the fields", "old houses in the countryside", "a rural village", "a hamlet", "houses with red roofs", "a village with a church", "cottages", "a quaint village"),
+    "city": ("a city street", "a city skyline", "downtown buildings", "office towers", "an urban street between tall buildings", "city blocks", "a street", "a city", "skyscrapers", "an avenue", "a downtown street", "tall buildings", "a metropolis"),
+    "ruins": ("ruins", "ancient ruins", "a ruined temple", "broken columns", "crumbling walls", "the ruins of a town", "fallen columns and walls", "an abandoned temple", "antique ruins", "stone ruins", "old broken walls", "an archaeological site"),
+    "interior": ("an interior", "a room", "a hall", "inside a large hall", "a room with furniture", "indoors", "an empty room", "a hall with pillars", "the inside of a house", "a living room", "an indoor scene", "a loft"),
+    "sky": ("the sky", "clouds", "only sky", "a sky with clouds", "above the clouds", "a skyscape", "looking up at the sky", "the open sky", "a sea of clouds", "nothing but sky", "the heavens"),
+    "dawn": ("at dawn", "at sunrise", "in the early morning", "at first light", "at daybreak", "in pink morning light", "dawn", "sunrise", "early morning", "as the sun rises", "in the morning"),
+    "noon": ("at noon", "at midday", "in bright daylight", "in the middle of the day", "by day", "under a high sun", "noon", "midday", "daytime", "in full daylight", "daylight"),
+    "dusk": ("at dusk", "at sunset", "in the golden hour", "in the evening", "in warm orange evening light", "at sundown", "sunset", "golden hour", "evening", "dusk", "as the sun sets", "in low golden sun"),
+    "bluehour": ("at blue hour", "in the blue hour", "at twilight", "blue hour", "after sunset", "in blue twilight", "twilight", "at nightfall", "in the last blue light", "in deep blue light"),
+    "night": ("at night", "by moonlight", "in the dark of night", "at midnight", "after dark", "on a moonlit night", "night", "midnight", "nighttime", "under the stars", "under a night sky", "in the dark"),
+    "clear": ("clear sky", "clear weather", "a cloudless sky", "fair weather", "clear air", "few clouds", "a clear sky", "fine weather", "good weather", "crisp air"),
+    "haze": ("haze", "hazy", "a light haze", "hazy air", "in soft haze", "dusty air", "atmospheric haze", "deep haze", "a hazy sky", "smoky air"),
+    "overcast": ("overcast", "overcast sky", "a grey cloudy sky", "heavy clouds", "cloudy weather", "a dull grey sky", "cloudy", "a grey sky", "soft grey light", "a cloudy sky", "flat light"),
+    "fog": ("fog", "thick fog", "foggy", "dense mist", "misty air", "in the mist", "mist", "in fog", "in thick fog", "misty", "a foggy day"),
+    "rain": ("rain", "in the rain", "rainy weather", "heavy rain", "rainy", "pouring rain", "wet and rainy", "a downpour", "rain falling", "a rainy day", "wet weather", "a shower"),
+    "snowfall": ("snowfall", "falling snow", "snow falling", "a snowstorm", "snowflakes", "heavy snowfall", "it is snowing", "snowing", "a blizzard", "snow in the air"),
+    "storm": ("a storm", "stormy", "storm clouds", "dark storm clouds", "stormy weather", "a thunderstorm", "a storm coming", "storm light", "a dramatic stormy sky", "a threatening sky", "thunderclouds"),
+    "summer": ("in summer", "summer", "green summer grass", "lush and green", "in the warm season", "summertime", "a summer day", "green leaves"),
+    "autumn": ("in autumn", "autumn", "autumn colours", "orange leaves", "in the fall", "brown grass", "autumn colors", "red and orange foliage", "fall colors", "autumn leaves"),
+    "winter": ("in winter", "winter", "covered in snow", "snow", "snowy", "deep snow", "under snow", "wintry", "a winter landscape", "snow on the ground", "snow covered"),
+    "dolly": ("slow dolly in", "the camera pushes forward", "push in", "dolly shot", "dolly in", "the camera moves forward"),
+    "truck": ("trucking shot", "the camera slides sideways", "tracking shot", "lateral tracking shot", "slider shot"),
+    "crane": ("crane shot", "the camera rises", "jib shot", "the camera cranes up", "boom up"),
+    "orbit": ("orbiting camera", "arc shot", "the camera orbits", "the camera circles around"),
+    "pan": ("slow pan", "panning shot", "the camera pans", "pan shot"),
+    "tilt": ("tilt shot", "the camera tilts", "slow tilt"),
+    "handheld": ("handheld camera", "handheld", "shaky handheld camera", "handheld shot"),
+    "zoom": ("slow zoom", "zoom in", "zoom shot", "the lens zooms"),
+    "dollyzoom": ("dolly zoom", "vertigo shot", "a dolly zoom shot", "vertigo effect"),
+    "drone": ("drone shot", "aerial shot", "flying camera", "aerial view", "drone footage"),
+    "static": ("static camera", "locked-off shot", "tripod shot", "fixed camera", "still camera"),
 }  # fmt: skip
 HELD_OUT = {
-    "at daybreak", "after dark", "at sundown", "under a high sun", "dense mist", "heavy clouds", "fair weather",
-    "snowy", "in the fall", "cliffs above the sea", "office towers", "dry badlands",
+    "at daybreak", "after dark", "at sundown", "under a high sun", "at nightfall", "dense mist", "heavy clouds",
+    "fair weather", "smoky air", "a downpour", "a blizzard", "thunderclouds", "snowy", "in the fall",
+    "cliffs above the sea", "office towers", "dry badlands", "pastures", "a hamlet", "glacier ice", "the heavens",
 }  # fmt: skip
-STYLES = ("cinematic", "photorealistic", "film still", "wide shot", "establishing shot", "background plate", "")
+HELD_OUT_PAIRS = {
+    ("alpine", "dusk"), ("coast", "dawn"), ("city", "bluehour"), ("desert", "night"), ("village", "noon"),
+    ("ruins", "dawn"),
+}  # fmt: skip
+STYLES = (
+    "cinematic", "photorealistic", "film still", "wide shot", "establishing shot", "background plate", "matte painting",
+    "photograph", "realistic", "high detail", "35mm film", "anamorphic", "dramatic light", "natural light",
+    "beautiful", "a plate for visual effects", "highly detailed", "movie scene", "landscape photography",
+)  # fmt: skip
+OPENINGS = (
+    "",
+    "",
+    "",
+    "",
+    "a shot of ",
+    "a view of ",
+    "a photo of ",
+    "a wide view of ",
+    "footage of ",
+    "a picture of ",
+    "a scene with ",
+)
 WORD = re.compile(r"[a-z0-9]+")
 
 
+def is_held_out(attributes: Attributes) -> bool:
+    """Whether training must never show these attributes together."""
+    return (attributes.kind, attributes.time) in HELD_OUT_PAIRS
+
+
 def write_prompt(attributes: Attributes, move: str, rng: np.random.Generator, *, held_out: bool = False) -> str:
-    """One wording.  Each attribute may go unsaid in training; with `held_out` all are said, unknown wordings first."""
+    """One wording.  Each attribute may go unsaid in training; with `held_out` all are said, unknown wordings first.
+
+    Where a season does not show (WITHOUT_SEASON) it is never said.
+    """
 
     def say(value: str) -> str:
         options = WORDINGS[value]
         kept = [w for w in options if (w in HELD_OUT) == held_out] or [w for w in options if w not in HELD_OUT]
         return str(rng.choice(kept))
 
-    parts = [say(attributes.kind)]
-    rest = [
-        say(value)
-        for value, chance in ((attributes.time, 0.93), (attributes.weather, 0.9), (attributes.season, 0.85))
-        if held_out or rng.random() < chance
-    ]
+    subject = say(attributes.kind)
+    indoors = attributes.kind == "interior"
+    chances = [(attributes.time, 0.93), (attributes.weather, 0.4 if indoors else 0.9)]
+    if attributes.kind not in WITHOUT_SEASON:
+        chances.append((attributes.season, 0.85))
+    rest = [say(value) for value, chance in chances if held_out or rng.random() < chance]
     rng.shuffle(rest)
     if rng.random() < 0.35:
         rest.append(say(move))
-    style = str(rng.choice(STYLES))
-    if style and rng.random() < 0.5:
-        rest.append(style)
-    if rest and rng.random() < 0.4:
-        # Light first: "sunset, clear sky, a village".
-        return ", ".join([*rest[:2], parts[0], *rest[2:]])
-    joiner = ", " if rng.random() < 0.7 else " "
-    return ", ".join([joiner.join([parts[0], *rest[:1]]), *rest[1:]])
+    if rng.random() < 0.45:
+        rest += [str(style) for style in rng.choice(STYLES, int(rng.integers(1, 3)), replace=False)]
+    order = rng.random()
+    if rest and order < 0.35:  # light first: "sunset, clear sky, a village"
+        first = int(rng.integers(1, min(len(rest), 3) + 1))
+        return ", ".join([*rest[:first], subject, *rest[first:]])
+    subject = str(rng.choice(OPENINGS)) + subject
+    if order < 0.55:  # one sentence: "a village at sunset with clear sky"
+        return " ".join([subject, *rest[:1]]) + "".join(", " + part for part in rest[1:])
+    if order < 0.62:
+        return " ".join([subject, *rest])
+    return ", ".join([subject, *rest])
 
 
 def vocabulary() -> list[str]:
     """Every word the training prompts are made of, sorted."""
-    texts = [w for options in WORDINGS.values() for w in options if w not in HELD_OUT] + list(STYLES)
+    texts = [w for options in WORDINGS.values() for w in options if w not in HELD_OUT] + [*STYLES, *OPENINGS]
     return sorted({word for text in texts for word in WORD.findall(text)})

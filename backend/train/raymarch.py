@@ -10,99 +10,72 @@ Legend: frames [T, H, W, 3], depth [T, H, W] camera-plane metres, cameras in Ope
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .world import CONIFER, GROUND, ROAD, ROCK, SAND, TREE, WALL, Attributes, World
+from . import shading as at
+from .light import Light, make_light
+from .materials import KINDS
+from .shading import COARSE, HAZE, KIND, SEA, VEIL, ceiling_hit, hashed, march, sky
+from .surfaces import INTERIOR, SKY_KIND, shade_ceiling, shade_surface, shade_water
+from .world import Ceiling, World
 
-COARSE = 16  # cells a side of one block of the height maximum
-
-
-@dataclass(frozen=True, eq=False)
-class Light:
-    """Sun (or moon) direction towards it, colours scene-linear, haze per metre at extent 1000 m, cloud cover 0…1."""
-
-    sun: NDArray[np.float64]
-    sun_colour: NDArray[np.float64]
-    zenith: NDArray[np.float64]
-    horizon: NDArray[np.float64]
-    haze: float
-    cover: float
-    night: float
-    winter: float
-    autumn: float
-
-
-_SKY = {  # altitude range (degrees), sun, zenith, horizon
-    "dawn": ((4, 13), (1.7, 0.92, 0.75), (0.20, 0.24, 0.42), (0.85, 0.47, 0.50)),
-    "noon": ((42, 72), (2.9, 2.75, 2.5), (0.12, 0.28, 0.72), (0.52, 0.70, 0.95)),
-    "dusk": ((3, 10), (2.3, 0.85, 0.26), (0.09, 0.09, 0.26), (1.20, 0.42, 0.12)),
-    "night": ((25, 60), (0.10, 0.125, 0.21), (0.008, 0.014, 0.045), (0.026, 0.038, 0.085)),
-}
-
-
-def make_light(attributes: Attributes, seed: int) -> Light:
-    """The light of a time of day under a weather, varied by seed."""
-    rng = np.random.default_rng([seed, 3])
-    (low, high), sun, zenith, horizon = _SKY[attributes.time]
-    altitude, azimuth = math.radians(rng.uniform(low, high)), rng.uniform(0, 2 * math.pi)
-    tint = rng.uniform(0.9, 1.1, 3)
-    sun_c, zen, hor = (np.array(c) * tint * rng.uniform(0.85, 1.15) for c in (sun, zenith, horizon))
-    haze, cover = rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.45)
-    if attributes.weather != "clear":
-        grey = 0.35 * zen.mean() + 0.65 * hor.mean()
-        mix = np.array([grey, grey, grey * 1.04]) * (0.7 if attributes.weather == "overcast" else 1.0)
-        zen, hor = 0.2 * zen + 0.8 * mix * 0.8, 0.3 * hor + 0.7 * mix * 1.1
-        sun_c = sun_c * (0.10 if attributes.weather == "overcast" else 0.16)
-        cover = rng.uniform(0.85, 1.0)
-    if attributes.weather == "overcast":
-        haze = rng.uniform(0.3, 0.8)
-    if attributes.weather == "fog":
-        haze = rng.uniform(5.0, 11.0)
-        zen = hor
-    direction = np.array(
-        [math.cos(altitude) * math.cos(azimuth), math.cos(altitude) * math.sin(azimuth), math.sin(altitude)]
-    )
-    return Light(
-        sun=direction,
-        sun_colour=sun_c,
-        zenith=zen,
-        horizon=hor,
-        haze=haze,
-        cover=cover,
-        night=1.0 if attributes.time == "night" else (0.35 if attributes.time == "dusk" else 0.0),
-        winter=1.0 if attributes.season == "winter" else 0.0,
-        autumn=1.0 if attributes.season == "autumn" else 0.0,
-    )
+_OFFSETS = np.array([[0.25, 0.75], [0.75, 0.25], [0.25, 0.25], [0.75, 0.75]])
 
 
 def render(
-    world: World, K: NDArray, world_from_camera: NDArray, width: int, height: int, samples: int = 2
+    world: World,
+    K: NDArray,
+    world_from_camera: NDArray,
+    width: int,
+    height: int,
+    samples: int = 2,
+    time_step: float = 1 / 24,
 ) -> NDArray[np.float32]:
-    """Frames [T, H, W, 3] of a camera track; samples 1 … 4 a pixel."""
+    """Frames [T, H, W, 3] of a camera track; samples 1 … 4 a pixel; time_step: seconds between frames, for water,
+    clouds, rain and snow (nothing that has depth moves)."""
     light = make_light(world.attributes, world.seed)
-    blocks = block_maximum(world.height)
-    offsets = (
-        np.array([[0.5, 0.5]])
-        if samples == 1
-        else (np.array([[0.25, 0.75], [0.75, 0.25], [0.25, 0.25], [0.75, 0.75]])[:samples])
-    )
+    offsets = np.array([[0.5, 0.5]]) if samples == 1 else _OFFSETS[:samples]
     lights = np.stack([light.sun, light.sun_colour, light.zenith, light.horizon])
-    params = np.array([light.haze / 1000.0, light.cover, light.night, light.winter, light.autumn, float(world.sea)])
-    return _shade_frames(
-        world.height, blocks, world.material, world.texture, world.cloud, world.extent, lights, params,
-        np.linalg.inv(K), world_from_camera, width, height, offsets,
+    frames = _shade_frames(
+        world.height, block_maximum(world.height), float(world.height.max()), world.material, world.tone,
+        world.texture, world.cloud, world.extent, lights, _params(world, light), np.linalg.inv(K),
+        np.ascontiguousarray(world_from_camera, np.float64), width, height, offsets, time_step,
     )  # fmt: skip
+    if light.fall:
+        bright = 1.3 * light.horizon + 0.3 * light.zenith
+        _precipitation(frames, light.fall, bright, float(world.seed % 997), time_step)
+    return frames
+
+
+def _params(world: World, light: Light) -> NDArray[np.float64]:
+    params = np.zeros(at.PARAMS)
+    params[at.HAZE], params[at.VEIL], params[at.COVER] = light.haze, light.veil, light.cover
+    params[at.LAMPS], params[at.STARS], params[at.STORM] = light.lamps, light.stars, light.storm
+    params[at.WET], params[at.WINTER], params[at.AUTUMN] = light.wet, light.winter, light.autumn
+    params[at.DISC], params[at.DISC_SIZE] = light.disc, light.disc_size
+    params[at.SEA], params[at.KIND] = world.sea, KINDS.index(world.attributes.kind)
+    params[at.STYLE] = world.style
+    params[at.CEILING_Z], params[at.BAY], params[at.SKYLIGHT] = _ceiling_values(world.ceiling)
+    return params
+
+
+def _ceiling_values(ceiling: Ceiling | None) -> tuple[float, float, float]:
+    return (ceiling.z, ceiling.bay, ceiling.skylight) if ceiling else (0.0, 1.0, 0.0)
 
 
 def blockout_depth(
     world: World, K: NDArray, world_from_camera: NDArray, width: int, height: int
 ) -> NDArray[np.float32]:
     """Depth [T, H, W] of the simplified world: what an artist's blockout would give."""
-    return trace_depth(world.simplified, world.extent, world.sea, K, world_from_camera, width, height)
+    return trace_depth(world.simplified, world.extent, world.sea, K, world_from_camera, width, height, world.ceiling)
+
+
+def exact_depth(world: World, K: NDArray, world_from_camera: NDArray, width: int, height: int) -> NDArray[np.float32]:
+    """Depth [T, H, W] of the world itself."""
+    return trace_depth(world.height, world.extent, world.sea, K, world_from_camera, width, height, world.ceiling)
 
 
 def block_maximum(height: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,324 +95,86 @@ def trace_depth(
     world_from_camera: NDArray,
     width: int,
     height: int,
+    ceiling: Ceiling | None = None,
 ) -> NDArray[np.float32]:
-    """Camera-plane depth [T, H, W] at pixel centres of any periodic heightfield, inf where nothing is hit."""
-    blocks = block_maximum(heights)
-    return _depth_frames(heights, blocks, extent, float(sea), np.linalg.inv(K), world_from_camera, width, height)
+    """Camera-plane depth [T, H, W] at pixel centres of any periodic heightfield, inf where nothing is hit.
 
-
-@numba.njit(fastmath=True, inline="always")
-def _sample(field, x, y):
-    """Bilinear, periodic; x, y in cells.  Sides are powers of two, so that wrapping is a mask."""
-    wrap = field.shape[0] - 1
-    fx, fy = math.floor(x), math.floor(y)
-    ax, ay = np.float32(x - fx), np.float32(y - fy)
-    x0, y0 = int(fx) & wrap, int(fy) & wrap
-    x1, y1 = (x0 + 1) & wrap, (y0 + 1) & wrap
-    top = field[y0, x0] * (1 - ax) + field[y0, x1] * ax
-    low = field[y1, x0] * (1 - ax) + field[y1, x1] * ax
-    return top * (1 - ay) + low * ay
+    sea: with a plane at z = 0; ceiling: with a level plane above, open at its skylights.
+    """
+    return _depth_frames(
+        heights, block_maximum(heights), float(heights.max()), extent, float(sea), *_ceiling_values(ceiling),
+        np.linalg.inv(K), np.ascontiguousarray(world_from_camera, np.float64), width, height,
+    )  # fmt: skip
 
 
 @numba.njit(fastmath=True)
-def _march(heights, blocks, cell, ox, oy, oz, dx, dy, dz, far, pixel):
-    """Distance along a unit ray to the heightfield, or -1.  pixel: angle of a pixel, sets the step far away."""
-    m = blocks.shape[0]
-    block = COARSE * cell
-    t = 0.02
-    last = 0.0
-    for _ in range(700):
-        if t > far:
-            return -1.0
-        x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-        bx, by = math.floor(x / block), math.floor(y / block)
-        top = blocks[int(by) & (m - 1), int(bx) & (m - 1)]
-        if z > top:
-            # Nothing in this block is as high: go on to its edge, or to where the ray sinks to its top.
-            tx = ((bx + (1.0 if dx > 0 else 0.0)) * block - x) / dx if abs(dx) > 1e-9 else 1e9
-            ty = ((by + (1.0 if dy > 0 else 0.0)) * block - y) / dy if abs(dy) > 1e-9 else 1e9
-            skip = min(tx, ty)
-            if dz < 0:
-                skip = min(skip, (top - z) / dz)
-            last = t
-            t += max(skip, 0.0) + 0.02 * cell
-            continue
-        gap = z - _sample(heights, x / cell, y / cell)
-        if gap < 0:
-            low, high = last, t
-            for _ in range(7):
-                mid = 0.5 * (low + high)
-                if oz + mid * dz < _sample(heights, (ox + mid * dx) / cell, (oy + mid * dy) / cell):
-                    high = mid
-                else:
-                    low = mid
-            return high
-        last = t
-        t += max(0.55 * cell, 0.5 * pixel * t, 0.08 * gap)
-    return -1.0
-
-
-@numba.njit(fastmath=True)
-def _shadow(heights, blocks, cell, x, y, z, sx, sy, sz):
-    """Share of the sun seen, 0…1, with a penumbra."""
-    t, seen = 1.5 * cell, 1.0
-    block, m = COARSE * cell, blocks.shape[0]
-    for _ in range(70):
-        px, py, pz = x + t * sx, y + t * sy, z + t * sz
-        if pz > blocks[int(math.floor(py / block)) & (m - 1), int(math.floor(px / block)) & (m - 1)]:
-            t += 0.35 * block
-            continue
-        gap = pz - _sample(heights, px / cell, py / cell)
-        if gap < 0:
-            return 0.0
-        seen = min(seen, 14.0 * gap / t)
-        t += max(0.7 * cell, 0.5 * gap)
-    return seen
-
-
-@numba.njit(fastmath=True)
-def _sky(dx, dy, dz, lights, params, cloud, out):
-    """Sky colour in a direction, with clouds, the sun's glow and disc, stars at night."""
-    cover, night = params[1], params[2]
-    up = max(dz, 0.0)
-    blend = math.exp(-5.0 * up)
-    facing = dx * lights[0, 0] + dy * lights[0, 1] + dz * lights[0, 2]
-    glow = math.exp(-22.0 * (1.0 - facing)) * 0.55 + math.exp(-400.0 * (1.0 - facing)) * 2.5
-    disc = 60.0 if facing > 0.9998 else 0.0
-    amount = 0.0
-    shade = 1.0
-    if dz > 0.01 and cover > 0.02:
-        u, v = dx / (dz + 0.12) * 46.0, dy / (dz + 0.12) * 46.0
-        value = _sample(cloud, u, v) + 0.25 * _sample(cloud, u * 4.1, v * 4.1)
-        amount = min(max((value + 3.2 * cover - 1.75) * 0.9, 0.0), 1.0) * min(dz * 9.0, 1.0)
-        shade = 1.0 - 0.35 * min(max(_sample(cloud, u + lights[0, 0] * 5, v + lights[0, 1] * 5) + 0.5, 0.0), 1.0)
-    for c in range(3):
-        clear = (
-            lights[2, c] * (1.0 - blend)
-            + lights[3, c] * blend
-            + lights[1, c] * glow * (1.0 - 0.9 * max(cover - 0.5, 0.0) * 2)
-        )
-        bright = (0.30 * lights[1, c] + 0.75 * lights[3, c] + 0.35 * lights[2, c]) * shade
-        if cover > 0.8:
-            bright = (0.55 * lights[3, c] + 0.5 * lights[2, c]) * (0.65 + 0.5 * shade)
-        out[c] = (
-            clear * (1.0 - amount)
-            + bright * amount
-            + lights[1, c] * disc * (1.0 - amount) * (1.0 if cover < 0.5 else 0.0)
-        )
-    if night > 0.9 and dz > 0.02 and cover < 0.6:
-        h = (
-            math.sin(math.floor(dx * 300) * 12.9898 + math.floor(dy * 300) * 78.233 + math.floor(dz * 300) * 37.719)
-            * 43758.5453
-        )
-        if h - math.floor(h) > 0.9975:
-            for c in range(3):
-                out[c] += 0.35 * (1.0 - amount)
-
-
-@numba.njit(fastmath=True)
-def _hash(a, b, c):
-    h = math.sin(a * 12.9898 + b * 78.233 + c * 37.719) * 43758.5453
-    return h - math.floor(h)
-
-
-@numba.njit(fastmath=True)
-def _albedo(mark, nx, ny, nz, x, y, z, grain, patch, params, out):
-    """Surface colour by material, slope, season; returns emitted light (lit windows)."""
-    winter, autumn = params[3], params[4]
-    emit = 0.0
-    r, g, b = 0.13, 0.17, 0.055  # summer grass
-    if mark == GROUND:
-        if autumn > 0:
-            r, g, b = 0.26, 0.17, 0.055
-        if nz < 0.74:
-            r, g, b = 0.20, 0.185, 0.165
-        elif patch > 0.8:
-            r, g, b = 0.7 * r + 0.07, 0.7 * g + 0.05, 0.7 * b + 0.03
-    elif mark == ROCK:
-        r, g, b = 0.23, 0.205, 0.18
-        layer = math.sin(z * 0.55 + 1.5 * patch)
-        if params[6] > 0:
-            r, g, b = 0.42 + 0.07 * layer, 0.22 + 0.04 * layer, 0.12 + 0.02 * layer
-    elif mark == SAND:
-        r, g, b = 0.50, 0.36, 0.20
-    elif mark == TREE:
-        r, g, b = 0.065, 0.115, 0.03
-        if autumn > 0:
-            r, g, b = 0.42, 0.15 + 0.08 * patch, 0.03
-        elif winter > 0:
-            r, g, b = 0.11, 0.09, 0.075
-    elif mark == CONIFER:
-        r, g, b = 0.035, 0.075, 0.035
-    elif mark == ROAD:
-        r, g, b = 0.10, 0.10, 0.105
-    elif mark == WALL:
-        tone = _hash(math.floor(x / 21.0), math.floor(y / 21.0), 3.0)
-        r, g, b = 0.24 + 0.28 * tone, 0.22 + 0.2 * tone, 0.19 + 0.15 * tone
-        if nz < 0.5:
-            along = y if abs(nx) > abs(ny) else x
-            u, v = along / 2.9, z / 3.1
-            fu, fv = u - math.floor(u), v - math.floor(v)
-            if 0.24 < fu < 0.76 and 0.28 < fv < 0.8:
-                r, g, b = 0.035, 0.042, 0.055
-                if params[2] > 0 and _hash(math.floor(u), math.floor(v), tone) < 0.45:
-                    emit = 2.6 * params[2] * (0.5 + _hash(math.floor(v), math.floor(u), 7.0))
-        elif tone > 0.5:
-            r, g, b = 0.30, 0.13, 0.09
-        else:
-            r, g, b = 0.16, 0.15, 0.15
-    snow = 0.0
-    if winter > 0 and mark != SAND:
-        needed = 0.42 if mark == CONIFER or mark == TREE else 0.62
-        snow = min(max((nz - needed + 0.10 * grain) * 7.0, 0.0), 1.0) * (0.45 if mark == ROAD else 0.95)
-        if mark == CONIFER:
-            snow *= 0.7
-    if snow == 0.0 and winter > 0 and mark == SAND:
-        snow = min(max((nz - 0.8 + 0.1 * grain) * 5.0, 0.0), 0.5)
-    detail = 1.0 + 0.24 * grain + 0.12 * patch
-    detail = min(max(detail, 0.35), 1.9)
-    if snow > 0:
-        detail = detail * (1 - 0.75 * snow) + 0.75 * snow
-    out[0] = (r * (1 - snow) + 0.78 * snow) * detail
-    out[1] = (g * (1 - snow) + 0.82 * snow) * detail
-    out[2] = (b * (1 - snow) + 0.90 * snow) * detail
-    return emit
-
-
-@numba.njit(fastmath=True)
-def _surface(heights, blocks, material, texture, cell, lights, params, px, py, pz, t, pixel, out):
-    """Light leaving a terrain point at distance t."""
-    n = heights.shape[0]
-    cx, cy = px / cell, py / cell
-    e = max(0.6, 0.5 * t * pixel / cell)
-    gx = (_sample(heights, cx + e, cy) - _sample(heights, cx - e, cy)) / (2 * e * cell)
-    gy = (_sample(heights, cx, cy + e) - _sample(heights, cx, cy - e)) / (2 * e * cell)
-    mark = material[int(math.floor(cy + 0.5)) & (n - 1), int(math.floor(cx + 0.5)) & (n - 1)]
-    steep = gx * gx + gy * gy > 4.0
-    if steep and (mark == ROAD or mark == GROUND):
-        # A wall rises over one cell, whose lower half is nearest to the street's cell: look uphill for the wall.
-        run = 1.2 / max(math.sqrt(gx * gx + gy * gy), 1e-6)
-        uphill = material[
-            int(math.floor(cy + gy * run + 0.5)) & (n - 1), int(math.floor(cx + gx * run + 0.5)) & (n - 1)
-        ]
-        if uphill == WALL:
-            mark = WALL
-    # Two octaves of grain, faded where a pixel covers more than a grain.
-    u, v = (px, pz) if steep and abs(gy) > abs(gx) else ((py, pz) if steep else (px, py))
-    foot = t * pixel
-    fine = _sample(texture, u * 9.0, v * 9.0) * min(max(1.2 - foot * 5.0, 0.0), 1.0)
-    mid = _sample(texture, u * 1.7, v * 1.7) * min(max(1.3 - foot * 0.9, 0.0), 1.0)
-    wide = _sample(texture, u * 0.22, v * 0.22) * min(max(1.5 - foot * 0.12, 0.0), 1.0)
-    grain, patch = 0.55 * fine + 0.75 * mid, 0.6 * mid + 0.8 * wide
-    bump = 0.0 if mark == WALL or mark == ROAD else 0.22
-    inv = 1.0 / math.sqrt(gx * gx + gy * gy + 1.0)
-    nx, ny, nz = -gx * inv, -gy * inv, inv
-    emit = _albedo(mark, nx, ny, nz, px, py, pz, grain, patch, params, out)
-    nx, ny = nx + bump * mid * 0.7, ny + bump * fine * 0.7
-    lit = nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]
-    if lit > 0:
-        lit *= _shadow(heights, blocks, cell, px, py, pz + 0.05 * cell, lights[0, 0], lights[0, 1], lights[0, 2])
-    else:
-        lit = 0.0
-    # Ambient occlusion from the height of the surroundings.
-    around = 0.25 * (
-        _sample(heights, cx + 5, cy)
-        + _sample(heights, cx - 5, cy)
-        + _sample(heights, cx, cy + 5)
-        + _sample(heights, cx, cy - 5)
-    )
-    occlusion = 1.0 / (1.0 + max(around - pz, 0.0) / (5 * cell) * 0.9)
-    street = 0.0
-    if params[2] > 0 and (mark == ROAD or mark == WALL) and nz > -1:
-        street = 0.10 * params[2] * math.exp(-max(pz, 0.0) * 0.10) * (1.0 if mark == ROAD or nz < 0.5 else 0.0)
-    for c in range(3):
-        ambient = (0.55 * lights[2, c] * (0.5 + 0.5 * nz) + 0.45 * lights[3, c] * (0.9 - 0.4 * nz)) * occlusion
-        warm = (1.0, 0.62, 0.28)[c]
-        out[c] = out[c] * (lights[1, c] * lit + 1.15 * ambient + street * warm * 5.0) + emit * warm
-
-
-@numba.njit(fastmath=True)
-def _radiance(heights, blocks, material, texture, cloud, extent, lights, params, ox, oy, oz, dx, dy, dz, pixel, out):
+def _radiance(
+    heights, blocks, peak, material, tones, texture, cloud, extent, lights, params, ox, oy, oz, dx, dy, dz, pixel, out
+):
+    """Colour of a ray into out[0:3]; out [7] is working space."""
     cell = extent / heights.shape[0]
+    kind = int(params[KIND])
     far = 2.2 * extent
-    t = _march(heights, blocks, cell, ox, oy, oz, dx, dy, dz, far, pixel)
-    water = (-oz / dz) if params[5] > 0 and dz < -1e-5 else -1.0
-    if water > 0 and water < 6 * extent and (t < 0 or water < t):
-        px, py = ox + water * dx, oy + water * dy
-        fade = 1.0 / (1.0 + water * pixel * 2.5)
-        wx = 0.10 * fade * _sample(texture, px * 1.3, py * 2.1)
-        wy = 0.10 * fade * _sample(texture, py * 1.7 + 31.0, px * 1.1)
-        rx, ry, rz = dx - 2 * dz * wx, dy - 2 * dz * wy, abs(dz) + 0.02
-        inv = 1.0 / math.sqrt(rx * rx + ry * ry + rz * rz)
-        rx, ry, rz = rx * inv, ry * inv, rz * inv
-        mirror = np.zeros(3)
-        hit = _march(heights, blocks, cell, px, py, 0.02, rx, ry, rz, 0.5 * extent, pixel * 3)
-        if hit > 0:
-            _surface(
-                heights,
-                blocks,
-                material,
-                texture,
-                cell,
-                lights,
-                params,
-                px + hit * rx,
-                py + hit * ry,
-                hit * rz,
-                water + hit,
-                pixel,
-                mirror,
-            )
-        else:
-            _sky(rx, ry, rz, lights, params, cloud, mirror)
-        fresnel = 0.03 + 0.97 * (1.0 - min(abs(dz) + 0.06, 1.0)) ** 5
-        shallow = math.exp(min(_sample(heights, px / cell, py / cell), 0.0) * 0.25)
-        for c in range(3):
-            deep = (0.012, 0.045, 0.06)[c] + shallow * (0.05, 0.10, 0.085)[c]
-            foam = 0.5 * min(max((shallow - 0.90) * 8.0, 0.0), 1.0)
-            light = 0.35 * lights[1, c] * max(lights[0, 2], 0.1) + 0.8 * lights[2, c] + 0.2 * lights[3, c]
-            out[c] = (deep + foam) * light * (1 - fresnel) + mirror[c] * fresnel
+    if kind == SKY_KIND:
+        sky(dx, dy, dz, lights, params, cloud, True, out)
+        _veil(dz if dz > 0 else 0.25 * -dz, 0.35 * params[VEIL], lights, out)
+        return
+    water = (-oz / dz) if params[SEA] > 0 and dz < -1e-5 else -1.0
+    if water > 6 * extent:
+        water = -1.0
+    if water > 0:
+        far = min(far, water + cell)
+    overhead = -1.0
+    if kind == INTERIOR:
+        overhead = ceiling_hit(ox, oy, oz, dx, dy, dz, params[at.CEILING_Z], params[at.BAY], params[at.SKYLIGHT])
+        if overhead > 0:
+            far = min(far, overhead)
+    t = march(heights, blocks, peak, cell, ox, oy, oz, dx, dy, dz, far, pixel)
+    if overhead > 0 and (t < 0 or overhead < t):
+        t = overhead
+        shade_ceiling(ox + t * dx, oy + t * dy, t, pixel, lights, params, out)
+    elif water > 0 and (t < 0 or water < t):
         t = water
+        shade_water(
+            heights, blocks, peak, material, tones, texture, cloud, extent, lights, params,
+            ox + t * dx, oy + t * dy, t, dx, dy, dz, pixel, out,
+        )  # fmt: skip
     elif t < 0:
-        _sky(dx, dy, dz, lights, params, cloud, out)
-        fogged = 1.0 - math.exp(-params[0] * 300.0 / max(dz + 0.06, 0.03)) if params[0] > 0.003 else 0.0
-        for c in range(3):
-            out[c] = out[c] * (1 - fogged) + lights[3, c] * fogged
+        sky(dx, dy, dz, lights, params, cloud, False, out)
+        _veil(dz, params[VEIL], lights, out)
         return
     else:
-        _surface(
-            heights,
-            blocks,
-            material,
-            texture,
-            cell,
-            lights,
-            params,
-            ox + t * dx,
-            oy + t * dy,
-            oz + t * dz,
-            t,
-            pixel,
-            out,
-        )
-    seen = math.exp(-params[0] * t)
+        shade_surface(
+            heights, blocks, material, tones, texture, cloud, cell, lights, params,
+            ox + t * dx, oy + t * dy, oz + t * dz, dx, dy, dz, t, pixel, out,
+        )  # fmt: skip
+    seen = math.exp(-params[HAZE] * t)
     facing = max(dx * lights[0, 0] + dy * lights[0, 1] + dz * lights[0, 2], 0.0)
     for c in range(3):
         out[c] = out[c] * seen + (lights[3, c] * 0.95 + 0.25 * lights[1, c] * facing**6) * (1 - seen)
 
 
+@numba.njit(fastmath=True)
+def _veil(dz, veil, lights, out):
+    """Haze before the sky, thicker towards the horizon."""
+    if veil > 0:
+        hidden = 1.0 - math.exp(-veil / (max(dz, 0.0) + 0.08) * 0.3)
+        for c in range(3):
+            out[c] = out[c] * (1 - hidden) + lights[3, c] * hidden
+
+
 @numba.njit(parallel=True, fastmath=True, cache=True)
 def _shade_frames(
-    heights, blocks, material, texture, cloud, extent, lights, params_in, inverse, pose, width, height, offsets
-):
+    heights, blocks, peak, material, tones, texture, cloud, extent, lights, params_in, inverse, pose,
+    width, height, offsets, time_step,
+):  # fmt: skip
     frames = inverse.shape[0]
     out = np.zeros((frames, height, width, 3), np.float32)
-    params = np.zeros(7)
-    params[:6] = params_in
-    params[6] = 1.0 if (material == SAND).mean() > 0.25 and params_in[5] == 0 else 0.0
     for row in numba.prange(frames * height):
         f, i = row // height, row % height
-        colour = np.zeros(3)
+        colour = np.zeros(7)
+        params = params_in.copy()
+        params[at.NOW] = f * time_step
         pixel = inverse[f, 0, 0]
         for j in range(width):
             for s in range(offsets.shape[0]):
@@ -451,21 +186,62 @@ def _shade_frames(
                 dz = pose[f, 2, 0] * cx + pose[f, 2, 1] * cy + pose[f, 2, 2]
                 inv = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
                 _radiance(
-                    heights, blocks, material, texture, cloud, extent, lights, params,
+                    heights, blocks, peak, material, tones, texture, cloud, extent, lights, params,
                     pose[f, 0, 3], pose[f, 1, 3], pose[f, 2, 3], dx * inv, dy * inv, dz * inv, pixel, colour,
                 )  # fmt: skip
                 for c in range(3):
-                    out[f, i, j, c] += colour[c] / offsets.shape[0]
+                    out[f, i, j, c] += max(colour[c], 0.0) / offsets.shape[0]
     return out
 
 
+@numba.njit(parallel=True, fastmath=True, cache=True)
+def _precipitation(frames, fall, bright, seed, time_step):
+    """Rain streaks or snowflakes before the lens, in place; sizes in parts of the picture's height."""
+    count, height, width = frames.shape[0], frames.shape[1], frames.shape[2]
+    for row in numba.prange(count * height):
+        f, i = row // height, row % height
+        now = f * time_step
+        for j in range(width):
+            x, y = (j + 0.5) / height, (i + 0.5) / height
+            cover = 0.0
+            if fall == 1:
+                for layer in range(2):
+                    columns = (42.0, 62.0)[layer]
+                    u = (x + 0.06 * y) * columns
+                    column = math.floor(u)
+                    v = y * (3.0, 5.0)[layer] - now * (7.0, 9.0)[layer] + 13.0 * hashed(column, seed, layer + 1.0)
+                    drop = hashed(column, math.floor(v), seed + layer)
+                    if drop > 0.72:
+                        part = v - math.floor(v)
+                        cover = max(cover, 0.24 * part * (1 - part) * 4 * (drop - 0.55))
+            else:
+                for layer in range(3):
+                    scale = (9.0, 15.0, 24.0)[layer]
+                    u, v = (
+                        x * scale + (0.9, 0.6, 0.4)[layer] * now + layer * 0.37,
+                        y * scale - (3.4, 3.0, 2.8)[layer] * now,
+                    )
+                    a, b = math.floor(u), math.floor(v)
+                    if hashed(a, b, seed + layer) > 0.66:
+                        px = 0.18 + 0.64 * hashed(a, b, seed + 11.0)
+                        py = 0.18 + 0.64 * hashed(a, b, seed + 17.0)
+                        r2 = (u - a - px) ** 2 + (v - b - py) ** 2
+                        cover = max(
+                            cover, (0.85, 0.75, 0.6)[layer] * max(1.0 - r2 / (0.012 + 0.02 * hashed(b, a, seed)), 0.0)
+                        )
+            if cover > 0:
+                for c in range(3):
+                    frames[f, i, j, c] = frames[f, i, j, c] * (1 - cover) + bright[c] * cover
+
+
 @numba.njit(parallel=True, fastmath=False, cache=True)
-def _depth_frames(heights, blocks, extent, sea, inverse, pose, width, height):
+def _depth_frames(heights, blocks, peak, extent, sea, ceiling_z, bay, skylight, inverse, pose, width, height):
     frames = inverse.shape[0]
     out = np.full((frames, height, width), np.inf, np.float32)
     cell = extent / heights.shape[0]
     for row in numba.prange(frames * height):
         f, i = row // height, row % height
+        ox, oy, oz = pose[f, 0, 3], pose[f, 1, 3], pose[f, 2, 3]
         for j in range(width):
             cx = inverse[f, 0, 0] * (j + 0.5) + inverse[f, 0, 2]
             cy = inverse[f, 1, 1] * (i + 0.5) + inverse[f, 1, 2]
@@ -473,23 +249,15 @@ def _depth_frames(heights, blocks, extent, sea, inverse, pose, width, height):
             dx = (pose[f, 0, 0] * cx + pose[f, 0, 1] * cy + pose[f, 0, 2]) / norm
             dy = (pose[f, 1, 0] * cx + pose[f, 1, 1] * cy + pose[f, 1, 2]) / norm
             dz = (pose[f, 2, 0] * cx + pose[f, 2, 1] * cy + pose[f, 2, 2]) / norm
-            t = _march(
-                heights,
-                blocks,
-                cell,
-                pose[f, 0, 3],
-                pose[f, 1, 3],
-                pose[f, 2, 3],
-                dx,
-                dy,
-                dz,
-                2.2 * extent,
-                inverse[f, 0, 0],
-            )
+            t = march(heights, blocks, peak, cell, ox, oy, oz, dx, dy, dz, 2.2 * extent, inverse[f, 0, 0])
             if sea > 0 and dz < -1e-5:
-                water = -pose[f, 2, 3] / dz
+                water = -oz / dz
                 if 0 < water < 6 * extent and (t < 0 or water < t):
                     t = water
+            if ceiling_z > 0:
+                overhead = ceiling_hit(ox, oy, oz, dx, dy, dz, ceiling_z, bay, skylight)
+                if overhead > 0 and (t < 0 or overhead < t):
+                    t = overhead
             if t > 0:
                 out[f, i, j] = t / norm
     return out

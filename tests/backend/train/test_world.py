@@ -29,7 +29,7 @@ def test_attributes_are_drawn_evenly_and_independently():
         # 3000 draws: a share's standard deviation is under 0.009; 4 of them.
         np.testing.assert_allclose(share, 1 / len(values), atol=0.036)
     both = np.mean([a.time == "night" and a.weather == "fog" for a in drawn])
-    assert abs(both - 1 / 12) < 0.02
+    assert abs(both - 1 / 35) < 0.015
 
 
 def test_depth_of_flat_ground_is_analytic():
@@ -73,7 +73,8 @@ def test_light_follows_the_attributes():
     noon, night, dusk = brightness("noon"), brightness("night"), brightness("dusk")
     assert noon.mean() > 5 * night.mean()
     assert dusk[..., 0].mean() / dusk[..., 2].mean() > 1.5 * noon[..., 0].mean() / noon[..., 2].mean()
-    assert brightness("noon", "fog").std() < 0.7 * noon.std()
+    # Fog lifts the blacks: it lies between the lens and everything.
+    assert np.percentile(brightness("noon", "fog"), 10) > 1.5 * np.percentile(noon, 10)
     assert brightness("noon", season="winter").mean() > 1.15 * noon.mean()
 
 

@@ -1,0 +1,104 @@
+"""The light of a time of day under a weather: sun or moon, sky colours, haze, clouds.  Scene-linear Rec.709."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .materials import WITHOUT_SEASON
+from .world import Attributes
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """sun: unit vector towards the sun or moon; sun_colour, zenith, horizon: scene-linear, [3]; haze: extinction per
+    metre; veil: optical thickness of the haze before the zenith sky; cover: share of the sky under cloud; lamps: how
+    far lamps and windows are on; stars, storm, wet: 0 … 1; fall: 0 nothing, 1 rain, 2 snow; winter, autumn: 0 … 1;
+    disc: radiance of the sun's or moon's disc over that of its colour, and disc_size: cosine of its radius."""
+
+    sun: NDArray[np.float64]
+    sun_colour: NDArray[np.float64]
+    zenith: NDArray[np.float64]
+    horizon: NDArray[np.float64]
+    haze: float
+    veil: float
+    cover: float
+    lamps: float
+    stars: float
+    storm: float
+    wet: float
+    fall: int
+    winter: float
+    autumn: float
+    disc: float
+    disc_size: float
+
+
+_SKY = {  # altitude range (degrees), sun, zenith, horizon
+    "dawn": ((5, 14), (1.55, 0.86, 0.80), (0.20, 0.25, 0.50), (0.92, 0.50, 0.56)),
+    "noon": ((42, 70), (2.0, 1.88, 1.68), (0.09, 0.22, 0.60), (0.40, 0.56, 0.80)),
+    "dusk": ((3, 10), (2.5, 0.95, 0.22), (0.12, 0.10, 0.24), (1.25, 0.46, 0.10)),
+    "bluehour": ((2, 6), (0.10, 0.10, 0.16), (0.022, 0.06, 0.24), (0.10, 0.20, 0.52)),
+    "night": ((20, 55), (0.10, 0.14, 0.25), (0.006, 0.011, 0.036), (0.018, 0.030, 0.075)),
+}
+_LAMPS = {"dawn": 0.15, "noon": 0.0, "dusk": 0.5, "bluehour": 0.9, "night": 1.0}
+# Metres over which a kind's typical view extends: fog of one visual density for all.
+_REACH = {
+    "alpine": 420.0, "desert": 170.0, "canyon": 150.0, "coast": 190.0, "sea": 220.0, "hills": 170.0, "forest": 55.0,
+    "arctic": 140.0, "village": 75.0, "city": 75.0, "ruins": 45.0, "interior": 60.0, "sky": 1000.0,
+}  # fmt: skip
+_WEATHER = {  # sun, greyness of the sky, brightness of the sky, haze over a reach, veil, cover
+    "clear": (1.0, 0.0, 1.0, (0.01, 0.04), (0.0, 0.0), (0.0, 0.45)),
+    "haze": (0.6, 0.35, 1.05, (0.16, 0.32), (0.10, 0.2), (0.0, 0.2)),
+    "overcast": (0.10, 0.8, 0.72, (0.03, 0.10), (0.0, 0.02), (0.85, 1.0)),
+    "fog": (0.12, 0.75, 0.95, (0.6, 1.15), (2.0, 4.0), (0.9, 1.0)),
+    "rain": (0.05, 0.85, 0.62, (0.15, 0.32), (0.25, 0.6), (0.9, 1.0)),
+    "snowfall": (0.10, 0.8, 0.9, (0.18, 0.36), (0.6, 1.2), (0.9, 1.0)),
+    "storm": (0.40, 0.45, 0.58, (0.04, 0.10), (0.0, 0.0), (0.75, 0.9)),
+}
+
+
+def make_light(attributes: Attributes, seed: int) -> Light:
+    """The light of a time of day under a weather, varied by seed."""
+    rng = np.random.default_rng([seed, 3])
+    kind, time, weather = attributes.kind, attributes.time, attributes.weather
+    (low, high), sun, zenith, horizon = _SKY[time]
+    altitude, azimuth = math.radians(rng.uniform(low, high)), rng.uniform(0, 2 * math.pi)
+    tint, level = rng.uniform(0.93, 1.07, 3), rng.uniform(0.88, 1.12)
+    sun_colour, zen, hor = (np.array(c) * tint * level for c in (sun, zenith, horizon))
+    through, grey, bright, haze, veil, cover = _WEATHER[weather]
+    if time == "night":
+        bright *= 1.0 + 1.4 * grey  # low cloud throws the towns' light back
+    pale = np.array([1.0, 1.0, 1.05]) * (0.35 * zen.mean() + 0.65 * hor.mean())
+    # Grey weather keeps a share of the hour's own colour: an overcast sunset is not a noon.
+    zen = bright * ((1 - grey) * zen + grey * (0.72 * pale + 0.28 * hor))
+    hor = bright * ((1 - 0.8 * grey) * hor + 0.8 * grey * pale)
+    haze_metre = rng.uniform(*haze) / _REACH[kind]
+    season = "summer" if kind in WITHOUT_SEASON else attributes.season
+    if season == "winter" or kind == "arctic":
+        exposure = 0.72  # the photographer stops down for snow
+    else:
+        exposure = 1.0
+    direction = (math.cos(altitude) * math.cos(azimuth), math.cos(altitude) * math.sin(azimuth), math.sin(altitude))
+    moon = time == "night"
+    return Light(
+        sun=np.array(direction),
+        sun_colour=sun_colour * through * exposure,
+        zenith=zen * exposure,
+        horizon=hor * exposure,
+        haze=haze_metre,
+        veil=rng.uniform(*veil),
+        cover=max(rng.uniform(*cover), 0.22 if kind == "sky" else 0.0),
+        lamps=max(_LAMPS[time], 0.3 if weather in ("storm", "rain") else 0.0),
+        stars={"night": 1.0, "bluehour": 0.15}.get(time, 0.0),
+        storm=float(weather == "storm"),
+        wet=1.0 if weather == "rain" else 0.5 if weather == "storm" else 0.0,
+        fall={"rain": 1, "snowfall": 2}.get(weather, 0) if kind != "interior" else 0,
+        winter=1.0 if season == "winter" else 0.35 if weather == "snowfall" and kind not in WITHOUT_SEASON else 0.0,
+        autumn=float(season == "autumn"),
+        disc={"night": 16.0, "bluehour": 0.0}.get(time, 36.0) if weather in ("clear", "haze") else 0.0,
+        disc_size=math.cos(math.radians(1.3 if moon else 0.9)),
+    )

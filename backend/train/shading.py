@@ -1,0 +1,165 @@
+"""What a ray sees: compiled marching through a heightfield.  Colours of surfaces are in surfaces.py.
+
+Scene: `params` is a vector whose places the constants below name.  `lights` [4, 3]: direction to the sun, its colour,
+zenith, horizon.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+COARSE = 16  # cells a side of one block of the height maximum
+(
+    HAZE, VEIL, COVER, LAMPS, STARS, STORM, WET, WINTER, AUTUMN, DISC, DISC_SIZE,
+    SEA, KIND, CEILING_Z, BAY, SKYLIGHT, STYLE, NOW,
+) = range(18)  # fmt: skip
+PARAMS = 18
+
+
+@numba.njit(fastmath=True)
+def sample(field, x, y):
+    """Bilinear, periodic; x, y in cells.  Sides are powers of two, so that wrapping is a mask."""
+    wrap = field.shape[0] - 1
+    fx, fy = math.floor(x), math.floor(y)
+    ax, ay = np.float32(x - fx), np.float32(y - fy)
+    x0, y0 = int(fx) & wrap, int(fy) & wrap
+    x1, y1 = (x0 + 1) & wrap, (y0 + 1) & wrap
+    top = field[y0, x0] * (1 - ax) + field[y0, x1] * ax
+    low = field[y1, x0] * (1 - ax) + field[y1, x1] * ax
+    return top * (1 - ay) + low * ay
+
+
+@numba.njit(fastmath=True)
+def hashed(a, b, c):
+    """A number 0 … 1 that looks like chance."""
+    h = math.sin(a * 12.9898 + b * 78.233 + c * 37.719) * 43758.5453
+    return h - math.floor(h)
+
+
+@numba.njit(fastmath=True)
+def march(heights, blocks, peak, cell, ox, oy, oz, dx, dy, dz, far, pixel):
+    """Distance along a unit ray to the heightfield, or -1.  pixel: angle of a pixel, sets the step far away."""
+    m = blocks.shape[0]
+    block = COARSE * cell
+    t = 0.02
+    last = 0.0
+    for _ in range(700):
+        if t > far:
+            return -1.0
+        x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+        if z > peak:
+            if dz >= 0:
+                return -1.0
+            last = t
+            t += max((peak - z) / dz, 0.0) + 0.02 * cell
+            continue
+        bx, by = math.floor(x / block), math.floor(y / block)
+        top = blocks[int(by) & (m - 1), int(bx) & (m - 1)]
+        if z > top:
+            # Nothing in this block is as high: go on to its edge, or to where the ray sinks to its top.
+            tx = ((bx + (1.0 if dx > 0 else 0.0)) * block - x) / dx if abs(dx) > 1e-9 else 1e9
+            ty = ((by + (1.0 if dy > 0 else 0.0)) * block - y) / dy if abs(dy) > 1e-9 else 1e9
+            skip = min(tx, ty)
+            if dz < 0:
+                skip = min(skip, (top - z) / dz)
+            last = t
+            t += max(skip, 0.0) + 0.02 * cell
+            continue
+        gap = z - sample(heights, x / cell, y / cell)
+        if gap < 0:
+            low, high = last, t
+            for _ in range(7):
+                mid = 0.5 * (low + high)
+                if oz + mid * dz < sample(heights, (ox + mid * dx) / cell, (oy + mid * dy) / cell):
+                    high = mid
+                else:
+                    low = mid
+            return high
+        last = t
+        t += max(0.55 * cell, 0.5 * pixel * t, 0.08 * gap)
+    return -1.0
+
+
+@numba.njit(fastmath=True)
+def ceiling_hit(ox, oy, oz, dx, dy, dz, ceiling_z, bay, skylight):
+    """Distance to the ceiling's plane, -1 where the ray never meets it or leaves through a skylight."""
+    if dz < 1e-6 or oz > ceiling_z:
+        return -1.0
+    t = (ceiling_z - oz) / dz
+    u, v = (ox + t * dx) / bay, (oy + t * dy) / bay
+    if abs(u - math.floor(u) - 0.5) < 0.5 * skylight and abs(v - math.floor(v) - 0.5) < 0.5 * skylight:
+        return -1.0
+    return t
+
+
+@numba.njit(fastmath=True)
+def shadow(heights, blocks, cell, x, y, z, sx, sy, sz):
+    """Share of the sun seen, 0…1, with a penumbra."""
+    t, seen = 1.5 * cell, 1.0
+    block, m = COARSE * cell, blocks.shape[0]
+    for _ in range(70):
+        px, py, pz = x + t * sx, y + t * sy, z + t * sz
+        if pz > blocks[int(math.floor(py / block)) & (m - 1), int(math.floor(px / block)) & (m - 1)]:
+            t += 0.35 * block
+            continue
+        gap = pz - sample(heights, px / cell, py / cell)
+        if gap < 0:
+            return 0.0
+        seen = min(seen, 14.0 * gap / t)
+        t += max(0.7 * cell, 0.5 * gap)
+    return seen
+
+
+@numba.njit(fastmath=True)
+def sky(dx, dy, dz, lights, params, cloud, below, out):
+    """Sky colour in a direction: clouds, the sun's or moon's glow and disc, stars.  below: a sea of clouds under us."""
+    cover, storm, drift = params[COVER], params[STORM], 0.4 * params[NOW]
+    up = max(dz, 0.0)
+    blend = math.exp(-5.0 * up)
+    facing = dx * lights[0, 0] + dy * lights[0, 1] + dz * lights[0, 2]
+    glow = math.exp(-22.0 * (1.0 - facing)) * 0.55 + math.exp(-400.0 * (1.0 - facing)) * 2.0
+    amount, thick, lit = 0.0, 0.0, 1.0
+    side = dz
+    if below and dz < 0:
+        side, cover = -dz, 0.62 + 0.4 * cover
+    if side > 0.01 and cover > 0.02:
+        scale = 46.0 / (side + 0.12)
+        u, v = dx * scale + drift, dy * scale
+        value = sample(cloud, u, v) + 0.30 * sample(cloud, u * 4.1, v * 4.1) + 0.10 * sample(cloud, u * 11.0, v * 11.0)
+        thick = min(max((value + 3.2 * cover - 1.75) * 0.9, 0.0), 1.0)
+        amount = thick * min(side * 9.0, 1.0)
+        su, sv = u + lights[0, 0] * 5, v + lights[0, 1] * 5
+        ahead = sample(cloud, su, sv) + 0.30 * sample(cloud, su * 4.1, sv * 4.1)
+        lit = min(max(0.62 + 0.55 * (value - ahead), 0.12), 1.25)
+    haze_over = max(cover - 0.5, 0.0) * 1.8 if not below else 0.0
+    rim = storm * 2.6 * math.exp(-13.0 * up)
+    dark = 1.0 - storm * 0.72
+    for c in range(3):
+        clear = (
+            lights[2, c] * (1.0 - blend)
+            + lights[3, c] * (blend + rim)
+            + lights[1, c] * glow * (1.0 - min(haze_over, 0.95))
+        )
+        shade = lights[2, c] * 0.45 + lights[3, c] * 0.40
+        bright = (shade * (0.7 + 0.5 * lit) + 0.42 * lights[1, c] * lit) * (1.15 - 0.45 * thick)
+        if params[COVER] > 0.7 and not below:
+            bright = shade * (0.50 + 0.75 * lit) * dark * (1.0 + rim)
+        disc = lights[1, c] * params[DISC] if facing > params[DISC_SIZE] else 0.0
+        out[c] = clear * (1.0 - amount) + bright * amount + disc * (1.0 - amount)
+    if params[STARS] > 0 and dz > 0.0:
+        # Stereographic cells, one star in some of them.
+        u, v = dx / (1.0 + dz) * 120.0, dy / (1.0 + dz) * 120.0
+        fu, fv = math.floor(u), math.floor(v)
+        chance = hashed(fu, fv, 1.0)
+        if chance > 0.965:
+            r2 = (u - fu - 0.5) ** 2 + (v - fv - 0.5) ** 2
+            star = max(1.0 - r2 * 6.0, 0.0) * (chance - 0.965) * 16.0 * params[STARS] * min(dz * 6.0, 1.0)
+            for c in range(3):
+                out[c] += star * (1.0 - amount) * (1.0 - min(max(params[COVER] - 0.45, 0.0) * 3.0, 1.0))
+    if below and dz < 0.06:
+        mist = math.exp(-30.0 * abs(dz))
+        for c in range(3):
+            out[c] = out[c] * (1.0 - 0.8 * mist) + lights[3, c] * 0.8 * mist
