@@ -214,7 +214,7 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
         rough = 1.3
     elif mark == CONIFER:
         t = tone / 255.0
-        r, g, b = 0.025 + 0.02 * t, 0.065 + 0.04 * t, 0.03 + 0.015 * t
+        r, g, b = 0.038 + 0.03 * t, 0.09 + 0.055 * t, 0.042 + 0.02 * t
         rough = 1.3
     elif mark == ROAD:
         r, g, b = (0.085, 0.085, 0.09) if kind == CITY else (0.30, 0.24, 0.17)
