@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from . import command
-from .ui import backend_panel, operators, panels, preferences, properties
+from .ui import backend_panel, operators, panels, preferences, properties, resume, translations
 
-_MODULES = (preferences, properties, operators, panels, backend_panel, command)
+_MODULES = (translations, preferences, properties, operators, panels, backend_panel, resume, command)
 
 
 def register() -> None:

@@ -45,6 +45,7 @@ MAX_NOTE = 4000  # characters
 MAX_TITLE = 120
 THUMBNAIL = "thumbnail.png"
 DEPTH_FOLDER = "blender"  # the depth once more, as Blender reads it: addon/landing/depth.py
+_WORDS = ("job", "backend", "created", "finished", "ended", "decided", "author", "note", "title")  # in take.json
 _MAX_JSON = 64 << 20  # bytes; a shot.json of 1440 frames is under 2 MiB
 _EXR_MAGIC = b"\x76\x2f\x31\x01"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -106,6 +107,7 @@ class Take:
 
     folder : where it lies.  job : the job's UUID, or empty.
     expected : the frame numbers that were asked for; only these can be written.
+    backend : public key of the backend that accepted the job, or empty.  ended : how the job ended, unless `finished`.
     title : the artist's own name for it.  seconds : how long the backend worked on it, 0 when unknown.
     """
 
@@ -119,6 +121,8 @@ class Take:
     author: str = ""
     note: str = ""
     title: str = ""
+    backend: str = ""
+    ended: str = ""
     seconds: float = 0.0
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256, hexadecimal
     _staging: Path | None = None
@@ -160,7 +164,7 @@ class Take:
         if state not in ("pending", "accepted", "rejected"):
             raise FarplaneError("take", f"{folder / 'take.json'} has no valid state", "Delete take.json, or the take")
         take = Take(folder, _expected(read_json(folder / "shot.json")), state=state)
-        for key in ("job", "created", "finished", "decided", "author", "note", "title"):
+        for key in _WORDS:
             setattr(take, key, str(raw.get(key, "")))
         seconds = raw.get("seconds")
         take.seconds = float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < 1e9 else 0.0
@@ -225,6 +229,13 @@ class Take:
             if not self.frames():
                 self._remove_files()
 
+    def end(self, how: str) -> None:
+        """The job is over: ``finished``, ``cancelled`` or ``failed``.  A take without a frame is discarded."""
+        self.discard()
+        if not self.finished and (self.folder / "take.json").is_file():
+            self.ended = how
+            self.save()
+
     def delete(self) -> None:
         """Delete the take's own files, and its folder if nothing else is in it.  Raises FarplaneError."""
         with file_errors(self.folder, "write"):
@@ -259,9 +270,9 @@ class Take:
         """Record that the artist does not take this plate.  Its files stay."""
         self._decide("rejected", note, author)
 
-    def undecide(self) -> None:
+    def undecide(self, author: str = "") -> None:
         """Take the decision back; the note stays."""
-        self._decide("pending", self.note, self.author)
+        self._decide("pending", self.note, author)
 
     def describe(self, *, title: str | None = None, note: str | None = None) -> None:
         """Give the take another name or note, whatever was decided.  Raises FarplaneError, then nothing changed."""
@@ -326,8 +337,8 @@ class Take:
 
     def save(self) -> None:
         """Write take.json."""
-        keys = ("state", "job", "created", "finished", "seconds", "decided", "author", "note", "title", "files")
-        _write_json(self._place / "take.json", {"version": 1} | {key: getattr(self, key) for key in keys})
+        told = {"version": 1} | {key: getattr(self, key) for key in ("state", *_WORDS, "seconds", "files")}
+        _write_json(self._place / "take.json", told)
 
     def _replace_old(self) -> None:
         """Move the staged files into the folder, then remove what the new take has not."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import bpy
+from bpy.props import StringProperty
 
+from ...protocol import pairing
 from ...protocol.errors import FarplaneError
+from ...protocol.invitation import Invitation
+from ..client import NOBODY
 from . import local_backend, preferences
-from .operators import FINISHED, _Operator, redraw
+from .operators import CANCELLED, FINISHED, _Operator, redraw
 from .panels import _draw_message, _Panel
-from .session import Message, session
+from .session import Job, Message, session
+from .translations import say
+
+SHOWN_JOBS = 12
+WATCH_SECONDS = 0.5  # between two looks at the backend that was started here
 
 
 class FARPLANE_OT_connect(_Operator):
@@ -34,7 +43,7 @@ class FARPLANE_OT_connect(_Operator):
 
 
 class FARPLANE_OT_start_backend(_Operator):
-    """Start the backend on this machine; it ends with Blender"""
+    """Start the backend on this machine. It ends with Blender"""
 
     bl_idname = "farplane.start_backend"
     bl_label = "Start Backend"
@@ -43,7 +52,10 @@ class FARPLANE_OT_start_backend(_Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Once is enough."""
-        return not local_backend.is_running()
+        if local_backend.is_running():
+            cls.poll_message_set("It is running already")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """The client finds it by itself."""
@@ -52,11 +64,14 @@ class FARPLANE_OT_start_backend(_Operator):
             session.connect()
         except FarplaneError as error:
             return self.tell(error)
+        if not bpy.app.background and not bpy.app.timers.is_registered(_watch):
+            bpy.app.timers.register(_watch, first_interval=WATCH_SECONDS, persistent=True)
+        redraw()
         return FINISHED
 
 
 class FARPLANE_OT_stop_backend(_Operator):
-    """Stop the backend that was started from here"""
+    """Stop the backend that was started from here. A job that runs is begun again at the next start"""
 
     bl_idname = "farplane.stop_backend"
     bl_label = "Stop Backend"
@@ -65,11 +80,137 @@ class FARPLANE_OT_stop_backend(_Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Only what we started."""
-        return local_backend.is_running()
+        if not local_backend.is_running():
+            cls.poll_message_set("No backend was started from here")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """It finishes what it writes, then ends."""
         local_backend.ask_to_stop()
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_pair(_Operator):
+    """Use a backend on another machine: paste the line that 'farplane pair' printed there"""
+
+    bl_idname = "farplane.pair"
+    bl_label = "Pair with Backend"
+    bl_options = {"INTERNAL"}  # the line holds a secret: not into the Info log, nor into F3's history
+
+    line: StringProperty(  # type: ignore[valid-type]
+        name="Pairing Line",
+        description="The whole line, as 'farplane pair' printed it on the backend's machine",
+        subtype="PASSWORD",
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask for the line, unless it waits in the clipboard."""
+        window_manager = context.window_manager
+        if not self.line and window_manager.clipboard.strip().startswith("farplane://"):
+            self.line = window_manager.clipboard.strip()
+        return window_manager.invoke_props_dialog(self, width=420)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The line, and what it says."""
+        layout = self.layout
+        layout.label(text="On the backend's machine run: farplane pair NAME", icon="CONSOLE", translate=True)
+        layout.prop(self, "line", text="", icon="PASTEDOWN")
+        if not self.line:
+            layout.label(text="Paste the line that it prints", icon="INFO")
+            return
+        try:
+            layout.label(text=say("Backend at {}", Invitation.read(self.line).address), icon="CHECKMARK")
+        except FarplaneError as error:
+            layout.label(text=f"{Message.of(error).text}. {say(error.remedy)}", icon="ERROR")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Keep address and keys, and connect."""
+        try:
+            invitation = Invitation.read(self.line)
+            self._keep(invitation)
+        except FarplaneError as error:
+            return self.tell(error)
+        try:
+            session.connect()
+        except FarplaneError as error:  # paired all the same: it works as soon as this is mended
+            session.problem, session.connection = Message.of(error), "disconnected"
+            self.report({"WARNING"}, f"{session.problem.text}. {session.problem.remedy}")
+        else:
+            self.report({"INFO"}, say("Paired with the backend at {}", invitation.address))
+        redraw()
+        return FINISHED
+
+    @staticmethod
+    def _keep(invitation: Invitation) -> None:
+        try:
+            import zmq
+        except ImportError as error:
+            problem = "pyzmq is missing, without it there is no way to the backend"
+            raise FarplaneError("add-on", problem, "Install Farplane's zip for this Blender again") from error
+        invitation.keep(preferences.settings().config or pairing.config_dir(), zmq.curve_public)
+        preferences.use_backend(invitation.address, invitation.server_key)
+
+
+class FARPLANE_OT_unpair(_Operator):
+    """Use the backend of this machine again. The other one still knows this Blender"""
+
+    bl_idname = "farplane.unpair"
+    bl_label = "Use This Machine"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only while another one is chosen."""
+        return bool(preferences.settings().address)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """The timer connects."""
+        try:
+            preferences.use_backend("", "")
+        except FarplaneError as error:
+            return self.tell(error)
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_copy_command(_Operator):
+    """Copy the command that lets this Blender use the backend, to run on the backend's machine"""
+
+    bl_idname = "farplane.copy_command"
+    bl_label = "Copy Command"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """There is a key once there was an attempt."""
+        return _is_unknown_there()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Quoted: a key may hold what a shell would obey."""
+        assert session.client is not None
+        context.window_manager.clipboard = command_for(session.client.public_key)
+        self.report({"INFO"}, say("Copied. Run it on the backend's machine"))
+        return FINISHED
+
+
+class FARPLANE_OT_cancel_job(_Operator):
+    """Take this job out of the queue, or stop it if it runs"""
+
+    bl_idname = "farplane.cancel_job"
+    bl_label = "Cancel Job"
+    bl_options = {"REGISTER"}
+
+    job: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """The backend says when it has stopped."""
+        if self.job not in session.jobs:
+            return CANCELLED
+        session.cancel(self.job)
+        redraw()
         return FINISHED
 
 
@@ -80,35 +221,141 @@ class FARPLANE_PT_backend(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """State, remedy, start and stop."""
-        layout = self.layout
-        state, icon = _connection()
-        layout.label(text=state, icon=icon)
-        if session.problem is not None:
-            _draw_message(layout, context, session.problem)
+        session.wanted = True
         if preferences.settings().address:
-            layout.operator("farplane.connect", icon="FILE_REFRESH")
-            return
-        if local_backend.is_running():
-            layout.operator("farplane.stop_backend", icon="PAUSE")
-        elif session.connection != "connected":
-            layout.operator("farplane.start_backend", icon="PLAY")
+            _draw_remote(self.layout, context)
+        else:
+            _draw_local(self.layout, context)
 
 
-def _connection() -> tuple[str, str]:
-    """The state of the connection as text and icon."""
-    where = preferences.settings().address or "this machine"
+class FARPLANE_PT_queue(_Panel, bpy.types.Panel):
+    """The jobs that were asked for from here and have not ended."""
+
+    bl_label = "Queue"
+    bl_parent_id = "FARPLANE_PT_backend"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """An empty queue takes no room."""
+        return bool(session.jobs)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """One line per job, in the backend's order."""
+        column = self.layout.column(align=True)
+        for job in sorted(session.jobs.values(), key=lambda job: job.position or 0)[:SHOWN_JOBS]:
+            _draw_job(column, job)
+        if len(session.jobs) > SHOWN_JOBS:
+            column.label(text=say("and {} more", len(session.jobs) - SHOWN_JOBS))
+
+
+def command_for(key: str) -> str:
+    """What to run on the backend's machine so that it knows `key`."""
+    return f"farplane clients add -- {shlex.quote(key)}"
+
+
+def _is_unknown_there() -> bool:
+    """Whether the backend does not know this client's key."""
+    key = session.client.public_key if session.client is not None else ""
+    return bool(key and session.problem is not None and key in session.problem.remedy)
+
+
+def _is_nobody() -> bool:
+    """Whether all that is wrong is that no backend runs here: the Start button says it."""
+    return session.problem is not None and session.problem.text.casefold() == NOBODY[0].casefold()
+
+
+def _draw_remote(layout: Any, context: bpy.types.Context) -> None:
+    """A backend on another machine."""
+    address = preferences.settings().address
     if session.connection == "connected":
-        return f"Connected to {where}", "CHECKMARK"
-    if session.connection == "connecting":
-        return f"Connecting to {where}", "SORTTIME"
-    return ("Not connected", "UNLINKED")
+        layout.label(text=say("Connected to {}", address), icon="CHECKMARK")
+    elif session.connection == "connecting":
+        layout.label(text=say("Connecting to {}", address), icon="SORTTIME")
+    else:
+        layout.label(text=say("Not connected to {}", address), icon="UNLINKED")
+    if session.problem is not None and session.connection != "connected":
+        _draw_problem(layout, context, session.problem)
+    row = layout.row(align=True)
+    if session.connection != "connected":
+        row.operator("farplane.connect", icon="FILE_REFRESH")
+    row.operator("farplane.unpair", icon="LOOP_BACK")
+
+
+def _draw_problem(layout: Any, context: bpy.types.Context, problem: Message) -> None:
+    """Why there is no connection, and the button that mends it where there is one."""
+    if _is_unknown_there():
+        remedy = say("Run a command on the backend's machine, or pair again with a new line from it")
+        _draw_message(layout, context, Message(problem.text, remedy, True))
+        row = layout.row(align=True)
+        row.operator("farplane.copy_command", icon="COPYDOWN")
+        row.operator("farplane.pair", text="Pair", icon="PASTEDOWN")
+        return
+    _draw_message(layout, context, problem)
+    if not preferences.may_go_online() and not bpy.app.online_access_override:
+        layout.operator("extensions.userpref_show_online", text="Online Access", icon="INTERNET_OFFLINE")
+
+
+def _draw_local(layout: Any, context: bpy.types.Context) -> None:
+    """The backend of this machine: one that was started here, or elsewhere by the same user."""
+    state = local_backend.state()
+    if state == "stopping":
+        layout.label(text="Stopping", icon="SORTTIME")
+    elif session.connection == "connected":
+        layout.label(text="Running on this machine", icon="CHECKMARK")
+    elif state == "running":
+        layout.label(text="Starting", icon="SORTTIME")
+    else:
+        layout.label(text="Not running", icon="UNLINKED")
+        _draw_why_not(layout, context, state)
+    if state in ("running", "stopping"):
+        layout.operator("farplane.stop_backend", icon="PAUSE")
+    elif session.connection != "connected":
+        column = layout.column(align=True)
+        column.operator("farplane.start_backend", icon="PLAY")
+        column.operator("farplane.pair", icon="PASTEDOWN")
+
+
+def _draw_why_not(layout: Any, context: bpy.types.Context, state: local_backend.State) -> None:
+    """What keeps the backend of this machine from running, if anything does."""
+    if state == "failed":
+        words = local_backend.last_words() or say("Run 'farplane doctor' in a terminal")
+        _draw_message(layout, context, Message(say("It ended by itself"), words, True))
+    elif state == "absent":
+        problem, remedy = local_backend.not_found()
+        _draw_message(layout, context, Message(problem, remedy, True))
+        held = preferences.held()
+        if held is not None:
+            layout.prop(held, "executable", text="")
+    elif session.problem is not None and session.connection == "disconnected" and not _is_nobody():
+        _draw_message(layout, context, session.problem)
+
+
+def _draw_job(column: Any, job: Job) -> None:
+    """A job's shot and take, how far it is, and a button that stops it."""
+    row = column.row(align=True)
+    row.label(text=f"{job.take.folder.parent.name}, {job.take.name}", icon="SORTTIME" if job.position else "PLAY")
+    row.label(text=job.line)
+    part = row.row(align=True)
+    part.enabled = not job.cancelling
+    part.operator("farplane.cancel_job", text="", icon="X").job = job.id
+
+
+def _watch() -> float | None:
+    """Draw anew when the backend that was started here comes or goes; ends with it."""
+    redraw()
+    return WATCH_SECONDS if local_backend.is_running() else None
 
 
 CLASSES: tuple[Any, ...] = (
     FARPLANE_OT_connect,
     FARPLANE_OT_start_backend,
     FARPLANE_OT_stop_backend,
+    FARPLANE_OT_pair,
+    FARPLANE_OT_unpair,
+    FARPLANE_OT_copy_command,
+    FARPLANE_OT_cancel_job,
     FARPLANE_PT_backend,
+    FARPLANE_PT_queue,
 )
 
 
@@ -120,6 +367,8 @@ def register() -> None:
 
 def unregister() -> None:
     """Remove them, and stop the backend that we started."""
+    if bpy.app.timers.is_registered(_watch):
+        bpy.app.timers.unregister(_watch)
     local_backend.stop()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -13,6 +13,7 @@ import bpy.utils.previews
 from ...protocol.errors import FarplaneError
 from .. import landing
 from ..takes import Take
+from . import resume
 from .generate import current_plan, plate_size
 from .meter import meter
 from .operators import generation_line, redraw, running_generation
@@ -176,6 +177,7 @@ def tick() -> float:
             session.connect()
         with meter.tick("timer"):
             changed = session.poll()
+            resume.step()
             _list_takes()
     except FarplaneError as error:
         session.problem, session.connection, changed = Message.of(error), "disconnected", True

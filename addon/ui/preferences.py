@@ -53,7 +53,7 @@ class FarplanePreferences(bpy.types.AddonPreferences):
     )
     server_key: StringProperty(  # type: ignore[valid-type]
         name="Backend Key",
-        description="The backend's public key, 40 characters, as printed by 'farplane serve' there",
+        description="The backend's public key, 40 characters. Pair with Backend fills it in",
         update=_reconnect,
     )
     config_folder: StringProperty(  # type: ignore[valid-type]
@@ -64,7 +64,7 @@ class FarplanePreferences(bpy.types.AddonPreferences):
     )
     executable: StringProperty(  # type: ignore[valid-type]
         name="Farplane Program",
-        description="Path of the 'farplane' program that runs the local backend. Empty searches the PATH",
+        description="The 'farplane' program that runs the local backend, or its folder. Empty searches the PATH",
         subtype="FILE_PATH",
     )
     author: StringProperty(  # type: ignore[valid-type]
@@ -73,32 +73,71 @@ class FarplanePreferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Two groups: this machine's backend, and one elsewhere."""
+        """Who, then this machine's backend, then one elsewhere."""
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.prop(self, "author")
-        layout.prop(self, "executable")
-        layout.prop(self, "config_folder")
-        column = layout.column(heading="Remote")
+        layout.separator()
+        column = layout.column(heading="This Machine")
+        column.prop(self, "executable")
+        column.prop(self, "config_folder")
+        layout.separator()
+        column = layout.column(heading="Another Machine")
         column.prop(self, "address")
         row = column.row()
         row.active = bool(self.address)
         row.prop(self, "server_key")
-        if self.address and not is_loopback(self.address) and not bpy.app.online_access:
-            layout.label(text="Online access is off: allow it under System > Network", icon="INTERNET_OFFLINE")
+        row = column.row(align=True)
+        row.operator("farplane.pair", icon="PASTEDOWN")
+        row.operator("farplane.unpair", icon="LOOP_BACK")
+        if not may_go_online():
+            problem, remedy = offline()
+            layout.label(text=problem, icon="INTERNET_OFFLINE")
+            layout.label(text=remedy, icon="BLANK1")
 
 
 def settings() -> Settings:
     """Return the preferences, or the defaults where the add-on is not enabled as one (bpy scripts, tests)."""
-    preferences = bpy.context.preferences
-    addon = preferences.addons.get(PACKAGE) if preferences else None
-    held: Any = addon.preferences if addon else None
-    if held is None or not hasattr(held, "server_key"):
+    kept = held()
+    if kept is None:
         return Settings()
     return Settings(
-        held.address.strip(), held.server_key.strip(), held.config_folder, held.executable, held.author.strip()
+        kept.address.strip(), kept.server_key.strip(), kept.config_folder, kept.executable, kept.author.strip()
     )
+
+
+def held() -> Any:
+    """Return the FarplanePreferences that Blender keeps, or None where the add-on is not enabled as one."""
+    preferences = bpy.context.preferences
+    addon = preferences.addons.get(PACKAGE) if preferences else None
+    kept = addon.preferences if addon else None
+    return kept if hasattr(kept, "server_key") else None
+
+
+def use_backend(address: str, server_key: str) -> None:
+    """Use the backend with this address and public key from now on; the one of this machine if both are empty.
+
+    Raises FarplaneError where the add-on is not enabled as one.
+    """
+    kept = held()
+    if kept is None:
+        raise FarplaneError("preferences", "the add-on is not enabled", "Enable it under Preferences > Add-ons")
+    kept.address, kept.server_key = address, server_key
+    bpy.context.preferences.is_dirty = True  # saved with the others when Blender closes
+
+
+def may_go_online() -> bool:
+    """Whether the chosen backend may be spoken to: one on another machine needs Blender's online access."""
+    address = settings().address
+    return bpy.app.online_access or not address or is_loopback(address)
+
+
+def offline() -> tuple[str, str]:
+    """Why another machine may not be spoken to: (problem, remedy)."""
+    if bpy.app.online_access_override:
+        return "Blender was started in offline mode", "Start it without --offline-mode"
+    return "Blender's online access is off", "Allow it under Preferences > System > Network"
 
 
 def is_loopback(address: str) -> bool:
@@ -121,9 +160,7 @@ def check_address(chosen: Settings) -> None:
     if not match or not 0 < int(match[2]) < 65536:
         raise FarplaneError("backend", f"{chosen.address} is no address", "Write it as tcp://host:port")
     if not is_loopback(chosen.address) and not bpy.app.online_access:
-        raise FarplaneError(
-            "backend", "Blender's online access is off", "Allow it under Preferences > System > Network"
-        )
+        raise FarplaneError("backend", *offline())
 
 
 CLASSES = (FarplanePreferences,)

@@ -88,6 +88,7 @@ class Job:
 
 
 STAGE_NAMES = {
+    "resume": "Looking for the job",
     "connect": "Connecting",
     "camera": "Reading cameras",
     "depth": "Rendering depth",
@@ -236,6 +237,7 @@ class Session:
                 job.stage, job.step, job.total = "upload", event.sent, event.total
             case events.Accepted():
                 job.position, job.unsent = event.position or None, None
+                self._note_backend(job)
             case events.Progress():
                 job.began = job.began or time.monotonic()
                 job.position = job.unsent = None
@@ -274,6 +276,18 @@ class Session:
             self._forget(job)
             self._end(job, "finished", Message(f"{job.take.label} is here", "Accept it, or reject it"))
 
+    def _backend_key(self) -> str:
+        """The public key of the backend that is spoken to; empty when there is none."""
+        target = self.client.target() if self.client is not None else None
+        return target[1] if target else ""
+
+    def _note_backend(self, job: Job) -> None:
+        """Write down who has the job, so that it is found there after Blender was closed (resume.py)."""
+        key = self._backend_key()
+        if key and job.take.backend != key:
+            job.take.backend = key
+            self.disk.do(job.take.save)
+
     def _forget(self, job: Job) -> None:
         if self.client is not None:
             self.client.forget(job.id)
@@ -282,9 +296,13 @@ class Session:
         """The job is over once its take is as it stays, and the list knows it."""
         job.outcome = outcome
         shot_folder = job.take.folder.parent
+        elsewhere = outcome == "failed" and job.take.backend not in ("", self._backend_key())
+        if elsewhere:
+            message = Message(f"{job.take.label} is made by another backend", "Connect to that one again", True)
 
         def tidy() -> list[Listed] | None:
-            job.take.discard()
+            if not elsewhere:
+                job.take.end(outcome)
             return self._shelf.read(shot_folder)
 
         def tell(listed: Any) -> None:
