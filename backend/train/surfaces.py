@@ -154,7 +154,7 @@ def _facade(kind, tone, u, v, foot, lamps, out):
         power = 2.4 * min(lamps, 1.0) * (0.4 + 0.9 * hashed(iv, iu, 7.0)) * (1.0 if on else 0.0)
         power = near * power + (1 - near) * 0.55 * lamps
         if v < tall and kind == CITY:
-            power = 2.6 * lamps
+            power = lamps * (0.35 + 1.5 * hashed(iu, 3.0, tone))
         cold = hashed(iu, iv, 4.0) < 0.25
         out[3] += power * share
         out[4] += power * share * (0.85 if cold else 0.60)
