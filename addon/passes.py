@@ -30,7 +30,7 @@ Engine = Literal["AUTO", "CYCLES", "BLENDER_WORKBENCH"]
 Pass = Literal["depth", "beauty"]
 
 # A leading dot keeps the datablocks out of Blender's own lists while they exist.
-_PREFIX = ".farplane pass"
+PREFIX = ".farplane pass"
 _NO_HIT = 1e9  # Blender writes 1e10 where nothing is hit
 _BEAUTY_BOUNCES = 4
 
@@ -208,7 +208,7 @@ def remove_leftovers() -> None:
         block
         for collection in (bpy.data.scenes, bpy.data.objects, bpy.data.cameras, bpy.data.node_groups)
         for block in collection
-        if block.name.startswith(_PREFIX)
+        if block.name.startswith(PREFIX)
     ]
     if bpy.context.window is None:  # `blender -c`: there scenes.remove() looks for a window and crashes
         bpy.data.batch_remove(ours)
@@ -237,7 +237,7 @@ def _depth_engines(scene: bpy.types.Scene) -> list[str]:
 
 def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Scene:
     copy = scene.copy()
-    copy.name = _PREFIX
+    copy.name = PREFIX
     copy.timeline_markers.clear()  # a marker would swap our camera for its own
     copy.sequence_editor_clear()
     for layer in copy.view_layers:
@@ -272,8 +272,8 @@ def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Sc
 
 def _make_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     """Our camera, without depth of field or animation of its own, hung on an empty at rest."""
-    camera = bpy.data.objects.new(f"{_PREFIX} camera", bpy.data.cameras.new(f"{_PREFIX} camera"))
-    mount = bpy.data.objects.new(f"{_PREFIX} mount", None)
+    camera = bpy.data.objects.new(f"{PREFIX} camera", bpy.data.cameras.new(f"{PREFIX} camera"))
+    mount = bpy.data.objects.new(f"{PREFIX} mount", None)
     camera.parent = mount
     for block in (camera, mount):
         scene.collection.objects.link(block)
@@ -283,7 +283,7 @@ def _make_camera(scene: bpy.types.Scene) -> bpy.types.Object:
 def _make_depth_output(scene: bpy.types.Scene) -> tuple[Any, Any]:
     """A compositor tree that gives the depth pass as the picture; returns the tree and its render-layers node."""
     if hasattr(scene, "compositing_node_group"):  # 5.0
-        nodes = bpy.data.node_groups.new(f"{_PREFIX} depth", "CompositorNodeTree")
+        nodes = bpy.data.node_groups.new(f"{PREFIX} depth", "CompositorNodeTree")
         nodes.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
         nodes.nodes.new("NodeGroupOutput")
         scene.compositing_node_group = nodes

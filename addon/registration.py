@@ -3,9 +3,45 @@
 from __future__ import annotations
 
 from . import command
-from .ui import backend_panel, operators, panels, preferences, properties, resume, translations
+from .ui import (
+    backend_panel,
+    compare,
+    depth_view,
+    estimate,
+    operators,
+    overlay,
+    panels,
+    preferences,
+    presets,
+    properties,
+    resume,
+    takes_operators,
+    takes_panel,
+    thumbnails,
+    translations,
+    view,
+)
 
-_MODULES = (translations, preferences, properties, operators, panels, backend_panel, resume, command)
+# In this order: what others use comes first, and panels stand in the sidebar as they stand here.
+_MODULES = (
+    translations,
+    preferences,
+    properties,
+    thumbnails,
+    view,
+    overlay,
+    operators,
+    takes_operators,
+    compare,
+    depth_view,
+    estimate,
+    presets,
+    panels,
+    takes_panel,
+    backend_panel,
+    resume,
+    command,
+)
 
 
 def register() -> None:

@@ -70,6 +70,19 @@ def plan_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) ->
     return _unique(plans)
 
 
+def plan_camera(scene: bpy.types.Scene, plan: ShotPlan) -> bpy.types.Object:
+    """The camera object of a plan; a linked one may share its name with a local one, so names alone do not do.
+
+    Raises FarplaneError when it is gone since the plan was made.
+    """
+    cuts = [marker for marker in _camera_cuts(scene) if marker.frame <= plan.frames[0]]
+    bound = [cuts[-1].camera] if cuts else [marker.camera for marker in _camera_cuts(scene)[:1]]
+    for camera in (*bound, scene.camera, *scene.objects):
+        if camera is not None and camera.type == "CAMERA" and camera.name == plan.camera:
+            return camera
+    raise FarplaneError("camera", f"{plan.camera} is gone from {scene.name}", "Choose another camera")
+
+
 def scene_resolution(scene: bpy.types.Scene) -> tuple[int, int]:
     """Return the (W, H) that Blender would render, percentage included."""
     render = scene.render
@@ -131,8 +144,9 @@ class Extraction:
         self._steps += [("reference", index) for index in range(count)] if reference else []
         self._at = 0
         self.total = count
+        self._camera = plan_camera(scene, plan)
         self._passes = PassRenderer(scene, width, height, engine)
-        self._passes.scene.camera = bpy.data.objects[plan.camera]
+        self._passes.scene.camera = self._camera
 
     def __enter__(self) -> Extraction:
         return self
@@ -167,8 +181,8 @@ class Extraction:
                 self._read_depth(index)
             elif self._reference is not None:
                 self._reference[index] = self._passes.beauty(self._views[index], self._samples)
-        except ReferenceError as error:  # an undo took the stand-in away
-            raise FarplaneError("scene", "it was changed by an undo while it was being read", "Start again") from error
+        except ReferenceError as error:  # an undo took the stand-in away, or the camera was deleted
+            raise FarplaneError("scene", "its camera was deleted or undone while it was read", "Start again") from error
         self._at += 1
         return self._at == len(self._steps)
 
@@ -199,7 +213,7 @@ class Extraction:
         scene = self._passes.scene
         with blenders_own():
             scene.frame_set(frame)
-        view = read_camera(scene, bpy.data.objects[self.plan.camera], frame)
+        view = read_camera(scene, self._camera, frame)
         pinhole = maths.pinhole(view.matrix_world, maths.intrinsics(view.lens, *self.resolution, *self._aspect))
         pinhole.world_from_camera[:3, 3] *= self._metres
         self._views.append(view)

@@ -68,7 +68,8 @@ class Generation:
         self._files: _Files | None = None
         self.jobs: list[Job] = []
         session.connect()
-        self._deadline = time.monotonic() + CONNECT_SECONDS
+        self._began = time.monotonic()
+        self._deadline = self._began + CONNECT_SECONDS
 
     @property
     def job(self) -> Job | None:
@@ -123,6 +124,7 @@ class Generation:
         for take, (prompt, settings) in zip(opened, self.asks, strict=True):
             asked_for = replace(shot, prompt=prompt)
             self.jobs.append(session.submit(take, asked_for, settings, self.scene_name, self.batch))
+        self.jobs[0].prepared = time.monotonic() - self._began
         return True
 
     def run(self) -> None:

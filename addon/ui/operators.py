@@ -1,22 +1,17 @@
-"""What the artist can do: generate and cancel, land and remove, decide on takes."""
+"""What every operator of ours shares, and the first of them: generate, cancel, another seed."""
 
 from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import StringProperty
 
 from ...protocol.errors import FarplaneError
-from .. import landing
-from ..takes import Take
-from . import preferences
 from .generate import Generation
 from .meter import meter
-from .properties import LANDING_KINDS
 from .session import STAGE_NAMES, Message, session
 
 TICK_SECONDS = 0.02  # of work per tick while the window stays responsive; one pass may take longer
@@ -165,78 +160,6 @@ class FARPLANE_OT_cancel(_Operator):
         return FINISHED
 
 
-class FARPLANE_OT_land(_Operator):
-    """Accept this take and put it into the scene"""
-
-    bl_idname = "farplane.land"
-    bl_label = "Land Take"
-    bl_options = {"REGISTER", "UNDO"}
-
-    folder: StringProperty(name="Take", subtype="DIR_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-    kinds: EnumProperty(  # type: ignore[valid-type]
-        name="Land As", items=LANDING_KINDS, options={"ENUM_FLAG", "SKIP_SAVE"}
-    )
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Land as the panel says, or as this operator's own setting does."""
-        scene = context.scene
-        selected = [obj for obj in context.selected_objects if obj.type == "MESH"]
-        try:
-            take = Take.open(Path(bpy.path.abspath(self.folder)))
-            if take.state != "accepted":
-                take.accept(author=preferences.settings().author)
-            camera = _camera_of(take, scene)
-            kinds = set(self.kinds) or set(scene.farplane.kinds)
-            landed = landing.land(scene, camera, take.folder, kinds, objects=selected or None)
-        except FarplaneError as error:
-            return self.tell(error)
-        session.list_takes(take.folder.parent)
-        session.message = Message(f"{take.name} is landed")
-        self.report({"INFO"}, f"Landed {landed.name} as {', '.join(landed.kinds)}")
-        redraw()
-        return FINISHED
-
-
-class FARPLANE_OT_remove(_Operator):
-    """Take a landed take out of the scene again. Its files stay"""
-
-    bl_idname = "farplane.remove"
-    bl_label = "Remove from Scene"
-    bl_options = {"REGISTER", "UNDO"}
-
-    landing_id: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Remove every kind of it."""
-        try:
-            landing.remove(context.scene, self.landing_id)
-        except FarplaneError as error:
-            return self.tell(error)
-        redraw()
-        return FINISHED
-
-
-class FARPLANE_OT_reject(_Operator):
-    """Mark this take as rejected. Its files stay"""
-
-    bl_idname = "farplane.reject"
-    bl_label = "Reject Take"
-    bl_options = {"REGISTER"}
-
-    folder: StringProperty(name="Take", subtype="DIR_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Written beside the take, with the author's name."""
-        try:
-            take = Take.open(Path(bpy.path.abspath(self.folder)))
-            take.reject(author=preferences.settings().author)
-        except FarplaneError as error:
-            return self.tell(error)
-        session.list_takes(take.folder.parent)
-        redraw()
-        return FINISHED
-
-
 class FARPLANE_OT_new_seed(_Operator):
     """Choose another seed"""
 
@@ -248,14 +171,6 @@ class FARPLANE_OT_new_seed(_Operator):
         """Any number that is easy to write down."""
         context.scene.farplane.seed = random.randrange(100_000)
         return FINISHED
-
-
-def _camera_of(take: Take, scene: bpy.types.Scene) -> bpy.types.Object | None:
-    """The camera that the take was made for, if it is still there, else the active one."""
-    frames = take.shot().get("frames", [])
-    name = frames[0].get("camera", "") if frames and isinstance(frames[0], dict) else ""
-    found = scene.objects.get(name) if isinstance(name, str) else None
-    return found if found is not None and found.type == "CAMERA" else scene.camera
 
 
 def new_seed(scene: bpy.types.Scene) -> None:
@@ -283,9 +198,6 @@ def redraw() -> None:
 CLASSES = (
     FARPLANE_OT_generate,
     FARPLANE_OT_cancel,
-    FARPLANE_OT_land,
-    FARPLANE_OT_remove,
-    FARPLANE_OT_reject,
     FARPLANE_OT_new_seed,
 )
 

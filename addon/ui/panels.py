@@ -1,30 +1,26 @@
-"""The Farplane tab in the 3D View's sidebar: Shot and Takes; backend_panel.py has the Backend."""
+"""The Farplane tab in the 3D View's sidebar: what panels share, the Shot panel, and the timer behind them.
+
+takes_panel.py has the takes, backend_panel.py the backend.
+"""
 
 from __future__ import annotations
 
-import tempfile
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import bpy
-import bpy.utils.previews
 
 from ...protocol.errors import FarplaneError
-from .. import landing
-from ..takes import Take
-from . import resume
-from .generate import current_plan, plate_size
+from . import compare, depth_view, estimate, presets, resume, view
+from .generate import current_plan, manual_range, model_info, panel_settings, plate_size
 from .meter import meter
 from .operators import generation_line, redraw, running_generation
-from .session import Message, session, shot_folder
+from .session import Job, Message, session, shot_folder
+from .thumbnails import icon_of_bytes
+from .translations import say
 
-SHOWN_TAKES = 6
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.5
-
-_STATE_ICONS = {"pending": "TIME", "accepted": "CHECKMARK", "rejected": "X"}
-_previews: Any = None
-_preview_shown = b""
+SHOWN_JOBS = 4
 
 
 class _Panel:
@@ -38,132 +34,185 @@ class FARPLANE_PT_shot(_Panel, bpy.types.Panel):
 
     bl_label = "Shot"
 
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        """The presets' button."""
+        presets.draw_header(self.layout)
+
     def draw(self, context: bpy.types.Context) -> None:
         """Top to bottom in the order of work."""
         session.wanted = True
         layout, asked = self.layout, context.scene.farplane
         layout.use_property_decorate = False
-        _draw_plan(layout, context.scene)
+        _draw_plan(layout, context)
         column = layout.column(align=True)
         column.prop(asked, "prompt", text="", icon="TEXT", placeholder="Prompt")
         column.prop(asked, "negative", text="", icon="REMOVE", placeholder="Negative")
-        column = layout.column(align=True)
-        column.use_property_split = True
-        column.prop(asked, "model")
-        column.prop(asked, "size")
-        row = column.row(align=True)
-        row.prop(asked, "seed")
-        row.operator("farplane.new_seed", text="", icon="FILE_REFRESH")
-        column.prop(asked, "steps")
+        if running_generation() is None:
+            row = layout.row()
+            row.scale_y = 1.4
+            row.operator("farplane.generate", icon="RENDER_ANIMATION")
         _draw_work(layout)
         if session.message is not None:
             _draw_message(layout, context, session.message)
 
 
-class FARPLANE_PT_takes(_Panel, bpy.types.Panel):
-    """The takes of this shot, newest first."""
+class FARPLANE_PT_settings(_Panel, bpy.types.Panel):
+    """How it is made."""
 
-    bl_label = "Takes"
+    bl_label = "Settings"
+    bl_parent_id = "FARPLANE_PT_shot"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """How to land, then one row per take."""
-        layout, scene = self.layout, context.scene
-        if not session.takes:
-            layout.label(text="No takes of this shot yet", icon="INFO")
-        else:
-            grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
-            grid.prop(scene.farplane, "kinds", expand=True)
-            landed = {item.folder: item for item in landing.landed(scene)}
-            for take in session.takes[:SHOWN_TAKES]:
-                _draw_take(layout, take, landed.pop(take.folder.absolute(), None))
-            if len(session.takes) > SHOWN_TAKES:
-                layout.label(text=f"and {len(session.takes) - SHOWN_TAKES} older ones")
-        others = [i for i in landing.landed(scene) if i.folder not in {t.folder.absolute() for t in session.takes}]
-        for item in others:  # from another shot, or whose files are gone
-            row = layout.row()
-            row.label(text=item.name, icon="LINKED")
-            row.operator("farplane.remove", text="", icon="TRASH").landing_id = item.id
+        """Model, size, quality, seed."""
+        layout, asked = self.layout, context.scene.farplane
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column()
+        column.prop(asked, "model")
+        model = model_info(asked.model_name)
+        if model is not None and model.state != "ready":
+            _draw_text(column, context, say("Its weights are not on the backend's machine"), "ERROR")
+        column.prop(asked, "size")
+        column.prop(asked, "quality")
+        if asked.quality == "CUSTOM":
+            column.prop(asked, "steps")
+        row = column.row(align=True)
+        field = row.row(align=True)
+        field.active = asked.seed_locked
+        field.prop(asked, "seed")
+        row.prop(asked, "seed_locked", text="", icon="LOCKED" if asked.seed_locked else "UNLOCKED")
+        row.operator("farplane.new_seed", text="", icon="FILE_REFRESH")
 
 
-def _draw_plan(layout: Any, scene: bpy.types.Scene) -> None:
-    """Which camera, which frames, how many pixels; or why there is no shot."""
+class FARPLANE_PT_depth(_Panel, bpy.types.Panel):
+    """The range of depth that is sent, and a look at it."""
+
+    bl_label = "Depth"
+    bl_parent_id = "FARPLANE_PT_shot"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Automatic or by hand, and over the camera's frame."""
+        layout, asked, shown = self.layout, context.scene.farplane, context.window_manager.farplane
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(asked, "depth_auto")
+        column = layout.column(align=True)
+        column.active = not asked.depth_auto
+        column.prop(asked, "near")
+        column.prop(asked, "far")
+        try:
+            manual_range(context.scene)
+        except FarplaneError as error:
+            _draw_message(layout, context, Message.of(error))
+        layout.prop(shown, "show_depth", toggle=True, icon="IMAGE_ZDEPTH")
+        frame = depth_view.latest()
+        if frame is not None:
+            facts = layout.column(align=True)
+            _fact(facts, say("Frame {}", frame.frame), f"{frame.near:.4g} m – {frame.far:.4g} m")
+
+
+class FARPLANE_PT_preview(_Panel, bpy.types.Panel):
+    """What lies over the camera's frame in the viewport."""
+
+    bl_label = "Viewport"
+    bl_parent_id = "FARPLANE_PT_shot"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The picture that forms, and how much it covers."""
+        layout, shown = self.layout, context.window_manager.farplane
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(shown, "live")
+        layout.prop(shown, "opacity")
+
+
+def _draw_plan(layout: Any, context: bpy.types.Context) -> None:
+    """Which camera, which frames, how many pixels, how long; or why there is no shot."""
+    scene = context.scene
+    column = layout.column(align=True)
     try:
         plan = current_plan(scene)
     except FarplaneError as error:
-        column = layout.column(align=True)
-        column.label(text=Message.of(error).text, icon="ERROR")
-        column.label(text=error.remedy, icon="BLANK1")
+        column.prop(scene, "camera", text="")
+        _draw_message(layout, context, Message.of(error))
         return
+    if scene.camera is not None and plan.camera == scene.camera.name:
+        column.prop(scene, "camera", text="")
+    else:
+        column.label(text=plan.camera, icon="CAMERA_DATA")
     width, height = plate_size(scene)
-    column = layout.column(align=True)
-    column.label(text=plan.camera, icon="CAMERA_DATA")
-    frames = f"{plan.frames[0]} to {plan.frames[-1]}, {len(plan.frames)} frames"
-    column.label(text=f"{frames}, {width} x {height} px", icon="BLANK1")
+    facts = layout.column(align=True)
+    facts.scale_y = 0.9
+    _fact(facts, say("Shot"), plan.name)
+    _fact(facts, say("Frames"), say("{} to {} ({})", plan.frames[0], plan.frames[-1], len(plan.frames)))
+    _fact(facts, say("Plate"), f"{width} x {height} px")
+    _fact(facts, say("Time"), _expected_time(scene, len(plan.frames), width * height))
+
+
+def _expected_time(scene: bpy.types.Scene, frames: int, pixels: int) -> str:
+    """From this machine's own history, or the admission that there is none."""
+    settings = panel_settings(scene)
+    model = model_info(settings.model)
+    steps = settings.steps or (model.steps if model is not None else 0)
+    wanted = estimate.Record(estimate.backend(), settings.model, pixels, frames, steps, 0.0)
+    found = estimate.estimate(estimate.history(), wanted)
+    return say("no history yet") if found is None else found.text
+
+
+def _fact(layout: Any, name: str, value: str) -> None:
+    """A name and a value in Blender's own two columns."""
+    row = layout.split(factor=0.3)
+    left = row.row()
+    left.alignment = "RIGHT"
+    left.active = False
+    left.label(text=name, translate=False)
+    row.label(text=value, translate=False)
 
 
 def _draw_work(layout: Any) -> None:
-    """Generate, or how far the work is with Cancel beside it."""
-    generation, job = running_generation(), session.job
-    if generation is None and job is None:
-        row = layout.row()
-        row.scale_y = 1.4
-        row.operator("farplane.generate", icon="RENDER_ANIMATION")
-        return
-    if job is not None and job.preview and _previews is not None:
-        icon = _preview_icon(job.preview)
-        if icon:
-            layout.template_icon(icon_value=icon, scale=7)
-    row = layout.row(align=True)
+    """How far the work is, with Cancel beside it: the shot that is read, then the jobs."""
+    generation = running_generation()
     if generation is not None:
-        row.progress(factor=generation.done / generation.total, text=generation_line(generation))
-    elif job is not None:
-        row.progress(factor=job.fraction, text=job.line)
-    row.operator("farplane.cancel", text="", icon="CANCEL")
+        row = layout.row(align=True)
+        row.progress(factor=generation.done / max(1, generation.total), text=generation_line(generation))
+        row.operator("farplane.cancel", text="", icon="CANCEL")
+    shown = session.job
+    icon = icon_of_bytes(shown.preview) if shown is not None and shown.preview else 0
+    if icon:
+        layout.template_icon(icon_value=icon, scale=7)
+    jobs = [job for job in session.jobs.values() if not job.outcome]
+    column = layout.column(align=True)
+    for job in sorted(jobs, key=lambda job: job is not shown)[:SHOWN_JOBS]:
+        _draw_job(column, job)
+    if len(jobs) > SHOWN_JOBS:
+        column.label(text=say("and {} more", len(jobs) - SHOWN_JOBS), translate=False)
+
+
+def _draw_job(layout: Any, job: Job) -> None:
+    row = layout.row(align=True)
+    row.progress(factor=job.fraction, text=job.line)
+    button = row.row(align=True)
+    button.enabled = not job.cancelling
+    button.operator("farplane.cancel", text="", icon="CANCEL").job = job.id
 
 
 def _draw_message(layout: Any, context: bpy.types.Context, message: Message) -> None:
     """The message and its remedy, wrapped to the sidebar's width."""
     column = layout.column(align=True)
+    _draw_text(column, context, message.text, "ERROR" if message.is_error else "INFO")
+    _draw_text(column, context, message.remedy, "BLANK1")
+
+
+def _draw_text(layout: Any, context: bpy.types.Context, text: str, icon: str = "BLANK1", lines: int = 8) -> None:
+    """A text wrapped to the sidebar's width, its first line with an icon."""
     width = context.region.width if context.region else 300
     scale = context.preferences.system.ui_scale if context.preferences else 1.0
-    letters = max(18, int((width / scale - 60) / 6.5))
-    icon = "ERROR" if message.is_error else "INFO"
-    for text in (message.text, message.remedy):
-        for line in textwrap.wrap(text, letters):
-            column.label(text=line, icon=icon)
-            icon = "BLANK1"
-
-
-def _draw_take(layout: Any, take: Take, landed: landing.Landed | None) -> None:
-    """State, name, and what can be done with it."""
-    row = layout.row(align=True)
-    row.label(text=take.name, icon=_STATE_ICONS[take.state] if take.whole else "ERROR")
-    if not take.whole:
-        row.label(text="incomplete")
-        return
-    row.operator("farplane.land", text="Land").folder = str(take.folder)
-    if landed is not None:
-        row.operator("farplane.remove", text="", icon="TRASH").landing_id = landed.id
-    else:
-        part = row.row(align=True)
-        part.enabled = take.state != "rejected"
-        part.operator("farplane.reject", text="", icon="X").folder = str(take.folder)
-
-
-def _preview_icon(png: bytes) -> int:
-    """An icon of the picture that is forming; Blender loads such icons from files only."""
-    global _preview_shown
-    if png != _preview_shown:
-        _preview_shown = png
-        _previews.clear()
-        folder = Path(bpy.app.tempdir or tempfile.gettempdir())
-        path = folder / "farplane-preview.png"
-        try:
-            path.write_bytes(png)
-            _previews.load("preview", str(path), "IMAGE")
-        except (OSError, RuntimeError):
-            return 0
-    return _previews["preview"].icon_id if "preview" in _previews else 0
+    letters = max(18, int((width / scale - 70) / 6.5))
+    for line in textwrap.wrap(text, letters, max_lines=lines, placeholder=" …"):
+        layout.label(text=line, icon=icon, translate=False)
+        icon = "BLANK1"
 
 
 # ---- the timer ----------------------------------------------------------------------------------------------
@@ -171,19 +220,26 @@ def _preview_icon(png: bytes) -> int:
 
 def tick() -> float:
     """The window's timer: connect once the panel was seen, take what came, draw if anything changed."""
+    shown = False
     try:
-        needed = session.wanted or session.job is not None
+        needed = session.wanted or bool(session.jobs)
         if needed and session.client is None and session.connection == "off":
             session.connect()
         with meter.tick("timer"):
             changed = session.poll()
             resume.step()
             _list_takes()
+            view.sync()
+            shown = compare.refresh()
+        with meter.tick("depth"):
+            shown = depth_view.refresh() or shown
     except FarplaneError as error:
         session.problem, session.connection, changed = Message.of(error), "disconnected", True
     if changed:
         redraw()
-    return BUSY_SECONDS if session.job is not None else IDLE_SECONDS
+    if shown or (changed and bpy.context.window_manager.farplane.live != "OFF"):
+        view.redraw_views()
+    return BUSY_SECONDS if session.jobs else IDLE_SECONDS
 
 
 def _list_takes() -> None:
@@ -196,26 +252,20 @@ def _list_takes() -> None:
             return  # no shot to have takes of; the panel says why
 
 
-CLASSES = (FARPLANE_PT_shot, FARPLANE_PT_takes)
+CLASSES = (FARPLANE_PT_shot, FARPLANE_PT_settings, FARPLANE_PT_depth, FARPLANE_PT_preview)
 
 
 def register() -> None:
     """Register the panels, and in a window the timer."""
-    global _previews
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     if not bpy.app.background:
-        _previews = bpy.utils.previews.new()
         bpy.app.timers.register(tick, first_interval=IDLE_SECONDS, persistent=True)
 
 
 def unregister() -> None:
     """Remove them."""
-    global _previews
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
-    if _previews is not None:
-        bpy.utils.previews.remove(_previews)
-        _previews = None
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

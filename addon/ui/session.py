@@ -51,7 +51,7 @@ class Job:
     """A job that was asked for and has not ended.  step of total in stage; position : jobs ahead, None once it runs.
 
     batch : what it belongs to, empty for a job of its own.  unsent : what was asked for, until the backend has it; a
-    new connection then sends it anew.  began : when the backend started on it (time.monotonic), 0 before.
+    new connection then sends it anew.  prepared : seconds that reading the scene took.  began : when the backend started on it (time.monotonic), 0 before.
     outcome : empty while it runs.
     """
 
@@ -67,6 +67,7 @@ class Job:
     cancelling: bool = False
     unsent: tuple[Shot, RenderSettings] | None = field(default=None, repr=False)
     preview: bytes = field(default=b"", repr=False)
+    prepared: float = 0.0
     began: float = 0.0
     outcome: Outcome = ""
 
@@ -316,6 +317,15 @@ class Session:
         self.disk.do(tidy, tell)
 
     # ---- takes -------------------------------------------------------------------------------------------
+
+    def find(self, folder: Path) -> Listed | None:
+        """The listed take in `folder`."""
+        return next((item for item in self.listed if item.take.folder == folder), None)
+
+    def reread(self, shot_folder: Path) -> None:
+        """Show at once what was just changed on the disk."""
+        if self.shot in (None, shot_folder):
+            self.shot, self.listed = shot_folder, self._shelf.read(shot_folder)
 
     def list_takes(self, shot_folder: Path | None, *, unless_listed: bool = False) -> None:
         """Read the takes of a shot from the disk; the list is another one when that is done."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,16 @@ class Shelf:
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[Stamp, Listed]] = {}
+        self._lock = threading.Lock()
 
-    def read(self, shot_folder: Path, stop: Callable[[], bool] = lambda: False) -> list[Listed]:
-        """Return the takes in `shot_folder`, newest first."""
+    def read(self, shot_folder: Path) -> list[Listed]:
+        """Return the takes in `shot_folder`, newest first.  From any thread."""
+        with self._lock:
+            return self._read(shot_folder)
+
+    def _read(self, shot_folder: Path) -> list[Listed]:
         listed = []
         for folder in takes.children(shot_folder):
-            if stop():
-                break
             stamp = _stamp(folder)
             known = self._known.get(folder)
             if known is not None and known[0] == stamp:

@@ -102,8 +102,10 @@ def test_from_the_prompt_to_the_landed_take_and_back(connected: Any, tmp_path: P
     assert session.message.text == "take 001 is here"
     assert [found.folder for found in session.takes] == [folder]
 
+    bpy.ops.farplane.accept(folder=str(folder), note="the light is right")
+    decided = Take.open(folder)
+    assert (decided.state, decided.note) == ("accepted", "the light is right")
     bpy.ops.farplane.land(folder=str(folder), kinds={"background", "strip"})
-    assert Take.open(folder).state == "accepted"
     assert landed(scene)[0].kinds == ("background", "strip")
     assert scene.camera.data.background_images[0].image.filepath == "//farplane/Scene/take 001/plate.0011.exr"
     bpy.ops.farplane.remove(landing_id=landed(scene)[0].id)

@@ -1,0 +1,163 @@
+"""The depth of the current frame as it will be sent, over the camera's frame.
+
+It is the real pass, rendered at the plate's size from a stand-in of the scene (passes.py), a moment after the
+camera, the frame or the geometry has come to rest.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.app.handlers import persistent
+from numpy.typing import NDArray
+
+from ...protocol.errors import FarplaneError
+from .. import camera as maths
+from ..passes import PREFIX, PassRenderer, blenders_own
+from ..scene import metres_per_unit, plan_camera, read_camera
+from . import overlay
+from .generate import current_plan, manual_range, plate_size
+from .operators import running_generation
+from .session import Message, session
+
+OWNER = "depth"
+REST_SECONDS = 0.3  # without a change before the depth is rendered anew
+
+_SKY = (0.05, 0.06, 0.12)
+
+
+@dataclass(frozen=True)
+class DepthFrame:
+    """One frame's depth, [H, W] metres, and the range that it has by itself."""
+
+    frame: int
+    z: NDArray[np.float32]
+    near: float
+    far: float
+
+
+@dataclass
+class _State:
+    seen: Any = None  # what the last look at the scene found
+    changed: float = 0.0  # when it last differed
+    edits: int = 0  # of geometry
+    rendered: Any = None  # what `frame` was made from
+    coloured: Any = None  # the range that the layer shows
+    frame: DepthFrame | None = None
+
+
+_state = _State()
+
+
+def latest() -> DepthFrame | None:
+    """The depth that is shown, for the panel."""
+    return _state.frame
+
+
+def read_frame(scene: bpy.types.Scene, frame: int) -> DepthFrame:
+    """Render the depth of one frame as it would be sent.  Raises FarplaneError."""
+    plan = current_plan(scene)
+    width, height = plate_size(scene)
+    render = scene.render
+    with PassRenderer(scene, width, height) as passes:
+        camera = plan_camera(scene, plan)
+        passes.scene.camera = camera
+        with blenders_own():
+            passes.scene.frame_set(frame)
+        view = read_camera(passes.scene, camera, frame)
+        lens = maths.intrinsics(view.lens, width, height, render.pixel_aspect_x, render.pixel_aspect_y)
+        scale = maths.pinhole(view.matrix_world, lens).depth_scale * metres_per_unit(scene)
+        passes.use_own_camera()
+        z = passes.depth(view) * np.float32(scale)
+    near, far = maths.near_far(z[None])
+    return DepthFrame(frame, z, near, far)
+
+
+def picture(z: NDArray[np.float32], near: float, far: float) -> overlay.Picture:
+    """Near is white, far is black, as inverse depth; where nothing is hit, a blue of its own."""
+    hit = np.isfinite(z)
+    inverse = 1.0 / np.clip(np.where(hit, z, far), near, far)
+    share = (inverse - 1.0 / far) / (1.0 / near - 1.0 / far)
+    rgb = np.repeat(share[..., None], 3, axis=2).astype(np.float32)
+    rgb[~hit] = _SKY
+    return overlay.rgba(rgb)
+
+
+def refresh() -> bool:
+    """Bring the layer up to the scene, once it has come to rest; return whether it changed.  The timer calls it."""
+    scene = bpy.context.scene
+    if bpy.context.window_manager is None or scene is None:
+        return False
+    if not bpy.context.window_manager.farplane.show_depth:
+        gone = bool(overlay.shown(OWNER))
+        overlay.show(OWNER, [])
+        _state.rendered = _state.frame = None
+        return gone
+    if running_generation() is not None:
+        return False
+    try:
+        seen = _look(scene)
+        if seen != _state.seen:
+            _state.seen, _state.changed = seen, time.monotonic()
+        if seen != _state.rendered and (time.monotonic() - _state.changed > REST_SECONDS or _state.frame is None):
+            _state.rendered = seen
+            _state.frame = read_frame(scene, scene.frame_current)
+            _state.seen = _state.rendered = _look(scene)  # rendering is no edit
+            _state.coloured = None
+        return _colour(scene)
+    except FarplaneError as error:
+        session.message = Message.of(error)
+        bpy.context.window_manager.farplane.show_depth = False
+        return True
+
+
+def _look(scene: bpy.types.Scene) -> Any:
+    """Whatever the depth depends on, as far as it is cheap to see."""
+    plan = current_plan(scene)
+    camera = plan_camera(scene, plan)
+    data: Any = camera.data
+    lens = (data.lens, data.sensor_width, data.sensor_height, data.sensor_fit, data.shift_x, data.shift_y)
+    matrix = tuple(round(value, 6) for row in camera.matrix_world for value in row)
+    size = plate_size(scene)
+    clip = data.clip_start, data.clip_end
+    return scene.session_uid, scene.frame_current, camera.name, matrix, lens, clip, size, _state.edits
+
+
+def _colour(scene: bpy.types.Scene) -> bool:
+    """Show the frame in the range that will be sent."""
+    frame = _state.frame
+    if frame is None:
+        return False
+    wanted = manual_range(scene) or (frame.near, frame.far)
+    if wanted == _state.coloured:
+        return False
+    _state.coloured = wanted
+    overlay.show(OWNER, [overlay.Layer(picture(frame.z, *wanted))])
+    return True
+
+
+@persistent
+def _edited(scene: bpy.types.Scene, depsgraph: Any = None) -> None:
+    """Count the edits that move or shape something."""
+    if depsgraph is None or scene.name.startswith(PREFIX) or not overlay.shown(OWNER):
+        return
+    if any(update.is_updated_geometry or update.is_updated_transform for update in depsgraph.updates):
+        _state.edits += 1
+
+
+def register() -> None:
+    """Watch for edits, where there is a window."""
+    if not bpy.app.background:
+        bpy.app.handlers.depsgraph_update_post.append(_edited)
+
+
+def unregister() -> None:
+    """No longer."""
+    global _state
+    _state = _State()
+    if _edited in bpy.app.handlers.depsgraph_update_post:
+        bpy.app.handlers.depsgraph_update_post.remove(_edited)

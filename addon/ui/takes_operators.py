@@ -1,0 +1,284 @@
+"""What the artist does with takes: decide, compare, rename, use again, delete; land and remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from ...protocol.errors import FarplaneError
+from .. import landing
+from ..takes import Take
+from . import preferences
+from .operators import FINISHED, _Operator, redraw
+from .properties import LANDING_KINDS
+from .session import Message, session
+from .summary import Listed, Summary
+from .translations import say
+
+
+def selected() -> Listed | None:
+    """The take that is chosen in the list."""
+    window_manager = bpy.context.window_manager
+    if window_manager is None:
+        return None
+    view = window_manager.farplane
+    if not 0 <= view.take_index < len(view.takes):
+        return None
+    return session.find(Path(view.takes[view.take_index].folder))
+
+
+def is_being_made(folder: Path) -> bool:
+    """Whether a job still writes into this take."""
+    return any(job.take.folder == folder for job in session.jobs.values())
+
+
+class _TakeOperator(_Operator):
+    """Works on the take in `folder`, or on the chosen one where that is empty."""
+
+    folder: StringProperty(  # type: ignore[valid-type]
+        name="Take", description="The take's folder. Empty for the chosen one", options={"SKIP_SAVE", "HIDDEN"}
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Scripts name the folder; buttons need a take to be chosen, or name it too."""
+        return True
+
+    def take(self) -> Take:
+        """Read it anew from the disk.  Raises FarplaneError."""
+        if self.folder:
+            folder = Path(bpy.path.abspath(self.folder))
+        else:
+            found = selected()
+            if found is None:
+                raise FarplaneError("take", "none is chosen", "Choose one in the list of takes")
+            folder = found.take.folder
+        if is_being_made(folder):
+            raise FarplaneError("take", f"{folder.name} is still being made", "Wait for it, or cancel its job")
+        return Take.open(folder)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Do `work`, tell what is wrong, and show the list as it is now."""
+        try:
+            take = self.take()
+            self.work(context, take)
+        except FarplaneError as error:
+            return self.tell(error)
+        session.reread(take.folder.parent)
+        redraw()
+        return FINISHED
+
+    def work(self, context: bpy.types.Context, take: Take) -> None:
+        """Raises FarplaneError."""
+        raise NotImplementedError
+
+
+class FARPLANE_OT_accept(_TakeOperator):
+    """Take this plate. The decision, your name and the time are written beside it"""
+
+    bl_idname = "farplane.accept"
+    bl_label = "Accept Take"
+    bl_options = {"REGISTER"}
+
+    note: StringProperty(name="Note", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    def work(self, context: bpy.types.Context, take: Take) -> None:
+        """Once more takes the decision back."""
+        if take.state == "accepted":
+            take.undecide(author=preferences.settings().author)
+        else:
+            take.accept(self.note or take.note, preferences.settings().author)
+
+
+class FARPLANE_OT_reject(_TakeOperator):
+    """Do not take this plate. The decision is written beside it, its files stay"""
+
+    bl_idname = "farplane.reject"
+    bl_label = "Reject Take"
+    bl_options = {"REGISTER"}
+
+    note: StringProperty(name="Note", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    def work(self, context: bpy.types.Context, take: Take) -> None:
+        """Once more takes the decision back."""
+        if take.state == "rejected":
+            take.undecide(author=preferences.settings().author)
+        else:
+            take.reject(self.note or take.note, preferences.settings().author)
+
+
+class FARPLANE_OT_rename_take(_TakeOperator):
+    """Give this take a name. Its folder keeps its own"""
+
+    bl_idname = "farplane.rename_take"
+    bl_label = "Rename Take"
+    bl_options = {"REGISTER"}
+    bl_property = "name"
+
+    name: StringProperty(name="Name", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask for the name."""
+        try:
+            self.name = self.take().label
+        except FarplaneError as error:
+            return self.tell(error)
+        return context.window_manager.invoke_props_dialog(self)
+
+    def work(self, context: bpy.types.Context, take: Take) -> None:
+        """An empty name gives the folder's back."""
+        take.describe(title=self.name)
+
+
+class FARPLANE_OT_use_settings(_TakeOperator):
+    """Put this take's prompt, seed, model and steps back into the Shot panel"""
+
+    bl_idname = "farplane.use_settings"
+    bl_label = "Use These Settings"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def work(self, context: bpy.types.Context, take: Take) -> None:
+        """The seed is locked, or it would be another one at the next Generate."""
+        asked, summary = context.scene.farplane, Summary.read(take)
+        asked.prompt, asked.negative = summary.prompt, summary.negative
+        asked.model_name = summary.model or asked.model_name
+        asked.seed, asked.seed_locked = min(summary.seed, 2**31 - 1), True
+        asked.quality, asked.steps = ("CUSTOM" if summary.steps else "FINAL"), summary.steps
+
+
+class FARPLANE_OT_show_folder(_TakeOperator):
+    """Open this take's folder in the system's file browser"""
+
+    bl_idname = "farplane.show_folder"
+    bl_label = "Show Folder"
+    bl_options = {"REGISTER"}
+
+    def work(self, context: bpy.types.Context, take: Take) -> None:
+        """Blender's own way to open a path."""
+        bpy.ops.wm.path_open(filepath=str(take.folder))
+
+
+class FARPLANE_OT_delete_take(_TakeOperator):
+    """Delete this take's files from the disk. This cannot be undone"""
+
+    bl_idname = "farplane.delete_take"
+    bl_label = "Delete Take"
+    bl_options = {"REGISTER"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask first."""
+        try:
+            take = self.take()
+            _refuse_landed(take)
+        except FarplaneError as error:
+            return self.tell(error)
+        return context.window_manager.invoke_confirm(
+            self,
+            event,
+            title=say("Delete Take"),
+            message=say("Delete {} from the disk? This cannot be undone", take.label),
+            confirm_text=say("Delete"),
+            icon="WARNING",
+        )
+
+    def work(self, context: bpy.types.Context, take: Take) -> None:
+        """Only what Farplane wrote; anything else in the folder stays."""
+        _refuse_landed(take)
+        take.delete()
+
+
+class FARPLANE_OT_land(_TakeOperator):
+    """Put this take into the scene"""
+
+    bl_idname = "farplane.land"
+    bl_label = "Land Take"
+    bl_options = {"REGISTER", "UNDO"}
+
+    kinds: EnumProperty(  # type: ignore[valid-type]
+        name="Land As", items=LANDING_KINDS, options={"ENUM_FLAG", "SKIP_SAVE"}
+    )
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: Any) -> str:
+        """What this kind of landing does."""
+        chosen = [item for item in LANDING_KINDS if item[0] in properties.kinds]
+        return say(chosen[0][2]) if len(chosen) == 1 else say("Put this take into the scene")
+
+    def work(self, context: bpy.types.Context, take: Take) -> None:
+        """Land as this operator says, or as the panel does."""
+        scene = context.scene
+        if take.state == "rejected":
+            raise FarplaneError("take", f"{take.label} is rejected", "Accept it, or choose another one")
+        selected_meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
+        kinds = set(self.kinds) or set(scene.farplane.kinds)
+        landed = landing.land(scene, camera_of(take, scene), take.folder, kinds, objects=selected_meshes or None)
+        session.message = Message(say("{} is landed", take.label))
+        self.report({"INFO"}, f"Landed {landed.name} as {', '.join(sorted(kinds))}")
+
+
+class FARPLANE_OT_remove(_Operator):
+    """Take a landed take out of the scene again. Its files stay"""
+
+    bl_idname = "farplane.remove"
+    bl_label = "Remove from Scene"
+    bl_options = {"REGISTER", "UNDO"}
+
+    landing_id: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+    kinds: EnumProperty(  # type: ignore[valid-type]
+        name="Landed As", items=LANDING_KINDS, options={"ENUM_FLAG", "SKIP_SAVE"}
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Remove these kinds of it, or every kind."""
+        try:
+            landing.remove(context.scene, self.landing_id, set(self.kinds) or landing.KINDS)
+        except FarplaneError as error:
+            return self.tell(error)
+        redraw()
+        return FINISHED
+
+
+def camera_of(take: Take, scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The camera that the take was made for, if it is still there, else the active one."""
+    frames = take.shot().get("frames", [])
+    name = frames[0].get("camera", "") if frames and isinstance(frames[0], dict) else ""
+    if scene.camera is not None and scene.camera.name == name:
+        return scene.camera
+    found = scene.objects.get(name) if isinstance(name, str) else None
+    return found if found is not None and found.type == "CAMERA" else scene.camera
+
+
+def _refuse_landed(take: Take) -> None:
+    """Raise FarplaneError while a scene of this file shows the take."""
+    folder = take.folder.absolute()
+    for scene in bpy.data.scenes:
+        if any(item.folder == folder for item in landing.landed(scene)):
+            problem = f"{take.label} is landed in {scene.name}"
+            raise FarplaneError("take", problem, "Remove it from the scene first")
+
+
+CLASSES = (
+    FARPLANE_OT_accept,
+    FARPLANE_OT_reject,
+    FARPLANE_OT_rename_take,
+    FARPLANE_OT_use_settings,
+    FARPLANE_OT_show_folder,
+    FARPLANE_OT_delete_take,
+    FARPLANE_OT_land,
+    FARPLANE_OT_remove,
+)
+
+
+def register() -> None:
+    """Register the operators."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Remove them."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,223 @@
+"""The Takes panel: the list, the chosen take, what can be done with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .. import landing
+from .panels import _draw_text, _Panel
+from .properties import LANDING_KINDS
+from .session import duration, session
+from .summary import Listed
+from .takes_operators import is_being_made
+from .thumbnails import icon_of
+from .translations import say
+
+_STATE_ICONS = {"pending": "DOT", "accepted": "CHECKMARK", "rejected": "X"}
+_STATE_TEXTS = {"pending": "Not decided", "accepted": "Accepted", "rejected": "Rejected"}
+
+
+class FARPLANE_UL_takes(bpy.types.UIList):
+    """Takes with their pictures."""
+
+    def draw_item(
+        self,
+        context: bpy.types.Context,
+        layout: Any,
+        data: Any,
+        item: Any,
+        icon: int,
+        active_data: Any,
+        active_property: str,
+        index: int = 0,
+        flt_flag: int = 0,
+    ) -> None:
+        """Picture, name, camera lock, state."""
+        found = session.find(Path(item.folder))
+        if found is None:
+            layout.label(text=Path(item.folder).name, icon="ERROR")
+            return
+        take, summary = found.take, found.summary
+        row = layout.row(align=True)
+        row.active = take.state != "rejected"
+        picture = icon_of(summary.picture)
+        if picture:
+            row.template_icon(icon_value=picture, scale=1.7)
+        column = row.column(align=True)
+        column.scale_y = 0.85
+        column.label(text=take.label)
+        column.label(text=_short(found))
+        state = row.column()
+        state.label(text="", icon="SORTTIME" if is_being_made(take.folder) else _state_icon(found))
+
+    def draw_filter(self, context: bpy.types.Context, layout: Any) -> None:
+        """A search field."""
+        layout.prop(self, "filter_name", text="", icon="VIEWZOOM")
+
+    def filter_items(self, context: bpy.types.Context, data: Any, prop: str) -> tuple[list[int], list[int]]:
+        """What is searched for may stand in the name, the prompt or the note."""
+        wanted = self.filter_name.casefold()
+        if not wanted:
+            return [], []
+        flags = []
+        for item in getattr(data, prop):
+            found = session.find(Path(item.folder))
+            text = "" if found is None else f"{found.take.label} {found.summary.prompt} {found.take.note}"
+            flags.append(self.bitflag_filter_item if wanted in text.casefold() else 0)
+        return flags, []
+
+
+class FARPLANE_MT_take(bpy.types.Menu):
+    """What else can be done with the chosen take"""
+
+    bl_idname = "FARPLANE_MT_take"
+    bl_label = "Take"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Least dangerous first."""
+        layout = self.layout
+        layout.operator("farplane.use_settings", icon="COPYDOWN")
+        layout.operator("farplane.rename_take", icon="GREASEPENCIL")
+        layout.operator("farplane.show_folder", icon="FILE_FOLDER")
+        layout.separator()
+        layout.operator("farplane.delete_take", icon="TRASH")
+
+
+class FARPLANE_PT_takes(_Panel, bpy.types.Panel):
+    """The takes of this shot, newest first."""
+
+    bl_label = "Takes"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The list, then the chosen one."""
+        layout, view = self.layout, context.window_manager.farplane
+        if not len(view.takes):
+            layout.label(text="No takes of this shot yet", icon="INFO")
+            return
+        row = layout.row()
+        row.template_list("FARPLANE_UL_takes", "", view, "takes", view, "take_index", rows=3, maxrows=6)
+        side = row.column(align=True)
+        side.menu("FARPLANE_MT_take", icon="DOWNARROW_HLT", text="")
+        side.separator()
+        side.operator("farplane.compare", icon="MOD_MIRROR", text="", depress=bool(view.compare))
+        if view.compare:
+            layout.prop(view, "split", slider=True)
+        found = view.chosen()
+        if found is not None:
+            _draw_chosen(layout, context, found)
+
+
+class FARPLANE_PT_landing(_Panel, bpy.types.Panel):
+    """Where the chosen take stands in the scene, and what else is landed."""
+
+    bl_label = "Landing"
+    bl_parent_id = "FARPLANE_PT_takes"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only with something to land or to remove."""
+        return context.window_manager.farplane.chosen() is not None or bool(landing.landed(context.scene))
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """One button per kind, pressed while the take is landed so."""
+        layout, found = self.layout, context.window_manager.farplane.chosen()
+        landed = landing.landed(context.scene)
+        folder = found.take.folder.absolute() if found is not None else None
+        if found is not None and found.take.whole:
+            here = next((item for item in landed if item.folder == folder), None)
+            grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
+            grid.enabled = found.take.state != "rejected"
+            for kind, label, _, icon, _ in LANDING_KINDS:
+                if here is not None and kind in here.kinds:
+                    button = grid.operator("farplane.remove", text=label, icon=icon, depress=True)
+                    button.landing_id = here.id
+                else:
+                    button = grid.operator("farplane.land", text=label, icon=icon)
+                    button.folder = str(found.take.folder)
+                button.kinds = {kind}
+        others = [item for item in landed if item.folder != folder]
+        if others:
+            column = layout.column(align=True)
+            for item in others:
+                row = column.row(align=True)
+                row.label(text=item.name, icon="LINKED")
+                row.operator("farplane.remove", text="", icon="X", emboss=False).landing_id = item.id
+
+
+def _state_icon(found: Listed) -> str:
+    return _STATE_ICONS[found.take.state] if found.take.whole else "ERROR"
+
+
+def _short(found: Listed) -> str:
+    """The second line of a row."""
+    if is_being_made(found.take.folder):
+        return say("Being made")
+    if not found.take.whole:
+        return say("Incomplete")
+    seconds = f", {duration(found.take.seconds)}" if found.take.seconds else ""
+    return f"{found.summary.lock_text}{seconds}"
+
+
+def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None:
+    take, summary = found.take, found.summary
+    column = layout.column(align=True)
+    _draw_text(column, context, summary.prompt or say("No prompt"), "TEXT", lines=3)
+    fold = column.column(align=True)
+    fold.active = False
+    fold.label(text=_facts(found), icon="BLANK1")
+    if take.whole:
+        fold.label(text=_lock_line(found), icon="BLANK1")
+    if is_being_made(take.folder):
+        return
+    if not take.whole:
+        _draw_text(column, context, say("Not all of its frames have come. Generate it again"), "ERROR", lines=3)
+        return
+    row = layout.row(align=True)
+    row.operator("farplane.accept", text="Accept", icon="CHECKMARK", depress=take.state == "accepted")
+    row.operator("farplane.reject", text="Reject", icon="X", depress=take.state == "rejected")
+    layout.prop(context.window_manager.farplane, "note", text="", icon="GREASEPENCIL", placeholder="Note")
+    if take.decided:
+        said = layout.row()
+        said.active = False
+        said.label(text=f"{say(_STATE_TEXTS[take.state])}, {take.author}, {take.decided[:10]}")
+
+
+def _facts(found: Listed) -> str:
+    """Seed, steps, size and time in one line."""
+    summary, take = found.summary, found.take
+    parts = [say("Seed {}", summary.seed)]
+    if summary.steps:
+        parts.append(say("{} steps", summary.steps))
+    if summary.size != (0, 0):
+        parts.append(f"{summary.size[0]} x {summary.size[1]}")
+    if take.seconds:
+        parts.append(duration(take.seconds))
+    return ", ".join(parts)
+
+
+def _lock_line(found: Listed) -> str:
+    """The measured camera lock, or that there is none."""
+    summary = found.summary
+    if summary.lock is None:
+        return say("Camera lock not measurable") if summary.unmeasured else say("Camera lock not measured")
+    if summary.lock_95 is None:
+        return say("Camera lock {} px", f"{summary.lock:.2f}")
+    return say("Camera lock {} px, 95% under {} px", f"{summary.lock:.2f}", f"{summary.lock_95:.2f}")
+
+
+CLASSES = (FARPLANE_UL_takes, FARPLANE_MT_take, FARPLANE_PT_takes, FARPLANE_PT_landing)
+
+
+def register() -> None:
+    """Register the panels."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Remove them."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,84 @@
+"""Pictures as Blender icons: takes in their list, the one that is forming.
+
+Blender loads such icons from files only, in the background, and keeps them in a collection of ours.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import bpy
+import bpy.utils.previews
+import numpy as np
+
+MAX_KEPT = 300
+
+_icons: Any = None
+_forming: bytes = b""
+
+
+def icon_of(path: Path | None) -> int:
+    """The icon of a picture file; 0 where there is none."""
+    if _icons is None or path is None:
+        return 0
+    try:
+        key = f"{path}|{path.stat().st_mtime_ns}"
+    except OSError:
+        return 0
+    return _load(key, path)
+
+
+def icon_of_bytes(png: bytes) -> int:
+    """The icon of the one picture that is forming."""
+    global _forming
+    if _icons is None or not png.startswith(b"\x89PNG"):
+        return 0
+    if png != _forming:
+        _forming = png
+        _icons.pop("forming", None)
+        path = Path(bpy.app.tempdir or tempfile.gettempdir()) / "farplane-forming.png"
+        try:
+            path.write_bytes(png)
+        except OSError:
+            return 0
+        return _load("forming", path)
+    return _icons["forming"].icon_id if "forming" in _icons else 0
+
+
+def pixels_of_bytes(png: bytes) -> Any:
+    """The picture that is forming as [H, W, 4] float32, row 0 at the bottom; None where it is none."""
+    if not icon_of_bytes(png):
+        return None
+    preview = _icons["forming"]
+    width, height = preview.image_size
+    pixels = np.empty(width * height * 4, np.float32)
+    preview.image_pixels_float.foreach_get(pixels)
+    return pixels.reshape(height, width, 4) if width and height else None
+
+
+def _load(key: str, path: Path) -> int:
+    if key not in _icons:
+        if len(_icons) >= MAX_KEPT:
+            _icons.clear()
+        try:
+            _icons.load(key, str(path), "IMAGE")
+        except (KeyError, RuntimeError):
+            return 0
+    return _icons[key].icon_id
+
+
+def register() -> None:
+    """Make the collection, where there is a window to show it."""
+    global _icons
+    if not bpy.app.background:
+        _icons = bpy.utils.previews.new()
+
+
+def unregister() -> None:
+    """Free it."""
+    global _icons, _forming
+    if _icons is not None:
+        bpy.utils.previews.remove(_icons)
+    _icons, _forming = None, b""
