@@ -3,15 +3,16 @@
 Legend: H rows, W columns.  Grey pictures are float32 [H, W] in 8-bit codes, 0 … 255.  t is carried to u = t + k.
 
 Frame t is carried into frame u's camera through exact depth (warp.py).  If the plate follows the camera, the result
-is frame u; the displacement that dense flow still finds between the two is the error.  It is read on visible surface
-pixels, on the 40% of them with the strongest gradient, by OpenCV's DIS flow at its finest scale.  SIFT matches
-carried through the same depth are the second opinion.
+is frame u; the displacement that dense flow still finds between the two is the error.  It is read by OpenCV's DIS
+flow at its finest scale, on every visible surface pixel that can be read: one whose neighbourhood has fine detail in
+both directions, so that a slip either way would show.  SIFT matches carried through the same depth are the second
+opinion.
 
 Flow reads zero where there is nothing to move, so a plate must show enough fine detail to be given a figure.  One
 that was enlarged is measured at the size it was made at; a large one that has detail only at a coarser size, at half
 or quarter size.  The figure says so, and is in pixels of the full size all the same.
-Measured on the tests' analytic scene (448x256): a clean render has detail on 60% of its surface or more; blurred by
-a Gaussian of 3 px, 11%, and it already reads a pixel of error that is not there.
+Measured on the tests' analytic scene (448x256): a clean render can be read on 81% of its surface; blurred by a
+Gaussian of 2 px on 36%, of 3 px on 3%.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from numpy.typing import NDArray
 
 from .warp import BORDER, Camera, Lookup, lookup, motion, sample, visible
 
-STRONGEST = 0.40  # share of the visible surface that is read
 DETAIL_SIGMA = 2.0  # px: detail is what is left after taking this Gaussian away
-DETAIL_CODES = 1.0  # 8-bit codes a pixel: gradient of that detail which counts as enough
+DETAIL_WINDOW = 9  # px a side: the flow's patch of 8, made odd
+DETAIL_CODES = 0.5  # 8-bit codes a pixel: gradient of that detail, in its weaker direction, that can be read
 MIN_DETAIL = 0.25  # of the visible surface must have it, or there is no figure
 MIN_SURFACE = 400  # px of visible surface; fewer give no figure
 MIN_ROWS = 200  # no coarser size is tried below this height
@@ -46,7 +47,7 @@ class PairLock:
     """One pair's reading.
 
     frame, source : absolute numbers of u and t.  median, p95 : px at the shot's resolution, None where refused.
-    share : of all pixels, those read.  detail : of the visible surface, the share with enough detail.
+    share : of all pixels, those read.  detail : of the visible surface, the share read, which is all that can be.
     motion : median px by which the read pixels move between the two frames; what a texture stuck to the screen reads.
     """
 
@@ -101,9 +102,18 @@ def gradient(grey: Grey) -> Grey:
     return np.asarray(cv2.magnitude(gx, gy), np.float32)
 
 
-def fine_gradient(grey: Grey) -> Grey:
-    """Gradient magnitude of the fine detail alone: what blur takes away first."""
-    return gradient(grey - cv2.GaussianBlur(grey, (0, 0), DETAIL_SIGMA))
+def fine_detail(grey: Grey) -> Grey:
+    """[H, W] codes a pixel: RMS gradient of the fine detail around each pixel, in the direction that has least of it.
+
+    The root of the smaller eigenvalue of the structure tensor (Shi & Tomasi 1994), of the picture less its Gaussian
+    of 2 px: blur takes that away first, and along a lone edge it is zero, where flow cannot tell a slip.
+    """
+    fine = grey - cv2.GaussianBlur(grey, (0, 0), DETAIL_SIGMA)
+    gx, gy = cv2.Scharr(fine, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(fine, cv2.CV_32F, 0, 1, scale=1 / 32)
+    window = (DETAIL_WINDOW, DETAIL_WINDOW)
+    xx, xy, yy = (np.asarray(cv2.blur(product, window)) for product in (gx * gx, gx * gy, gy * gy))
+    smaller = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
+    return np.sqrt(np.maximum(smaller, 0)).astype(np.float32)
 
 
 def _codes(grey: NDArray) -> NDArray[np.uint8]:
@@ -136,13 +146,19 @@ def scaled(view: View, scale: float) -> View:
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """A carried pair and the pixels that are read.  selected [H, W]: visible surface with the strongest gradient."""
+    """A carried pair and the pixels that are read.  surface [H, W]: visible, not sky; empty where it is too little.
+
+    selected : of the surface, what has enough fine detail.
+
+    detail : of the visible surface, the share selected.
+    """
 
     t: View
     u: View
     at: Lookup
     carried: Grey
     usable: NDArray[np.bool_]
+    surface: NDArray[np.bool_]
     selected: NDArray[np.bool_]
     detail: float
 
@@ -159,11 +175,10 @@ def _prepare(t: View, u: View) -> _Pair:
     surface &= cv2.erode(usable.astype(np.uint8), np.ones((2 * ERODE + 1, 2 * ERODE + 1), np.uint8)) > 0
     carried = sample(t.grey, at)
     if surface.sum() < MIN_SURFACE:
-        return _Pair(t, u, at, carried, usable, np.zeros_like(surface), 0.0)
-    strength = gradient(u.grey)
-    selected = surface & (strength >= np.quantile(strength[surface], 1 - STRONGEST))
-    detail = float((fine_gradient(u.grey)[surface] >= DETAIL_CODES).mean())
-    return _Pair(t, u, at, carried, usable, selected, detail)
+        nothing = np.zeros_like(surface)
+        return _Pair(t, u, at, carried, usable, nothing, nothing, 0.0)
+    selected = surface & (fine_detail(u.grey) >= DETAIL_CODES)
+    return _Pair(t, u, at, carried, usable, surface, selected, float(selected.sum() / surface.sum()))
 
 
 def _displacement(pair: _Pair, flow: Any, shift: float = 0.0) -> NDArray[np.float32]:
@@ -244,7 +259,7 @@ def camera_lock(
     for t in starts:
         pair = _prepare(scaled(view(t), scale), scaled(view(t + k), scale))
         enough = pair.detail >= MIN_DETAIL
-        unseen += not pair.selected.any()
+        unseen += not pair.surface.any()
         median = p95 = None
         if enough:
             left = _displacement(pair, flow)
@@ -256,7 +271,7 @@ def camera_lock(
                 responses.append(float(np.median(answer[:, 0] - left[:, 0])))
         if t in probe:
             matches.append(_matches(pair, sift) / scale)
-        moved = motion(pair.at)[pair.selected]
+        moved = motion(pair.at)[pair.selected if enough else pair.surface]
         frames.append(
             PairLock(
                 frame=pair.u.number,

@@ -326,8 +326,8 @@ def _footnote(report: PlateReport) -> str:
     pairs = ", ".join(f"{f.pairs} of {f.possible}" for f in report.plate.lock if f.possible)
     edges = report.plate.edges
     lines = [
-        f"Pairs measured: {pairs}.   Lock is read on visible surfaces, the 40% of them with the strongest gradient; "
-        "the sky is left out.   Pictures are compared as displayed (sRGB after a fixed tone curve)."
+        f"Pairs measured: {pairs}.   Lock is read on every visible surface pixel with fine detail in both "
+        "directions; the sky is left out.   Pictures are compared as displayed (sRGB after a fixed tone curve)."
     ]
     if edges is not None:
         lines.append(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from farplane.backend.pipeline.colour import display_encode, luminance
-from farplane.backend.pipeline.lock import MIN_DETAIL, LockFigure, View, camera_lock, spread
+from farplane.backend.pipeline.lock import DETAIL_CODES, MIN_DETAIL, LockFigure, View, camera_lock, fine_detail, spread
 from farplane.backend.pipeline.warp import Camera
 
 
@@ -58,6 +58,35 @@ def test_an_injected_camera_error_is_read_back_within_a_fifth(boxes, k: int, inj
     assert figure.median == pytest.approx(injected, rel=0.2)
     # The second opinion is coarser: SIFT's own error on this scene is .15 to .3 px.
     assert figure.matches == pytest.approx(injected, rel=0.2, abs=0.3)
+
+
+def test_fine_detail_of_waves_is_their_gradient_and_of_stripes_nothing() -> None:
+    """Waves of 9 px, as long as the window: their RMS gradient is A sin(a)/sqrt 2 times what a Gaussian leaves over."""
+    y, x = np.mgrid[0:72, 0:90].astype(np.float32)
+    a, amplitude = 2 * np.pi / 9, 20.0
+    expected = amplitude * np.sin(a) / np.sqrt(2) * (1 - np.exp(-2 * a**2))
+    waves = (128 + amplitude * (np.sin(a * x) + np.sin(a * y))).astype(np.float32)
+    # The Gaussian is cut off at four sigma; the border, where the window is mirrored, is left out.
+    np.testing.assert_allclose(fine_detail(waves)[16:-16, 16:-16], expected, rtol=0.01)
+    # In float32 the smaller eigenvalue of stripes is rounding noise, far under what counts.
+    stripes = (128 + amplitude * np.sin(a * (x + y))).astype(np.float32)
+    assert fine_detail(stripes)[16:-16, 16:-16].max() < 0.1 * DETAIL_CODES
+
+
+def test_what_has_detail_one_way_only_takes_no_part(boxes) -> None:
+    """The surfaces brushed into long streaks: along them a slip cannot be seen, so it is not claimed to be none."""
+    streaks = cv2.blur(boxes.rgb[0], (301, 1))
+    figure = lock(boxes, np.stack([streaks] * 9), 4)
+    assert figure.detail < MIN_DETAIL
+    assert figure.median is None
+
+
+def test_every_pixel_that_can_be_read_is_read(boxes) -> None:
+    """A render with detail everywhere gives a figure for most of its visible surface, not for the best of it."""
+    figure = lock(boxes, boxes.rgb, 4)
+    assert figure.detail > 0.6
+    surface = np.isfinite(boxes.depth[4:]).mean()
+    assert figure.share > 0.6 * 0.75 * surface  # of what is visible, three quarters stay visible over four frames
 
 
 def test_a_blank_plate_is_refused_a_figure(boxes) -> None:
