@@ -160,9 +160,16 @@ class _Sequence:
     """Frames with their depth and cameras; encoded when asked for, the last few kept."""
 
     def __init__(
-        self, frames: Frames, depth: NDArray, K: NDArray, world_from_camera: NDArray, mask: NDArray | None = None
+        self,
+        frames: Frames,
+        depth: NDArray,
+        K: NDArray,
+        world_from_camera: NDArray,
+        mask: NDArray | None = None,
+        most_pairs: int | None = None,
     ) -> None:
         self.frames, self.depth, self.mask = frames, depth, mask
+        self.most_pairs = most_pairs or MAX_PAIRS
         self.cameras = [Camera(k, pose) for k, pose in zip(np.asarray(K, float), np.asarray(world_from_camera, float))]
         self.height, self.width = depth.shape[1:]
         self.kept: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
@@ -173,7 +180,7 @@ class _Sequence:
     @property
     def pairs(self) -> int:
         """How many pairs may be measured for one k."""
-        return int(max(4, min(MAX_PAIRS, PIXEL_BUDGET / (self.height * self.width))))
+        return int(min(self.most_pairs, max(4, PIXEL_BUDGET / (self.height * self.width))))
 
     def linear(self, t: int) -> NDArray[np.float32]:
         return np.asarray(self.frames[t], np.float32)
@@ -370,7 +377,12 @@ def _check(frames: Frames, shot: Shot, what: str) -> None:
 
 
 def measure_plate(
-    frames: Frames, shot: Shot, *, mask: NDArray | None = None, made_at: tuple[int, int] | None = None
+    frames: Frames,
+    shot: Shot,
+    *,
+    mask: NDArray | None = None,
+    made_at: tuple[int, int] | None = None,
+    most_pairs: int | None = None,
 ) -> PlateReport:
     """Measure a plate against its shot, and the shot's own reference render beside it.
 
@@ -378,11 +390,17 @@ def measure_plate(
     mask : [T, H, W], true where something moves by itself (water, people) and takes no part.
     made_at : (w, h) the model rendered at, where the frames are an enlargement of that.  The lock, the render's own
     too, is then read at that size, still in pixels of the shot: between a small model's pixels is nothing to read.
+    most_pairs : pairs for each k at most; None takes MAX_PAIRS.
     Raises FarplaneError when the frames do not fit the shot.
     """
     _check(frames, shot, "plate")
     make = partial(
-        _Sequence, depth=shot.depth.z, K=shot.camera.K, world_from_camera=shot.camera.world_from_camera, mask=mask
+        _Sequence,
+        depth=shot.depth.z,
+        K=shot.camera.K,
+        world_from_camera=shot.camera.world_from_camera,
+        mask=mask,
+        most_pairs=most_pairs,
     )
     scale = 1.0 if made_at is None else min(1.0, max(made_at[0] / shot.resolution[0], made_at[1] / shot.resolution[1]))
     reference = None if shot.reference is None else _measures(make(shot.reference), shot.frames, scale)

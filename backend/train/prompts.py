@@ -90,8 +90,11 @@ def is_held_out(attributes: Attributes) -> bool:
     return (attributes.kind, attributes.time) in HELD_OUT_PAIRS
 
 
-def write_prompt(attributes: Attributes, move: str, rng: np.random.Generator, *, held_out: bool = False) -> str:
-    """One wording.  Each attribute may go unsaid in training; with `held_out` all are said, unknown wordings first.
+def write_prompt(
+    attributes: Attributes, move: str, rng: np.random.Generator, *, held_out: bool = False, complete: bool = False
+) -> str:
+    """One wording.  Each attribute may go unsaid in training; with `complete` all are said, with `held_out` too,
+    and in unknown wordings first.
 
     Where a season does not show (WITHOUT_SEASON) it is never said.
     """
@@ -106,7 +109,7 @@ def write_prompt(attributes: Attributes, move: str, rng: np.random.Generator, *,
     chances = [(attributes.time, 0.93), (attributes.weather, 0.4 if indoors else 0.9)]
     if attributes.kind not in WITHOUT_SEASON:
         chances.append((attributes.season, 0.85))
-    rest = [say(value) for value, chance in chances if held_out or rng.random() < chance]
+    rest = [say(value) for value, chance in chances if held_out or complete or rng.random() < chance]
     rng.shuffle(rest)
     if rng.random() < 0.35:
         rest.append(say(move))
