@@ -45,6 +45,7 @@ class _State:
     seen: Any = None  # what the last look at the scene found
     changed: float = 0.0  # when it last differed
     edits: int = 0  # of geometry
+    quiet: int = 0  # looks that are still to come before edits count: taking the stand-in away looks like one
     rendered: Any = None  # what `frame` was made from
     coloured: Any = None  # the range that the layer shows
     frame: DepthFrame | None = None
@@ -99,6 +100,7 @@ def refresh() -> bool:
         return gone
     if running_generation() is not None:
         return False
+    _state.quiet = max(0, _state.quiet - 1)
     try:
         seen = _look(scene)
         if seen != _state.seen:
@@ -106,8 +108,7 @@ def refresh() -> bool:
         if seen != _state.rendered and (time.monotonic() - _state.changed > REST_SECONDS or _state.frame is None):
             _state.rendered = seen
             _state.frame = read_frame(scene, scene.frame_current)
-            _state.seen = _state.rendered = _look(scene)  # rendering is no edit
-            _state.coloured = None
+            _state.coloured, _state.quiet = None, 3
         return _colour(scene)
     except FarplaneError as error:
         session.message = Message.of(error)
@@ -143,7 +144,7 @@ def _colour(scene: bpy.types.Scene) -> bool:
 @persistent
 def _edited(scene: bpy.types.Scene, depsgraph: Any = None) -> None:
     """Count the edits that move or shape something."""
-    if depsgraph is None or scene.name.startswith(PREFIX) or not overlay.shown(OWNER):
+    if depsgraph is None or _state.quiet or scene.name.startswith(PREFIX) or not overlay.shown(OWNER):
         return
     if any(update.is_updated_geometry or update.is_updated_transform for update in depsgraph.updates):
         _state.edits += 1

@@ -56,11 +56,13 @@ class Layer:
 
 _layers: dict[str, list[Layer]] = {}
 _handles: list[Any] = []
-_forming: tuple[bytes, Layer | None] = (b"", None)
+_forming: tuple[bytes, Any] = (b"", None)  # the picture that is shown live, and how
+FORMING = "forming"
+_ORDER = (FORMING, "depth", "compare")  # of the owners, from below
 
 
 def show(owner: str, layers: Sequence[Layer]) -> None:
-    """Show these layers, in place of what `owner` showed before; later owners lie above earlier ones."""
+    """Show these layers in place of what `owner`, one of _ORDER, showed before."""
     if layers:
         _layers[owner] = list(layers)
     else:
@@ -114,25 +116,22 @@ def camera_frame(context: bpy.types.Context) -> Rectangle | None:
 
 
 def _current() -> list[Layer]:
-    forming = _forming_layer()
-    return ([forming] if forming is not None else []) + [layer for layers in _layers.values() for layer in layers]
+    return [layer for owner in sorted(_layers, key=_ORDER.index) for layer in _layers[owner]]
 
 
-def _forming_layer() -> Layer | None:
-    """The picture that is forming, if the artist wants it live."""
+def refresh() -> bool:
+    """Show the picture that is forming, if the artist wants it live; return whether that changed.  In the timer."""
     global _forming
-    wanted = bpy.context.window_manager.farplane
-    job = session.job
-    if wanted.live == "OFF" or job is None or not job.preview:
-        _forming = (b"", None)
-        return None
-    if job.preview != _forming[0]:
-        picture = thumbnails.pixels_of_bytes(job.preview)
-        _forming = (job.preview, None if picture is None else Layer(picture))
-    layer = _forming[1]
-    if layer is not None:
-        layer.behind, layer.opacity = wanted.live == "BACK", wanted.opacity
-    return layer
+    wanted, job = bpy.context.window_manager.farplane, session.job
+    png = job.preview if wanted.live != "OFF" and job is not None else b""
+    settings = (wanted.live, wanted.opacity)
+    if (png, settings) == _forming:
+        return False
+    before, _forming = _forming[0], (png, settings)
+    old = shown(FORMING)
+    picture = old[0].picture if old and png == before else thumbnails.read_picture(png) if png else None
+    show(FORMING, [] if picture is None else [Layer(picture, behind=wanted.live == "BACK", opacity=wanted.opacity)])
+    return True
 
 
 def _draw_behind() -> None:
@@ -207,7 +206,7 @@ def _draw_marks(frame: Rectangle, layers: list[Layer]) -> None:
             blf.size(0, _LABEL_SIZE)
             width, _ = blf.dimensions(0, layer.label)
             if width + 2 * _MARGIN < x1 - x0:
-                x = x1 - width - _MARGIN if layer.left > 0 else x0 + _MARGIN
+                x = x0 + _MARGIN
                 blf.enable(0, blf.SHADOW)
                 blf.shadow(0, 5, 0, 0, 0, 1)
                 blf.color(0, 1, 1, 1, 1)

@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from ...protocol.errors import FarplaneError
-from . import compare, depth_view, estimate, presets, resume, view
+from . import compare, depth_view, estimate, overlay, presets, resume, view
 from .generate import current_plan, manual_range, model_info, panel_settings, plate_size
 from .meter import meter
 from .operators import generation_line, redraw, running_generation
@@ -145,7 +145,8 @@ def _draw_plan(layout: Any, context: bpy.types.Context) -> None:
     width, height = plate_size(scene)
     facts = layout.column(align=True)
     facts.scale_y = 0.9
-    _fact(facts, say("Shot"), plan.name)
+    if any(marker.camera is not None for marker in scene.timeline_markers):
+        _fact(facts, say("Shot"), plan.name)
     _fact(facts, say("Frames"), say("{} to {} ({})", plan.frames[0], plan.frames[-1], len(plan.frames)))
     _fact(facts, say("Plate"), f"{width} x {height} px")
     _fact(facts, say("Time"), _expected_time(scene, len(plan.frames), width * height))
@@ -230,14 +231,14 @@ def tick() -> float:
             resume.step()
             _list_takes()
             view.sync()
-            shown = compare.refresh()
+            shown = compare.refresh() | overlay.refresh()
         with meter.tick("depth"):
             shown = depth_view.refresh() or shown
     except FarplaneError as error:
         session.problem, session.connection, changed = Message.of(error), "disconnected", True
     if changed:
         redraw()
-    if shown or (changed and bpy.context.window_manager.farplane.live != "OFF"):
+    if shown:
         view.redraw_views()
     return BUSY_SECONDS if session.jobs else IDLE_SECONDS
 

@@ -51,8 +51,8 @@ class Job:
     """A job that was asked for and has not ended.  step of total in stage; position : jobs ahead, None once it runs.
 
     batch : what it belongs to, empty for a job of its own.  unsent : what was asked for, until the backend has it; a
-    new connection then sends it anew.  prepared : seconds that reading the scene took.  began : when the backend started on it (time.monotonic), 0 before.
-    outcome : empty while it runs.
+    new connection then sends it anew.  prepared : seconds that reading the scene took.  began : when the backend
+    started on it (time.monotonic), 0 before.  outcome : empty while it runs.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Job:
     @property
     def fraction(self) -> float:
         """Share of this stage that is done, 0 … 1."""
-        return min(1.0, self.step / self.total) if self.total else 0.0
+        return min(1.0, self.step / self.total) if self.total and not self.position else 0.0
 
     @property
     def line(self) -> str:

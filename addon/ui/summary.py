@@ -56,11 +56,6 @@ class Summary:
             picture=next((path for path in pictures if path.is_file() and not path.is_symlink()), None),
         )
 
-    @property
-    def lock_text(self) -> str:
-        """The camera lock as a list shows it."""
-        return "lock unknown" if self.lock is None else f"{self.lock:.2f} px"
-
 
 @dataclass(frozen=True)
 class Listed:

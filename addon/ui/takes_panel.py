@@ -40,18 +40,17 @@ class FARPLANE_UL_takes(bpy.types.UIList):
         if found is None:
             layout.label(text=Path(item.folder).name, icon="ERROR")
             return
-        take, summary = found.take, found.summary
+        take = found.take
         row = layout.row(align=True)
         row.active = take.state != "rejected"
-        picture = icon_of(summary.picture)
+        picture = icon_of(found.summary.picture)
         if picture:
-            row.template_icon(icon_value=picture, scale=1.7)
-        column = row.column(align=True)
-        column.scale_y = 0.85
-        column.label(text=take.label)
-        column.label(text=_short(found))
-        state = row.column()
-        state.label(text="", icon="SORTTIME" if is_being_made(take.folder) else _state_icon(found))
+            row.label(text=take.label, icon_value=picture, translate=False)
+        else:
+            row.label(text=take.label, icon="IMAGE_DATA", translate=False)
+        right = row.row(align=True)
+        right.alignment = "RIGHT"
+        right.label(text=_short(found), icon=_state_icon(found), translate=False)
 
     def draw_filter(self, context: bpy.types.Context, layout: Any) -> None:
         """A search field."""
@@ -148,21 +147,25 @@ class FARPLANE_PT_landing(_Panel, bpy.types.Panel):
 
 
 def _state_icon(found: Listed) -> str:
+    if is_being_made(found.take.folder):
+        return "SORTTIME"
     return _STATE_ICONS[found.take.state] if found.take.whole else "ERROR"
 
 
 def _short(found: Listed) -> str:
-    """The second line of a row."""
-    if is_being_made(found.take.folder):
-        return say("Being made")
-    if not found.take.whole:
-        return say("Incomplete")
-    seconds = f", {duration(found.take.seconds)}" if found.take.seconds else ""
-    return f"{found.summary.lock_text}{seconds}"
+    """What a row says beside the name: the camera lock and the time."""
+    if is_being_made(found.take.folder) or not found.take.whole:
+        return ""
+    lock, seconds = found.summary.lock, found.take.seconds
+    parts = ["" if lock is None else f"{lock:.2f} px", duration(seconds) if seconds else ""]
+    return "  ".join(part for part in parts if part)
 
 
 def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None:
     take, summary = found.take, found.summary
+    picture = icon_of(summary.picture)
+    if picture:
+        layout.template_icon(icon_value=picture, scale=6)
     column = layout.column(align=True)
     _draw_text(column, context, summary.prompt or say("No prompt"), "TEXT", lines=3)
     fold = column.column(align=True)
