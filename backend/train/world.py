@@ -2,7 +2,7 @@
 
 A world is a periodic heightfield (terrain, trees and buildings baked in) with a material per cell, a light
 (time of day, weather) and a season.  Everything follows from one integer seed; nothing is read from disk, so
-every training frame has one ledger row: this file.  ``simplified`` gives the same world as an artist would
+every training frame has one ledger row: this folder.  ``simplified`` gives the same world as an artist would
 block it out: smooth hills for mountains, plain boxes for houses, small things missing.
 
 Legend: n cells a side, L metres a side, heights in metres, arrays indexed [row = y, column = x].
