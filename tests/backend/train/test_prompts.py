@@ -3,12 +3,13 @@
 import numpy as np
 
 from farplane.backend.model.words import WordEncoder
-from farplane.backend.train.prompts import HELD_OUT, WORDINGS, vocabulary, write_prompt
-from farplane.backend.train.world import KINDS, SEASONS, TIMES, WEATHERS, random_attributes
+from farplane.backend.train.cameras import MOVES
+from farplane.backend.train.prompts import HELD_OUT, HELD_OUT_PAIRS, WORDINGS, is_held_out, vocabulary, write_prompt
+from farplane.backend.train.world import KINDS, SEASONS, TIMES, WEATHERS, WITHOUT_SEASON, Attributes, random_attributes
 
 
 def test_every_attribute_has_wordings():
-    assert {*KINDS, *TIMES, *WEATHERS, *SEASONS} <= set(WORDINGS)
+    assert {*KINDS, *TIMES, *WEATHERS, *SEASONS, *MOVES} <= set(WORDINGS)
     assert {w for options in WORDINGS.values() for w in options} >= HELD_OUT
 
 
@@ -25,3 +26,38 @@ def test_held_out_prompts_use_held_out_wordings():
     rng = np.random.default_rng(4)
     texts = [write_prompt(random_attributes(i), "pan", rng, held_out=True) for i in range(200)]
     assert np.mean([any(wording in text for wording in HELD_OUT) for text in texts]) > 0.9
+
+
+def test_one_scene_has_thousands_of_wordings():
+    rng = np.random.default_rng(5)
+    scene = Attributes("coast", "dusk", "storm", "autumn")
+    assert len({write_prompt(scene, "crane", rng) for _ in range(4000)}) > 3000
+
+
+def test_a_season_is_not_told_where_it_does_not_show():
+    rng = np.random.default_rng(6)
+    told = {w for season in SEASONS for w in WORDINGS[season]} - {"snow"}  # "snow" is also in "snow falling"
+    for kind in WITHOUT_SEASON:
+        for held_out in (False, True):
+            for _ in range(50):
+                scene = Attributes(kind, "noon", "clear", "winter")
+                assert not told & set(write_prompt(scene, "pan", rng, held_out=held_out).split(", "))
+
+
+def test_pairs_are_kept_from_training():
+    assert all(is_held_out(Attributes(kind, time, "clear", "summer")) for kind, time in HELD_OUT_PAIRS)
+    drawn = [random_attributes(i) for i in range(2000)]
+    assert 0.05 < np.mean([is_held_out(a) for a in drawn]) < 0.13  # 6 of 65
+    for values, place in ((KINDS, 0), (TIMES, 1)):
+        kept = {pair[place] for pair in HELD_OUT_PAIRS}
+        assert all(
+            sum(p[place] == k for p in HELD_OUT_PAIRS) < (len(TIMES) if place == 0 else len(KINDS)) for k in kept
+        )
+        assert kept <= set(values)
+
+
+def test_the_vocabulary_is_sorted_and_leaves_words_unknown():
+    words = vocabulary()
+    assert words == sorted(set(words))
+    assert "sundown" not in words
+    assert WordEncoder(words, 8).unknown_words("a village at sundown") == ["sundown"]
