@@ -23,10 +23,10 @@ from .layers import (
     CameraBranch,
     ConditionEmbedder,
     MainBlock,
-    PixelHead,
     RotaryEmbedding3D,
     VaceBlock,
 )
+from .pixel_head import PixelHead
 
 __all__ = ["PlateDiT", "PlateDiTConfig"]
 
@@ -46,7 +46,7 @@ class PlateDiT(nn.Module):
         self.condition_embedder = ConditionEmbedder(dim, config.freq_dim, config.text_dim)
         self.blocks = nn.ModuleList([MainBlock(*block) for _ in range(config.num_layers)])
         self.vace_blocks = nn.ModuleList([VaceBlock(*block, first=i == 0) for i in range(len(config.vace_layers))])
-        self.proj_out = nn.Linear(dim, config.out_channels * math.prod(patch))
+        self.proj_out = None if config.pixel_head_levels > 1 else nn.Linear(dim, config.out_channels * math.prod(patch))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
 
         self.cam = CameraBranch(config.camera_channels, dim, patch) if config.camera_channels else None
@@ -59,6 +59,7 @@ class PlateDiT(nn.Module):
                 config.in_channels + config.vace_in_channels,
                 config.pixel_head_channels,
                 config.pixel_head_blocks,
+                config.pixel_head_levels,
                 config.out_channels,
             )
         self.gradient_checkpointing = False
@@ -74,7 +75,8 @@ class PlateDiT(nn.Module):
                 nn.init.zeros_(module.bias)
         for embedding in (self.patch_embedding, self.vace_patch_embedding):
             nn.init.xavier_uniform_(embedding.weight.flatten(1))
-        nn.init.normal_(self.proj_out.weight, std=0.02)
+        if self.proj_out is not None:
+            nn.init.normal_(self.proj_out.weight, std=0.02)
 
     def forward(
         self,
@@ -120,10 +122,13 @@ class PlateDiT(nn.Module):
 
         shift, scale = (self.scale_shift_table + time[:, :, None]).unbind(2)
         x = modulated_layer_norm(x, scale, shift, self.config.eps)
-        out = self._unpatchify(self.proj_out(x), hidden_states.shape)
+        parts: list[Tensor] = []
+        if self.proj_out is not None:
+            parts.append(self._unpatchify(self.proj_out(x), hidden_states.shape))
         if self.head is not None:
-            out = out + self.head(x, time, hidden_states, control_hidden_states)
-        return out
+            summary = time + _mean_text(text, encoder_mask)
+            parts.append(self.head(x, summary, hidden_states, control_hidden_states))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     def _check(self, latents: Tensor, control: Tensor, scale: Tensor | None, camera: Tensor | None) -> None:
         size = latents.shape[2:]
@@ -152,3 +157,11 @@ class PlateDiT(nn.Module):
         pt, ph, pw = self.config.patch_size
         volume = patches.reshape(B, T // pt, H // ph, W // pw, pt, ph, pw, -1)
         return volume.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(B, -1, T, H, W)
+
+
+def _mean_text(text: Tensor, mask: Tensor | None) -> Tensor:
+    """[B, L, D] -> [B, 1, D] over the words that are there: light and weather, which the head needs everywhere."""
+    if mask is None:
+        return text.float().mean(1, keepdim=True)
+    weight = mask[:, :, None].float()
+    return (text.float() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1.0)

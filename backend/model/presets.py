@@ -24,7 +24,8 @@ class Preset:
 
     kind : a farplane folder or a Wan folder in diffusers' layout.  sizes : (W, H) it renders best.
     max_pixels : a frame's largest area.  clip : frames of its training clips, 4n + 1.
-    steps, guidance, shift : the sampler's defaults.  config : the transformer's, where the weights are not ours.
+    steps, guidance, shift : the sampler's defaults.  detail_steps, detail_trust : of a farplane folder's detail stage:
+    how many at full quality, and how far it believes the small picture (0 … 1).  config : the transformer's, where the weights are not ours.
     source : where its weights come from.
     """
 
@@ -39,6 +40,8 @@ class Preset:
     shift: float
     source: str = ""
     config: PlateDiTConfig | None = None
+    detail_steps: int = 4
+    detail_trust: float = 0.6
 
 
 _SIZE_480 = ((832, 480), (480, 832))

@@ -40,10 +40,15 @@ def x0_from_flow(flow: Tensor, latents: Tensor, sigma: Tensor | float) -> Tensor
     return latents - sigma * flow
 
 
-def flow_sigmas(steps: int, shift: float) -> Tensor:
-    """Noise levels 1 … 0, [steps + 1] float32; a shift above 1 spends more steps near the noise (SD3, eq. 23)."""
+def flow_sigmas(steps: int, shift: float, restart: float | None = None) -> Tensor:
+    """Noise levels 1 … 0, [steps + 1] float32; a shift above 1 spends more steps near the noise (SD3, eq. 23).
+
+    restart : where the first step ends, if the steps between are to be skipped; the others follow from there.
+    """
     if steps < 1 or shift <= 0:
         raise ValueError(f"{steps} steps with shift {shift} are no schedule")
+    if restart is not None and steps > 1:
+        return torch.cat((torch.ones(1), restart * flow_sigmas(steps - 1, shift)))
     even = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
     return (shift * even / (1 + (shift - 1) * even)).float()
 
@@ -62,8 +67,8 @@ class Solver(Protocol):
 class EulerSolver:
     """One straight line a step."""
 
-    def __init__(self, steps: int, shift: float = 1.0) -> None:
-        self.sigmas = flow_sigmas(steps, shift)
+    def __init__(self, steps: int, shift: float = 1.0, restart: float | None = None) -> None:
+        self.sigmas = flow_sigmas(steps, shift, restart)
         self.timesteps = self.sigmas[:-1] * TIMESTEPS
 
     def step(self, flow: Tensor, index: int, latents: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Checkpoints on disk: reading and writing safetensors, and nothing else.
 
-A farplane folder holds config.json (transformer, text encoder, codec statistics, notes) and float16 shards of at most
-15 MiB with an index; keys are `transformer.*` and `text.*`.  A Wan folder is diffusers' own layout; only its
+A farplane folder holds config.json (transformer, text encoder, codec statistics, detail stage, notes) and float16 shards
+of at most 15 MiB with an index; keys are `transformer.*`, `text.*` and `detail.*`.  A Wan folder is diffusers' own layout; only its
 `transformer` part is read here (autoencoder.py and text.py read the rest).
 
 Every fault of a file is one FarplaneError that names it.  Pickles are never opened.
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ...protocol.errors import FarplaneError
 from .autoencoder import PixelCodec
 from .config import PlateDiTConfig
+from .detail import DetailConfig, DetailNet
 from .dit import PlateDiT
 from .words import WordEncoder
 
@@ -43,6 +44,7 @@ class Checkpoint:
     transformer: PlateDiT
     text: WordEncoder
     codec: PixelCodec
+    detail: DetailNet | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -57,17 +59,21 @@ def load_checkpoint(folder: Path, device: str | torch.device = "cpu", dtype: tor
         codec = PixelCodec.from_config(config["codec"])
         with torch.device("meta"):
             transformer = PlateDiT(PlateDiTConfig.from_dict(config["transformer"]))
+            detail = DetailNet(DetailConfig(**config["detail"])) if config.get("detail") else None
     except (KeyError, TypeError, ValueError) as error:
         raise bad(path, f"does not describe a model ({error!r})", "Copy the checkpoint again") from error
     tensors = read_tensors(folder, "model")
-    parts = {"transformer.": transformer, "text.": text}
+    parts: dict[str, nn.Module] = {"transformer.": transformer, "text.": text}
+    if detail is not None:
+        parts["detail."] = detail
     stray = sorted(key for key in tensors if not key.startswith(tuple(parts)))
     if stray:
         raise bad(folder, f"holds unknown weights ({_some(stray)})", "Use a checkpoint of this release")
     for prefix, module in parts.items():
         own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         _fill(module, own, folder, device, dtype)
-    return Checkpoint(transformer.eval(), text.eval(), codec, config.get("notes", {}))
+    ready = None if detail is None else detail.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Checkpoint(transformer.eval(), text.eval(), codec, ready, config.get("notes", {}))
 
 
 def load_transformer(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> PlateDiT:
@@ -91,7 +97,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: torch.dtype = t
 
     ValueError when a weight is not finite in `dtype`.
     """
-    modules = {"transformer.": checkpoint.transformer, "text.": checkpoint.text}
+    modules: dict[str, nn.Module] = {"transformer.": checkpoint.transformer, "text.": checkpoint.text}
+    if checkpoint.detail is not None:
+        modules["detail."] = checkpoint.detail
     tensors: dict[str, Tensor] = {}
     for prefix, module in modules.items():
         for key, value in module.state_dict().items():
@@ -104,6 +112,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: torch.dtype = t
         "transformer": checkpoint.transformer.config.to_dict(),
         "text": checkpoint.text.to_config(),
         "codec": checkpoint.codec.to_config(),
+        "detail": checkpoint.detail and checkpoint.detail.config.to_dict(),
         "notes": dict(checkpoint.notes),
     }
     fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")

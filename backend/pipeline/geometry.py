@@ -15,6 +15,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ...protocol.shot import CameraTrack
+
 SURFACE_CHANNELS = 7  # root of inverse depth, log depth, sky, normal (3), height
 RAY_CHANNELS = 6  # direction (3), moment (3)
 GROUP = 4  # frames to a latent frame
@@ -34,13 +36,29 @@ def shot_scale(depth: Frames) -> tuple[float, float]:
     return float(near), float(typical)
 
 
-def surface_channels(depth: Frames, K: NDArray, pose: NDArray) -> Frames:
-    """[T, 7, H, W]: sqrt(near/z), log2(z/typical)/6, sky, world normal turned to the first camera's heading, height."""
-    near, typical = shot_scale(depth)
-    forward = pose[0, :3, 2]
-    heading = math.atan2(forward[1], forward[0])
+def surface_channels(
+    depth: Frames,
+    K: NDArray,
+    pose: NDArray,
+    *,
+    scale: tuple[float, float] | None = None,
+    like: CameraTrack | None = None,
+) -> Frames:
+    """[T, 7, H, W]: sqrt(near/z), log2(z/typical)/6, sky, world normal turned to the first camera's heading, height.
+
+    scale : (near, typical) of a longer shot these frames are from; like : its cameras, whose first one counts.
+    """
+    near, typical = shot_scale(depth) if scale is None else scale
+    first = pose[0] if like is None else like.world_from_camera[0]
+    heading = math.atan2(first[1, 2], first[0, 2])
     return _surface(
-        np.ascontiguousarray(depth), np.linalg.inv(K), np.ascontiguousarray(pose, np.float64), near, typical, heading
+        np.ascontiguousarray(depth),
+        np.linalg.inv(K),
+        np.ascontiguousarray(pose, np.float64),
+        near,
+        typical,
+        heading,
+        float(first[2, 3]),
     )
 
 
@@ -142,7 +160,7 @@ def _gather(target, done, source, depth_t, depth_s, inverse, K, move):
 
 
 @numba.njit(nogil=True, cache=True)
-def _surface(depth, inverse, pose, near, typical, heading):
+def _surface(depth, inverse, pose, near, typical, heading, level):
     count, height, width = depth.shape
     out = np.zeros((count, SURFACE_CHANNELS, height, width), np.float32)
     ch, sh = math.cos(heading), math.sin(heading)
@@ -160,7 +178,7 @@ def _surface(depth, inverse, pose, near, typical, heading):
                 out[f, 1, i, j] = min(max(math.log2(z / typical) / 6.0, -1.5), 1.5)
                 x = (k[0, 0] * (j + 0.5) + k[0, 1] * (i + 0.5) + k[0, 2]) * z
                 y = (k[1, 0] * (j + 0.5) + k[1, 1] * (i + 0.5) + k[1, 2]) * z
-                wz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] - pose[0, 2, 3]
+                wz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] - level
                 out[f, 6, i, j] = math.asinh(wz / (0.1 * typical)) / 4.0
                 # The smaller of the two one-sided differences does not step over a silhouette.
                 for axis in range(2):

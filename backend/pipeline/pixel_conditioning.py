@@ -20,6 +20,7 @@ from ...protocol.shot import CameraTrack
 from .geometry import GROUP, RAY_CHANNELS, SURFACE_CHANNELS, pack_groups, plucker_rays, shot_scale, surface_channels
 
 COLOURS = 3
+RESTART = 0.7  # the noise level after the first step
 NOISE_SCALE = 6.0  # how much louder the noise would be, were it measured on an 8 x 8 patch's mean rather than a pixel
 CONTROL_CHANNELS = GROUP * (2 * COLOURS + 1 + SURFACE_CHANNELS)
 CAMERA_CHANNELS = GROUP * RAY_CHANNELS
@@ -54,7 +55,8 @@ def make_condition(
     """The condition of one clip.
 
     depth : [T, H, W] metres or None (text only).  size : (H, W).
-    known_frames : [T, H, W, 3] standardised code, read where known [T] is True.
+    known_frames : [T, H, W, 3] standardised code, read where known ([T] or [T, H, W]) is True: whole frames to go on
+    from, or all but a region to be made anew.
     """
     count, (height, width) = len(camera.K), size
     if count % GROUP != 1:
@@ -62,8 +64,9 @@ def make_condition(
     planes = np.zeros((count, 2 * COLOURS + 1 + SURFACE_CHANNELS, height, width), np.float32)
     planes[:, 2 * COLOURS] = 1.0
     if known_frames is not None and known is not None:
-        planes[known, :COLOURS] = known_frames[known].transpose(0, 3, 1, 2)
-        planes[known, 2 * COLOURS] = 0.0
+        kept = np.broadcast_to(known.reshape(count, *known.shape[1:] or (1, 1)), (count, height, width))
+        planes[:, :COLOURS] = np.where(kept[..., None], known_frames, 0.0).transpose(0, 3, 1, 2)
+        planes[:, 2 * COLOURS] = ~kept
     if depth is not None:
         planes[:, 2 * COLOURS + 1 :] = surface_channels(depth, camera.K, camera.world_from_camera)
     rays = np.zeros((count, RAY_CHANNELS, height, width), np.float32)
@@ -80,6 +83,15 @@ def network_time(sigma: Tensor) -> Tensor:
     the network kept the noise's blotches there; this scale gives those levels half of its range.
     """
     return 1000.0 * sigma / (NOISE_SCALE - (NOISE_SCALE - 1.0) * sigma)
+
+
+def network_input(noisy: Tensor, sigma: Tensor) -> Tensor:
+    """Noisy latents [B, 12, G, H, W] as the network is shown them: nothing at all at sigma [B] = 1.
+
+    There the noise says nothing of the picture; a small network that sees it takes it for something, and paints
+    squares.  So the first step is a plain estimate from the conditions, and noise comes in from RESTART down.
+    """
+    return noisy * (sigma < 1).to(noisy.dtype)[:, None, None, None, None]
 
 
 def pack_frames(frames: NDArray[np.float32]) -> Tensor:

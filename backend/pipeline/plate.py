@@ -26,12 +26,12 @@ from ..model.presets import FoundModel, Preset
 from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint
 from .colour import logc3_decode
+from .detail import DetailPlan, detailed, resampled
 from .geometry import warped_noise, without_blotches
-from .pixel_conditioning import Condition, make_condition, network_time
+from .pixel_conditioning import RESTART, Condition, make_condition, network_input, network_time
 from .wan import OnStep, model_size
 
 HDR = "native"  # the network was trained on scene-linear light and makes values above 1 itself
-PATCH = 8
 STRIDE = 4  # frames between windows: every frame but the ends is seen by two
 
 
@@ -53,15 +53,17 @@ def loaded(folder: Path, device: str) -> Checkpoint:
 def generate(
     shot: Shot, settings: RenderSettings, found: FoundModel, on_step: OnStep, check: Callable[[], None] = lambda: None
 ) -> NDArray[np.float32]:
-    """Render a shot: [T, h, w, 3] scene-linear float32, at the network's size for the shot's aspect.
+    """Render a shot: [T, h, w, 3] scene-linear float32, at the network's size for the shot's aspect, or FACTOR times
+    that where the checkpoint has a detail stage.
 
-    on_step is called after every step, `check` before every window; either may raise to stop.
+    on_step is called after every step, `check` before every window and frame; either may raise to stop.
     """
     preset = found.preset
     device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoint = loaded(found.folder, device)
     steps, guidance = settings.steps or preset.steps, settings.guidance or preset.guidance
-    fitted = fit_shot(shot, preset)
+    fine_steps = max(1, round(preset.detail_steps * steps / preset.steps)) if checkpoint.detail is not None else 0
+    fitted = fit_shot(shot, preset, checkpoint.transformer.config.patch_size[1])
     starts = window_starts(len(fitted.depth), preset.clip)
     conditions = [window_condition(fitted, start, preset.clip).to(device) for start in starts]
     texts = [shot.prompt.text] if guidance <= 1 else [shot.prompt.text, shot.prompt.negative]
@@ -69,15 +71,16 @@ def generate(
         hidden, mask = checkpoint.text(texts)
 
     def model(state: Tensor, timestep: Tensor) -> Tensor:
+        sigma = timestep / 1000.0
         total, weight = torch.zeros_like(state), torch.zeros(state.shape[2], device=state.device)
         for start, condition in zip(starts, conditions, strict=True):
             check()
             part = slice(start, start + preset.clip)
-            noisy = pack_time(state[:, :, part]).expand(len(texts), -1, -1, -1, -1)
+            noisy = network_input(pack_time(state[:, :, part]), sigma).expand(len(texts), -1, -1, -1, -1)
             with torch.autocast(device, torch.bfloat16):
                 out = checkpoint.transformer(
                     noisy,
-                    network_time(timestep / 1000.0).expand(len(texts)),
+                    network_time(sigma).expand(len(texts)),
                     hidden,
                     condition.control.expand(len(texts), -1, -1, -1, -1),
                     camera=condition.camera.expand(len(texts), -1, -1, -1, -1),
@@ -89,18 +92,27 @@ def generate(
             weight[part] += share
         return total / weight[None, None, :, None, None]
 
-    def to_linear(state: Tensor) -> NDArray[np.float32]:
-        standard = state[0].permute(1, 2, 3, 0).float().cpu().numpy()
-        code = standard * np.array(checkpoint.codec.std, np.float32) + np.array(checkpoint.codec.mean, np.float32)
+    def to_linear(standard: Tensor) -> NDArray[np.float32]:
+        """[T, 3, h, w] to [T, h, w, 3]."""
+        code = standard.permute(0, 2, 3, 1).float().cpu().numpy()
+        code = code * np.array(checkpoint.codec.std, np.float32) + np.array(checkpoint.codec.mean, np.float32)
         return np.maximum(logc3_decode(code), 0.0).astype(np.float32)
 
+    middle = fitted.count // 2
+
     def report(step: int, x0: Tensor) -> None:
-        middle = fitted.count // 2
-        on_step(step, steps, lambda: to_linear(x0[:, :, middle : middle + 1])[0])
+        on_step(step, steps + fine_steps, lambda: to_linear(x0[:, :, middle].float())[0])
+
+    def report_fine(step: int, picture: Tensor) -> None:
+        on_step(steps + step, steps + fine_steps, lambda: to_linear(picture)[0])
 
     noise = torch.from_numpy(shot_noise(fitted, settings.seed).transpose(3, 0, 1, 2)[None].copy()).to(device)
-    state = denoise(model, noise, EulerSolver(steps, preset.shift), "x0", report)
-    return to_linear(state)[: fitted.count]
+    state = denoise(model, noise, EulerSolver(steps, preset.shift, RESTART), "x0", report)
+    plate = state[0].transpose(0, 1)[: fitted.count]
+    if checkpoint.detail is not None:
+        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle)
+        plate = detailed(checkpoint.detail, plate, shot, plan, report_fine, check)
+    return to_linear(plate)
 
 
 def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:
@@ -109,17 +121,12 @@ def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:
     return (f"not in this model's vocabulary: {', '.join(unknown)}",) if unknown else ()
 
 
-def fit_shot(shot: Shot, preset: Preset) -> ModelShot:
-    """Depth at the network's size by nearest pixel, K in its pixels; at least a clip's frames (the last repeated)."""
-    width, height = shot.resolution
-    w, h = model_size(shot.resolution, preset.max_pixels, PATCH)
-    rows = ((np.arange(h) + 0.5) * height / h).astype(int)
-    columns = ((np.arange(w) + 0.5) * width / w).astype(int)
+def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
+    """The shot at the network's size, in whole patches, at least a clip's frames long (the last repeated)."""
     count = len(shot.frames)
     frames = np.minimum(np.arange(max(count, preset.clip)), count - 1)
-    K = shot.camera.K[frames] * np.array([w / width, h / height, 1.0])[:, None]
-    depth = shot.depth.z[frames][:, rows][:, :, columns]
-    return ModelShot(count, np.ascontiguousarray(depth), CameraTrack(K, shot.camera.world_from_camera[frames]))
+    depth, camera = resampled(shot, model_size(shot.resolution, preset.max_pixels, patch), frames)
+    return ModelShot(count, depth, camera)
 
 
 def window_starts(count: int, clip: int) -> list[int]:

@@ -1,8 +1,9 @@
 """Training clips on disk: rendered once by the world, read by the trainer while more are being made.
 
-A shard is a folder entry of three files: `NNNNN.code.npy` float16 [n, T, H, W, 3] LogC3 code, `NNNNN.depth.npy`
-float16 [n, T, H, W] log2 of the blockout's depth in metres (inf where nothing is hit), `NNNNN.json` the cameras and
-attributes.  The JSON is written last and renamed into place, so a shard is whole or absent.
+A shard is a folder entry of five files: `NNNNN.code.npy` float16 [n, T, H, W, 3] LogC3 code, `NNNNN.depth.npy`
+float16 [n, T, H, W] log2 of the blockout's depth in metres (inf where nothing is hit), `NNNNN.fine.*.npy` the same for
+one frame of each clip at FACTOR times the size [n, 4H, 4W(, 3)], `NNNNN.json` the cameras and attributes.  The JSON is
+written last and renamed into place, so a shard is whole or absent.  Every fourth shard is upright.
 
     python -m farplane.backend.train.data OUT --shards 0:100 --processes 2
 """
@@ -13,17 +14,21 @@ import argparse
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol.shot import CameraTrack
+from ..model.detail import FACTOR
 from ..pipeline.colour import logc3_encode
+from .prompts import is_held_out
 from .world import KINDS, Attributes, World, make_world, random_attributes
 
 CLIPS = 16  # a shard
+SIZE = (112, 64)  # of a clip, width and height
+UPRIGHT_EVERY = 4  # shards
 TRAINING_SEED = 1_000_000  # training worlds start here; everything below is held out
 
 
@@ -37,6 +42,7 @@ class Clip:
     camera: CameraTrack
     attributes: Attributes
     move: str
+    world: World
 
 
 def render_clip(
@@ -52,7 +58,7 @@ def render_clip(
 ) -> Clip:
     """Render the clip of a seed (a world and a camera move)."""
     from .cameras import random_path
-    from .raymarch import blockout_depth, render, trace_depth
+    from .raymarch import blockout_depth, exact_depth, render
 
     world = world or make_world(seed, attributes)
     path = random_path(world, seed, frames, width, height)
@@ -60,47 +66,81 @@ def render_clip(
     return Clip(
         linear=linear,
         depth=blockout_depth(world, path.K, path.world_from_camera, width, height),
-        exact=trace_depth(world.height, world.extent, world.sea, path.K, path.world_from_camera, width, height)
-        if exact
-        else None,
+        exact=exact_depth(world, path.K, path.world_from_camera, width, height) if exact else None,
         camera=CameraTrack(path.K, path.world_from_camera),
         attributes=world.attributes,
         move=path.move,
+        world=world,
     )
 
 
-def make_shard(folder: Path, index: int, frames: int = 9, width: int = 224, height: int = 128) -> Path:
+def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] = SIZE) -> Path:
     """Render CLIPS clips; two share a world's geometry under different light, so that light is not geometry's twin."""
     target = folder / f"{index:05d}.json"
     if target.exists():
         return target
-    code = np.empty((CLIPS, frames, height, width, 3), np.float16)
-    depth = np.empty((CLIPS, frames, height, width), np.float16)
+    width, height = size if index % UPRIGHT_EVERY else size[::-1]
+    large = (CLIPS, FACTOR * height, FACTOR * width)
+    arrays = {
+        "code": np.empty((CLIPS, frames, height, width, 3), np.float16),
+        "depth": np.empty((CLIPS, frames, height, width), np.float16),
+        "fine.code": np.empty((*large, 3), np.float16),
+        "fine.depth": np.empty(large, np.float16),
+    }
     rows = []
     for i in range(CLIPS):
         seed = TRAINING_SEED + index * CLIPS + i
-        kind = random_attributes(TRAINING_SEED + index * CLIPS + i // 2 * 2).kind
-        drawn = random_attributes(seed)
-        attributes = Attributes(kind, drawn.time, drawn.weather, drawn.season)
-        clip = render_clip(seed, frames, width, height, attributes=attributes)
-        code[i] = logc3_encode(clip.linear)
-        with np.errstate(divide="ignore"):
-            depth[i] = np.log2(clip.depth)
+        clip = render_clip(seed, frames, width, height, attributes=shard_attributes(index, i), samples=4)
+        chosen = int(np.random.default_rng([seed, 5]).integers(frames))
+        fine = render_frame(clip, chosen, FACTOR, samples=2)
+        arrays["code"][i], arrays["depth"][i] = logc3_encode(clip.linear), log_depth(clip.depth)
+        arrays["fine.code"][i], arrays["fine.depth"][i] = logc3_encode(fine.linear[0]), log_depth(fine.depth[0])
         rows.append(
             {
                 "seed": seed,
-                "attributes": asdict(attributes),
+                "attributes": asdict(clip.attributes),
                 "move": clip.move,
                 "K": clip.camera.K.tolist(),
                 "world_from_camera": clip.camera.world_from_camera.tolist(),
+                "fine": chosen,
             }
         )
-    np.save(folder / f"{index:05d}.code.npy", code)
-    np.save(folder / f"{index:05d}.depth.npy", depth)
+    for name, array in arrays.items():
+        np.save(folder / f"{index:05d}.{name}.npy", array)
     scratch = target.with_suffix(".tmp")
     scratch.write_text(json.dumps(rows))
     os.replace(scratch, target)
     return target
+
+
+def shard_attributes(index: int, i: int) -> Attributes:
+    """What clip `i` of a shard shows: never a pair of attributes that is kept for evaluation."""
+    seed = TRAINING_SEED + index * CLIPS + i
+    kind = random_attributes(TRAINING_SEED + index * CLIPS + i // 2 * 2).kind
+    for attempt in range(100):
+        drawn = random_attributes(seed + attempt * 10**9)
+        attributes = Attributes(kind, drawn.time, drawn.weather, drawn.season)
+        if not is_held_out(attributes):
+            return attributes
+    raise AssertionError(f"every pair with {kind} is held out")
+
+
+def log_depth(depth: NDArray[np.float32]) -> NDArray[np.float16]:
+    """log2 of metres; inf stays."""
+    with np.errstate(divide="ignore"):
+        return np.log2(depth).astype(np.float16)
+
+
+def render_frame(clip: Clip, frame: int, factor: int, samples: int = 2) -> Clip:
+    """One frame of a clip again, `factor` times as large."""
+    from .raymarch import blockout_depth, render
+
+    height, width = (factor * n for n in clip.depth.shape[1:])
+    K = clip.camera.K[frame : frame + 1] * np.array([factor, factor, 1.0])[:, None]
+    pose = clip.camera.world_from_camera[frame : frame + 1]
+    linear = render(clip.world, K, pose, width, height, samples)
+    depth = blockout_depth(clip.world, K, pose, width, height)
+    return replace(clip, linear=linear, depth=depth, exact=None, camera=CameraTrack(K, pose))
 
 
 class ClipStore:
@@ -109,7 +149,7 @@ class ClipStore:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.rows: list[dict] = []
-        self._arrays: dict[str, tuple[NDArray, NDArray]] = {}
+        self._arrays: dict[str, dict[str, NDArray]] = {}
         self.refresh()
 
     def refresh(self) -> int:
@@ -117,9 +157,8 @@ class ClipStore:
         for path in sorted(self.folder.glob("*.json")):
             if path.stem in self._arrays:
                 continue
-            code = np.load(path.with_suffix(".code.npy"), mmap_mode="r")
-            depth = np.load(path.with_suffix(".depth.npy"), mmap_mode="r")
-            self._arrays[path.stem] = (code, depth)
+            names = ("code", "depth", "fine.code", "fine.depth")
+            self._arrays[path.stem] = {n: np.load(path.with_suffix(f".{n}.npy"), mmap_mode="r") for n in names}
             for i, row in enumerate(json.loads(path.read_text())):
                 row["shard"], row["index"] = path.stem, i
                 row["K"], row["world_from_camera"] = np.array(row["K"]), np.array(row["world_from_camera"])
@@ -131,9 +170,21 @@ class ClipStore:
 
     def load(self, index: int) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
         """(code [T, H, W, 3] float16, depth [T, H, W] float32 metres, row)."""
+        return self._load(index, "")
+
+    def load_fine(self, index: int) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
+        """(code [H, W, 3] float16, depth [H, W] float32 metres, row) of the clip's large frame."""
+        return self._load(index, "fine.")
+
+    def _load(self, index: int, which: str) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
         row = self.rows[index]
-        code, depth = self._arrays[row["shard"]]
-        return code[row["index"]], np.exp2(depth[row["index"]].astype(np.float32)), row
+        arrays, i = self._arrays[row["shard"]], row["index"]
+        return arrays[which + "code"][i], np.exp2(arrays[which + "depth"][i].astype(np.float32)), row
+
+    def upright(self, index: int) -> bool:
+        """Whether a clip is higher than wide."""
+        shape = self._arrays[self.rows[index]["shard"]]["code"].shape
+        return shape[2] > shape[3]
 
 
 def main(argv: list[str] | None = None) -> None:

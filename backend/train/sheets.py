@@ -13,14 +13,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ..model.sampling import flow_sigmas
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import warped_noise, without_blotches
-from ..pipeline.pixel_conditioning import NOISE_SCALE, make_condition, pack_frames, unpack_frames
-from .data import Clip, render_clip
+from ..pipeline.pixel_conditioning import RESTART, make_condition, pack_frames, unpack_frames
+from .data import SIZE, Clip, render_clip
 from .world import Attributes
 
 if TYPE_CHECKING:
-    from .train import Model
+    from torch import nn
 
 SHEET = (
     (11, Attributes("alpine", "dawn", "clear", "summer"), "a mountain valley, at dawn, clear sky, summer"),
@@ -35,15 +36,15 @@ SHEET = (
 
 
 @cache
-def held_out_clip(index: int, width: int, height: int) -> Clip:
+def held_out_clip(index: int, width: int, height: int, frames: int = 9) -> Clip:
     """A clip of the sheet, rendered once a process."""
     seed, attributes, _ = SHEET[index]
-    return render_clip(seed, 9, width, height, attributes=attributes)
+    return render_clip(seed, frames, width, height, attributes=attributes, samples=4)
 
 
 @torch.no_grad()
 def sample(
-    model: Model, clip: Clip, prompt: str, steps: int = 8, guidance: float = 1.0, seed: int = 0
+    model: nn.Module, clip: Clip, prompt: str, steps: int = 8, guidance: float = 1.0, seed: int = 0
 ) -> NDArray[np.float32]:
     """Scene-linear frames [T, H, W, 3] by Euler steps on the x0-predicting network."""
     from .train import CODE_MEAN, CODE_STD
@@ -54,9 +55,7 @@ def sample(
     fresh = np.random.default_rng(seed).standard_normal(clip.linear.shape, np.float32)
     noise = pack_frames(without_blotches(warped_noise(fresh, clip.depth, camera.K, camera.world_from_camera)))
     x = noise[None].to(device)
-    levels = torch.linspace(1, 0, steps + 1)
-    levels = NOISE_SCALE * levels / (1 + (NOISE_SCALE - 1) * levels)
-    for s, lower in pairwise(levels):
+    for s, lower in pairwise(flow_sigmas(steps, 1.0, RESTART)):
         with torch.autocast(device.type, torch.bfloat16):
             x0 = model(x, s.expand(1).to(device), [prompt], condition).float()
             if guidance != 1.0:
@@ -67,14 +66,12 @@ def sample(
     return np.maximum(logc3_decode(code), 0.0)
 
 
-def draw_sheet(model: Model, path: Path, small: bool) -> None:
-    """Depth, render and two frames of a sample for held-out worlds, in rows."""
-    model.eval()
-    width, height = (112, 64) if small else (224, 128)
+def draw_sheet(model: nn.Module, path: Path) -> None:
+    """Depth, render and three frames of a sample for held-out worlds, in rows."""
     rows = []
-    for index in range(len(SHEET) if small else 4):
-        clip = held_out_clip(index, width, height)
-        made = sample(model, clip, SHEET[index][2])
+    for index, (_, _, prompt) in enumerate(SHEET):
+        clip = held_out_clip(index, *SIZE)
+        made = sample(model, clip, prompt)
         depth = np.sqrt(np.clip(3 / clip.depth[0], 0, 1))[..., None].repeat(3, -1)
         row = [
             (depth * 255).astype(np.uint8),
@@ -82,12 +79,10 @@ def draw_sheet(model: Model, path: Path, small: bool) -> None:
             *linear_to_display(made[[0, 4, -1]]),
         ]
         picture = Image.fromarray(np.concatenate(row, 1))
-        if small:
-            picture = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.LANCZOS)
-        ImageDraw.Draw(picture).text((4, 2), SHEET[index][2], fill=(255, 255, 0))
+        picture = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.LANCZOS)
+        ImageDraw.Draw(picture).text((4, 2), prompt, fill=(255, 255, 0))
         rows.append(np.asarray(picture))
     Image.fromarray(np.concatenate(rows)).save(path)
-    model.train()
 
 
 def draw_curves(log: Path, path: Path) -> None:
@@ -97,10 +92,7 @@ def draw_curves(log: Path, path: Path) -> None:
     rows = np.array([[float(v) for v in row] for row in csv.reader(log.open())])
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
-    for axis, column, name in ((axes[0], 4, "loss (flow-weighted)"), (axes[1], 5, "x0 error")):
-        for small, label in ((1, "half resolution"), (0, "full resolution")):
-            part = rows[rows[:, 3] == small]
-            axis.plot(part[:, 1] / 60, part[:, column], label=label)
+    for axis, column, name in ((axes[0], 3, "loss (weighted)"), (axes[1], 4, "x0 error")):
+        axis.plot(rows[:, 1] / 60, rows[:, column])
         axis.set(xlabel="computing minutes", ylabel=name, yscale="log")
-        axis.legend()
     figure.savefig(path, dpi=100)

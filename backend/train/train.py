@@ -1,8 +1,8 @@
 """Train farplane-s: `farplane train --out runs/farplane-s`, on a CPU or a GPU, resuming from its last checkpoint.
 
 Data is rendered on the way (data.py) or beforehand; the network is PlateDiT on standardised LogC3 pixels, x0
-prediction under a flow-matching schedule, noise carried along the blockout's geometry.  Stages go from small to
-full resolution: a small picture teaches layout and light sixteen times a second, the full one teaches detail.
+prediction under a flow-matching schedule, noise carried along the blockout's geometry.  detail_train.py trains the
+stage that enlarges its pictures.
 
 Legend: B clips, T frames, G latent frames (groups of 4), H rows, W columns.
 """
@@ -10,22 +10,18 @@ Legend: B clips, T frames, G latent frames (groups of 4), H rows, W columns.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import math
 import os
-import queue
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...protocol.shot import CameraTrack
 from ..model.autoencoder import PixelCodec
@@ -33,11 +29,13 @@ from ..model.dit import PlateDiT, PlateDiTConfig
 from ..model.weights import Checkpoint, save_checkpoint
 from ..model.words import WordEncoder
 from ..pipeline.geometry import warped_noise, without_blotches
-from ..pipeline.pixel_conditioning import NOISE_SCALE, Condition, make_condition, network_time, pack_frames
+from ..pipeline.pixel_conditioning import RESTART, Condition, make_condition, network_input, network_time, pack_frames
 from .data import ClipStore
+from .loop import Run
 from .prompts import vocabulary, write_prompt
 from .world import Attributes
 
+IMAGES = 3  # single frames for one clip: both cost the same
 CODE_MEAN, CODE_STD = 0.345, 0.13  # of LogC3 code over the training renders
 
 
@@ -45,32 +43,33 @@ CODE_MEAN, CODE_STD = 0.345, 0.13  # of LogC3 code over the training renders
 class Recipe:
     """Everything that decides the outcome; written beside the checkpoint."""
 
-    dim: int = 256
-    heads: int = 4
-    ffn: int = 768
+    patch: int = 16
+    dim: int = 192
+    heads: int = 3
+    ffn: int = 576
     layers: int = 6
     vace_layers: tuple[int, ...] = (0, 3)
     text_dim: int = 96
-    head_channels: int = 64
+    head_channels: int = 40
     head_blocks: int = 2
-    batch: int = 2  # clips at full resolution, three times as many at half
+    head_levels: int = 4
+    batch: int = 4  # clips, or IMAGES times as many single frames
+    image_batches: float = 0.75  # a clip's frames are alike: single ones show the network three times as much
     learning_rate: float = 2e-3
     warmup: int = 60
     ema: float = 0.998
-    small_share: float = 1.0  # of the time budget, spent at half resolution; a CPU has no time for more
     text_dropout: float = 0.1
     depth_dropout: float = 0.08
     camera_dropout: float = 0.1
     word_dropout: float = 0.03  # words made unknown, so that an unknown word means nothing in particular
-    first_frame: float = 0.12
-    noise_spread: float = 1.4  # of the logit of the noise level, measured on a patch's mean
-    pure_noise: float = 0.25
+    editing: float = 0.3  # clips of which something is known: first frame, both ends, a start, all but a region
+    first_step: float = 0.5  # clips that train the step from nothing; the others are noisy up to RESTART
     seed: int = 1
 
     def transformer(self) -> PlateDiTConfig:
         """The network's configuration."""
         return PlateDiTConfig(
-            patch_size=(1, 8, 8),
+            patch_size=(1, self.patch, self.patch),
             num_attention_heads=self.heads,
             attention_head_dim=self.dim // self.heads,
             in_channels=12,
@@ -84,10 +83,11 @@ class Recipe:
             prediction="x0",
             pixel_head_channels=self.head_channels,
             pixel_head_blocks=self.head_blocks,
+            pixel_head_levels=self.head_levels,
         )
 
 
-class Model(torch.nn.Module):
+class Model(nn.Module):
     """Transformer and text encoder, trained together."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -99,16 +99,13 @@ class Model(torch.nn.Module):
         """Estimate x0 [B, 12, G, H, W] from noisy latents at noise levels [B] in 0 … 1."""
         hidden, mask = self.text(prompts)
         return self.transformer(
-            noisy, network_time(level), hidden, condition.control, camera=condition.camera, encoder_mask=mask
+            network_input(noisy, level),
+            network_time(level),
+            hidden,
+            condition.control,
+            camera=condition.camera,
+            encoder_mask=mask,
         )
-
-
-def halve(code: NDArray, depth: NDArray, K: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Half resolution: mean colour, nearest surface, K in the new pixels."""
-    t, h, w = depth.shape
-    small = code.reshape(t, h // 2, 2, w // 2, 2, 3).mean((2, 4))
-    near = depth.reshape(t, h // 2, 2, w // 2, 2).min((2, 4))
-    return small, near, K * np.array([0.5, 0.5, 1.0])[:, None]
 
 
 def mirror(code: NDArray, depth: NDArray, K: NDArray, pose: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
@@ -117,6 +114,24 @@ def mirror(code: NDArray, depth: NDArray, K: NDArray, pose: NDArray) -> tuple[ND
     K[:, 0, 2] = depth.shape[2] - K[:, 0, 2]
     flip = np.diag([-1.0, 1.0, 1.0, 1.0])
     return code[:, :, ::-1], np.ascontiguousarray(depth[:, :, ::-1]), K, flip @ pose @ flip
+
+
+def draw_known(rng: np.random.Generator, shape: tuple[int, ...], recipe: Recipe) -> NDArray[np.bool_]:
+    """[T, H, W] what of a clip is given: nothing, its first frame, both ends, a start to extend, all but a region."""
+    known = np.zeros(shape, bool)
+    if rng.random() >= recipe.editing:
+        return known
+    task = rng.integers(4)
+    if task == 3:
+        _, height, width = shape
+        h, w = (int(rng.uniform(0.25, 0.8) * side) for side in (height, width))
+        top, left = int(rng.integers(height - h)), int(rng.integers(width - w))
+        known[:] = True
+        known[:, top : top + h, left : left + w] = False
+    else:
+        known[: int(rng.integers(2, 6)) if task == 2 else 1] = True
+        known[-1] = task == 1
+    return known
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,20 +144,21 @@ class Batch:
     prompts: list[str]
 
 
-def make_batch(store: ClipStore, recipe: Recipe, rng: np.random.Generator, small: bool, size: int) -> Batch:
-    """Draw clips, augment them, drop conditions, and carry noise along their geometry."""
+def make_batch(store: ClipStore, recipe: Recipe, rng: np.random.Generator) -> Batch:
+    """Draw clips of one shape, augment them, drop conditions, and carry noise along their geometry."""
     x0, noise, conditions, prompts = [], [], [], []
-    for index in rng.integers(0, len(store), size):
+    first = int(rng.integers(len(store)))
+    alike = [i for i in range(len(store)) if store.upright(i) == store.upright(first)]
+    single = rng.random() < recipe.image_batches
+    for index in (first, *rng.choice(alike, recipe.batch * (IMAGES if single else 1) - 1)):
         code, depth, row = store.load(int(index))
-        code = code.astype(np.float32)
-        K, pose = row["K"], row["world_from_camera"]
-        if small:
-            code, depth, K = halve(code, depth, K)
+        chosen = slice(t := int(rng.integers(len(code))), t + 1) if single else slice(None)
+        code, depth = code[chosen].astype(np.float32), depth[chosen]
+        K, pose = row["K"][chosen], row["world_from_camera"][chosen]
         if rng.random() < 0.5:
             code, depth, K, pose = mirror(code, depth, K, pose)
         frames = np.ascontiguousarray((code - CODE_MEAN) / CODE_STD, dtype=np.float32)
-        known = np.zeros(len(frames), bool)
-        known[0] = rng.random() < recipe.first_frame
+        known = draw_known(rng, depth.shape, recipe)
         shown = None if rng.random() < recipe.depth_dropout else depth
         conditions.append(
             make_condition(
@@ -163,42 +179,16 @@ def make_batch(store: ClipStore, recipe: Recipe, rng: np.random.Generator, small
     return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts)
 
 
-class Prefetcher:
-    """Makes batches in a thread; the heavy parts release the interpreter's lock."""
-
-    def __init__(self, store: ClipStore, recipe: Recipe, seed: int) -> None:
-        self.small = True
-        self._store, self._recipe, self._rng = store, recipe, np.random.default_rng([recipe.seed, seed])
-        self._ready: queue.Queue[tuple[bool, Batch]] = queue.Queue(3)
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            small = self.small
-            size = self._recipe.batch * (3 if small else 1)
-            self._ready.put((small, make_batch(self._store, self._recipe, self._rng, small, size)))
-
-    def next(self, small: bool) -> Batch:
-        """The next batch of the wanted resolution."""
-        self.small = small
-        while True:
-            made, batch = self._ready.get()
-            if made == small:
-                return batch
-
-
-def loss_of(
-    model: Model, batch: Batch, recipe: Recipe, generator: torch.Generator, bf16: bool
-) -> tuple[Tensor, Tensor]:
+def loss_of(model: nn.Module, batch: Batch, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Flow-weighted x0 loss.  Returns (loss, per-clip x0 error)."""
     size = len(batch.prompts)
     device = batch.x0.device
-    level = torch.sigmoid(torch.randn(size, generator=generator) * recipe.noise_spread + math.log(NOISE_SCALE))
-    level[torch.rand(size, generator=generator) < recipe.pure_noise] = 1.0
+    level = 0.02 + (RESTART + 0.03) * torch.rand(size, generator=generator)
+    level[torch.rand(size, generator=generator) < recipe.first_step] = 1.0
     level = level.to(device)
     s = level[:, None, None, None, None]
     noisy = (1 - s) * batch.x0 + s * batch.noise
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    with torch.autocast(device.type, torch.bfloat16):
         guess = model(noisy, level, batch.prompts, batch.condition)
     error = (guess.float() - batch.x0).square().mean((1, 2, 3, 4))
     # The flow's own weight, 1/s^2, spends the gradient on grain (its samples kept the noise's blotches); a flat one
@@ -207,7 +197,7 @@ def loss_of(
     return (error * weight).mean(), error.detach()
 
 
-def optimisers(model: Model, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimisers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for everything else."""
     matrices, rest = [], []
     for name, parameter in model.named_parameters():
@@ -219,160 +209,110 @@ def optimisers(model: Model, recipe: Recipe) -> list[torch.optim.Optimizer]:
     ]
 
 
-@dataclass
-class State:
-    """Where a run stands."""
+class BasePlan:
+    """The transformer and the word encoder, trained on clips (loop.Plan)."""
 
-    step: int = 0
-    seconds: float = 0.0
-    clips: int = 0
+    def __init__(self, recipe: Recipe, store: ClipStore) -> None:
+        self.recipe, self.store = recipe, store
+        self.learning_rate, self.warmup, self.ema, self.seed = (
+            recipe.learning_rate,
+            recipe.warmup,
+            recipe.ema,
+            recipe.seed,
+        )
 
+    def make_model(self) -> Model:
+        return Model(self.recipe)
 
-def schedule(seconds: float, budget: float, step: int, recipe: Recipe) -> float:
-    """Learning-rate factor: warm-up, then flat, then a cosine over the last 60% of the time."""
-    done = min(seconds / budget, 1.0)
-    decay = 1.0 if done < 0.4 else 0.5 + 0.5 * math.cos(math.pi * (done - 0.4) / 0.6)
-    return min(1.0, (step + 1) / recipe.warmup) * (0.03 + 0.97 * decay)
+    def optimisers(self, model: nn.Module) -> list[torch.optim.Optimizer]:
+        return optimisers(model, self.recipe)
 
+    def make_batch(self, rng: np.random.Generator) -> Batch:
+        self.store.refresh()
+        return make_batch(self.store, self.recipe, rng)
 
-def save(out: Path, model: Model, ema: Model, optims: list, state: State, recipe: Recipe) -> None:
-    """Write the checkpoint beside the old one, then replace it."""
-    scratch = out / "last.tmp"
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "ema": ema.state_dict(),
-            "optimisers": [o.state_dict() for o in optims],
-            "state": asdict(state),
-            "recipe": asdict(recipe),
-        },
-        scratch,
-    )
-    os.replace(scratch, out / "last.pt")
+    def to_device(self, batch: Batch, device: str) -> Batch:
+        return Batch(batch.x0.to(device), batch.noise.to(device), batch.condition.to(device), batch.prompts)
 
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return loss_of(model, batch, self.recipe, generator)
 
-def train(out: Path, data: Path, minutes: float, recipe: Recipe, device: str, sheet_every: float = 600.0) -> None:
-    """Train until `minutes` of computing are spent in all, over any number of runs."""
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(recipe.seed)
-    torch.set_flush_denormal(True)  # a CPU multiplies vanishing momenta a hundred times slower otherwise
-    model, ema = Model(recipe).to(device), Model(recipe).to(device)
-    ema.load_state_dict(model.state_dict())
-    optims = optimisers(model, recipe)
-    state = State()
-    if (out / "last.pt").exists():
-        kept = torch.load(out / "last.pt", map_location=device, weights_only=True)
-        model.load_state_dict(kept["model"])
-        ema.load_state_dict(kept["ema"])
-        for optim, values in zip(optims, kept["optimisers"], strict=True):
-            optim.load_state_dict(values)
-        state = State(**kept["state"])
-    store = ClipStore(data)
-    while len(store) < 64:
-        print(f"waiting for data in {data} ({len(store)} clips)", flush=True)
-        time.sleep(10)
-        store.refresh()
-    batches = Prefetcher(store, recipe, state.step)
-    generator = torch.Generator().manual_seed(recipe.seed * 1000 + state.step)
-    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
-    parameters = sum(p.numel() for p in model.parameters())
-    print(f"{parameters / 1e6:.2f}M parameters, {len(store)} clips, from step {state.step}", flush=True)
-    log = (out / "log.csv").open("a")
-    rows = csv.writer(log)
-    budget = minutes * 60
-    clock = time.monotonic()
-    saved = sheet = state.seconds
-    recent: list[tuple[float, float]] = []
-    while state.seconds < budget:
-        small = state.seconds < recipe.small_share * budget
-        batch = batches.next(small)
-        if device != "cpu":
-            batch = Batch(batch.x0.to(device), batch.noise.to(device), batch.condition.to(device), batch.prompts)
-        rate = recipe.learning_rate * schedule(state.seconds, budget, state.step, recipe)
-        for optim in optims:
-            for group in optim.param_groups:
-                group["lr"] = rate
-        loss, error = loss_of(model, batch, recipe, generator, bf16=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        if torch.isfinite(norm):
-            for optim in optims:
-                optim.step()
-        for optim in optims:
-            optim.zero_grad(set_to_none=True)
-        keep = min(recipe.ema, (state.step + 1) / (state.step + 20))
-        with torch.no_grad():
-            for a, b in zip(ema.parameters(), model.parameters(), strict=True):
-                a.lerp_(b, 1 - keep)
-        now = time.monotonic()
-        state = State(state.step + 1, state.seconds + now - clock, state.clips + len(batch.prompts))
-        clock = now
-        recent.append((float(loss.detach()), float(error.mean())))
-        if state.step % 20 == 0:
-            mean = np.mean(recent, 0)
-            recent.clear()
-            row = [
-                state.step,
-                round(state.seconds, 1),
-                state.clips,
-                int(small),
-                round(mean[0], 5),
-                round(mean[1], 5),
-                round(float(norm), 3),
-                f"{rate:.2e}",
-            ]
-            rows.writerow(row)
-            log.flush()
-            print(*row, f"{len(store)} clips", flush=True)
-            store.refresh()
-        if state.seconds - sheet > sheet_every:
-            sheet = state.seconds
-            save(out, model, ema, optims, state, recipe)
-            from .sheets import draw_curves, draw_sheet
+    def clips(self) -> int:
+        return len(self.store)
 
-            draw_sheet(ema, out / f"sheet-{state.step:06d}.png", small)
-            draw_curves(out / "log.csv", out / "curves.png")
-            clock = time.monotonic()
-        elif state.seconds - saved > 90:
-            saved = state.seconds
-            save(out, model, ema, optims, state, recipe)
-    save(out, model, ema, optims, state, recipe)
+    def draw(self, model: nn.Module, path: Path) -> None:
+        from .sheets import draw_sheet
+
+        draw_sheet(model, path)
+
+    def config(self) -> dict[str, Any]:
+        return asdict(self.recipe)
 
 
 def export(run: Path, folder: Path) -> None:
-    """Turn a run's averaged weights into the checkpoint folder that `--model` takes."""
-    kept = torch.load(run / "last.pt", map_location="cpu", weights_only=True)
-    recipe = Recipe(**kept["recipe"] | {"vace_layers": tuple(kept["recipe"]["vace_layers"])})
+    """Turn the averaged weights of a run's two stages into the checkpoint folder that `--model` takes."""
+    from .detail_train import DetailPlan, DetailRecipe
+
+    def kept(stage: str) -> dict[str, Any]:
+        return torch.load(run / stage / "last.pt", map_location="cpu", weights_only=True)
+
+    base = kept("base")
+    recipe = Recipe(**base["recipe"] | {"vace_layers": tuple(base["recipe"]["vace_layers"])})
     model = Model(recipe)
-    model.load_state_dict(kept["ema"])
+    model.load_state_dict(base["ema"])
+    notes = {"recipe": base["recipe"], "state": base["state"], "data": "procedural world, backend/train/world.py"}
+    detail = None
+    if (run / "detail" / "last.pt").exists():
+        fine = kept("detail")
+        detail = DetailPlan(DetailRecipe(**fine["recipe"]), ClipStore(run)).make_model()
+        detail.load_state_dict(fine["ema"])
+        notes |= {"detail_recipe": fine["recipe"], "detail_state": fine["state"]}
     codec = PixelCodec((CODE_MEAN, CODE_MEAN, CODE_MEAN), (CODE_STD, CODE_STD, CODE_STD))
-    notes = {"recipe": kept["recipe"], "state": kept["state"], "data": "procedural world, backend/train/world.py"}
-    save_checkpoint(folder, Checkpoint(model.transformer, model.text, codec, notes))
+    save_checkpoint(folder, Checkpoint(model.transformer, model.text, codec, detail, notes))
+
+
+def wait_for(store: ClipStore) -> None:
+    """Return when the renderers have made enough to begin with."""
+    while len(store) < 64:
+        print(f"waiting for data in {store.folder} ({len(store)} clips)", flush=True)
+        time.sleep(10)
+        store.refresh()
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry of `farplane train`."""
+    """Entry of `farplane train`: OUT/base and OUT/detail, one after the other or `--stage` alone."""
+    from .detail_train import DetailPlan, DetailRecipe
+
     parser = argparse.ArgumentParser(prog="farplane train", description="Train farplane-s; run again to resume.")
     parser.add_argument("--out", type=Path, default=Path("runs/farplane-s"))
     parser.add_argument("--data", type=Path, default=Path("runs/data"))
-    parser.add_argument("--minutes", type=float, default=90.0, help="computing time in all, over every resume")
+    parser.add_argument("--stage", choices=("base", "detail", "all"), default="all")
+    parser.add_argument("--minutes", type=float, default=90.0, help="computing time of each stage over every resume")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--shards", type=int, default=220, help="shards of 16 clips to render while training")
     parser.add_argument("--renderers", type=int, default=1, help="processes that render data meanwhile, 0 for none")
-    parser.add_argument("--batch", type=int, default=Recipe.batch)
+    parser.add_argument("--batch", type=int, help="clips of the base stage, crops of the detail stage, at once")
+    parser.add_argument("--start-from", type=Path, help="a stage's folder of another run to take fitting weights from")
+    parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
     parser.add_argument("--export", type=Path, help="only write the run's checkpoint folder there")
     args = parser.parse_args(argv)
     if args.export:
         export(args.out, args.export)
         return
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if args.device == "cuda" else args.device
     renderer = None
-    if args.renderers:
+    if args.renderers and os.environ.get("RANK", "0") == "0":
         command = [sys.executable, "-m", "farplane.backend.train.data", str(args.data)]
         command += ["--shards", f"0:{args.shards}", "--processes", str(args.renderers)]
         args.data.mkdir(parents=True, exist_ok=True)
         renderer = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        train(args.out, args.data, args.minutes, Recipe(batch=args.batch), args.device)
+        store = ClipStore(args.data)
+        wait_for(store)
+        size = {} if args.batch is None else {"batch": args.batch}
+        plans = {"base": BasePlan(Recipe(**size), store), "detail": DetailPlan(DetailRecipe(**size), store)}
+        for stage in plans if args.stage == "all" else (args.stage,):
+            Run(args.out / stage, plans[stage], device, args.start_from).train(args.minutes, 60 * args.sheets)
     finally:
         if renderer is not None:
             renderer.terminate()

@@ -43,7 +43,7 @@ def make_checkpoint(seed: int = 0) -> Checkpoint:
     torch.manual_seed(seed)
     codec = PixelCodec((0.3, 0.31, 0.35), (0.2, 0.21, 0.25))
     text = WordEncoder(["valley", "dusk", "fog"], CONFIG.text_dim)
-    return Checkpoint(PlateDiT(CONFIG).eval(), text.eval(), codec, {"clips": 12, "worlds": "procedural"})
+    return Checkpoint(PlateDiT(CONFIG).eval(), text.eval(), codec, notes={"clips": 12, "worlds": "procedural"})
 
 
 @pytest.fixture

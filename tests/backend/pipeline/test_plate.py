@@ -91,7 +91,7 @@ def test_windows_cover_every_frame(count):
 
 def test_one_step_of_one_window_is_the_network_itself(found):
     shot = make_shot()
-    fitted = plate.fit_shot(shot, found.preset)
+    fitted = plate.fit_shot(shot, found.preset, 8)
     noise = plate.shot_noise(fitted, 3)
     checkpoint = plate.loaded(found.folder, "cpu")
     condition = plate.window_condition(fitted, 0, 9)
@@ -137,7 +137,7 @@ def test_stops_between_windows(found):
 
 def test_depth_is_taken_at_pixel_centres(found):
     shot = make_shot(width=192, height=120)
-    fitted = plate.fit_shot(shot, found.preset)
+    fitted = plate.fit_shot(shot, found.preset, 8)
     assert fitted.depth.shape == (9, 40, 64)
     np.testing.assert_array_equal(fitted.depth, shot.depth.z[:, 1::3, 1::3])
     np.testing.assert_allclose(fitted.camera.K[:, 0], shot.camera.K[:, 0] / 3)

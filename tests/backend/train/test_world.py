@@ -94,15 +94,21 @@ def test_the_blockout_is_simpler_but_the_same_place(village):
 
 
 def test_shards_are_whole_and_resume(tmp_path):
-    made = make_shard(tmp_path, 3, frames=5, width=32, height=16)
+    made = make_shard(tmp_path, 3, frames=5, size=(32, 16))
     before = made.stat().st_mtime_ns
-    assert make_shard(tmp_path, 3, frames=5, width=32, height=16) == made
+    assert make_shard(tmp_path, 3, frames=5, size=(32, 16)) == made
     assert made.stat().st_mtime_ns == before
     store = ClipStore(tmp_path)
     assert len(store) == 16
     code, depth, row = store.load(7)
     assert code.shape == (5, 16, 32, 3)
     assert depth.shape == (5, 16, 32)
+    fine, fine_depth, _ = store.load_fine(7)
+    assert (fine.shape, fine_depth.shape) == ((64, 128, 3), (64, 128))
+    # The large frame is the small one's: its mean over 4 x 4 pixels is the same picture but for where samples fell.
+    mean = fine.astype(np.float32).reshape(16, 4, 32, 4, 3).mean((1, 3))
+    assert np.abs(mean - code[row["fine"]]).mean() < 0.03
+    assert not store.upright(7)
     again = render_clip(row["seed"], 5, 32, 16, attributes=Attributes(**row["attributes"]))
     hit = np.isfinite(again.depth)
     np.testing.assert_array_equal(np.isfinite(depth), hit)

@@ -1,0 +1,78 @@
+"""The detail stage over a shot: every frame to FACTOR times its size, with noise that clings to the surfaces.
+
+Legend: T frames, h and w the small plate's size, H = FACTOR * h and W = FACTOR * w the large one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...protocol.shot import CameraTrack, Shot
+from ..model.detail import FACTOR, RESIDUAL, DetailNet, detail_levels, detail_step, enlarge
+from .geometry import shot_scale, surface_channels, warped_noise
+
+
+@dataclass(frozen=True)
+class DetailPlan:
+    """trust : how far the small plate is believed, 0 … 1; steps; seed of the noise; shown : frame of the preview."""
+
+    trust: float
+    steps: int
+    seed: int
+    shown: int
+
+
+def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArray[np.float32], CameraTrack]:
+    """Depth [len(frames), H, W] by nearest pixel at (W, H) = `size`, and the cameras with K in its pixels."""
+    (width, height), (w, h) = shot.resolution, size
+    rows = ((np.arange(h) + 0.5) * height / h).astype(int)
+    columns = ((np.arange(w) + 0.5) * width / w).astype(int)
+    K = shot.camera.K[frames] * np.array([w / width, h / height, 1.0])[:, None]
+    depth = np.stack([shot.depth.z[t][rows][:, columns] for t in frames])
+    return depth, CameraTrack(K, shot.camera.world_from_camera[frames])
+
+
+def detailed(
+    net: DetailNet,
+    small: Tensor,
+    shot: Shot,
+    plan: DetailPlan,
+    on_step: Callable[[int, Tensor], None],
+    check: Callable[[], None],
+) -> Tensor:
+    """A plate [T, 3, h, w] in standardised code at the large size, [T, 3, H, W].
+
+    on_step gets the steps done and the shown frame [1, 3, H, W]; check is called before every frame; either may raise.
+    """
+    height, width = (FACTOR * n for n in small.shape[2:])
+    depth, camera = resampled(shot, (width, height), np.arange(len(small)))
+    fresh = np.random.Generator(np.random.Philox([plan.seed, 1])).standard_normal((*depth.shape, 3), np.float32)
+    noise = warped_noise(fresh, depth, camera.K, camera.world_from_camera)
+    del fresh
+    # In place of the noise, frame by frame: a minute of frames is held once.
+    state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
+    scale = shot_scale(depth)
+    for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
+        shown = small[:1]
+        for t in range(len(small)):
+            check()
+            surface = surface_channels(
+                depth[t : t + 1], camera.K[t : t + 1], camera.world_from_camera[t : t + 1], scale=scale, like=camera
+            )
+            base = enlarge(small[t : t + 1], (height, width))
+            given = state[t : t + 1].to(small.device)
+            now, residual = detail_step(
+                net, given, base, torch.from_numpy(surface).to(small.device), level, lower, plan.trust
+            )
+            state[t] = (base + RESIDUAL * now if lower == 0 else now)[0].cpu()
+            if t == plan.shown:
+                shown = base + RESIDUAL * residual
+        on_step(step, shown)
+    return state
