@@ -20,7 +20,7 @@ from .exr import write_channel, write_rgb
 
 # What we may have made in a folder of ours, and nothing else.
 _OURS = re.compile(
-    r"(plate|depth|reference)\.\d{4,7}\.exr|(shot|take|report)\.json|(report|contact)\.png|preview\.mp4"
+    r"(plate|depth|reference)\.\d{4,7}\.exr|(shot|take|report|batch)\.json|(report|contact)\.png|preview\.mp4"
     r"|\.farplane-(stage-)?[0-9a-f]{32}|\..+\.part"
 )
 _STAGE = ".farplane-stage-"
@@ -44,6 +44,7 @@ class OutputFolder:
         self._made: list[Path] = []  # folders that were not there, innermost first
         self._before: dict[Path, set[str]] = {}
         self._kept: set[Path] = set()
+        self._begun: list[Path] = []
 
     def __enter__(self) -> OutputFolder:
         if self.path.is_symlink():
@@ -63,6 +64,8 @@ class OutputFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for place in self._begun:
+            self.drop(place)
         if kind is None:
             return
         for child in [p for p in self.path.iterdir() if p.is_dir() and not p.is_symlink()]:
@@ -73,6 +76,27 @@ class OutputFolder:
         if self.path not in self._kept:
             self._remove_ours(self.path, self._before[self.path])
         self._remove_made()
+
+    def begin(self, place: Path) -> None:
+        """Say that something will be made in `place`, below or at this folder: what is not kept is dropped.
+
+        Raises FarplaneError if it holds a plate that may not be overwritten.
+        """
+        self.refuse_plate(place)
+        if place != self.path:
+            self._before[place] = set(os.listdir(place)) if place.is_dir() else set()
+            self._begun.append(place)
+
+    def drop(self, place: Path) -> None:
+        """Remove what was made in a place that was begun and not kept, and its folders if nothing else is in them."""
+        if place in self._kept or not place.is_dir():
+            return
+        self._remove_ours(place, self._before[place])
+        for folder in (place, *place.parents):
+            if folder == self.path:
+                break
+            with suppress(OSError):
+                folder.rmdir()
 
     def keep(self, path: Path | None = None) -> None:
         """What is in `path` (the folder itself when None) is whole: a later failure leaves it."""
@@ -139,6 +163,16 @@ class StagedFiles:
         if shot.reference is not None:
             for index, frame in enumerate(shot.frames):
                 self._write(reference_name(frame), write_rgb(shot.reference[index]))
+
+    def share_depth(self, other: StagedFiles) -> None:
+        """Stage the same depth as `other` has staged: the same files where the disk can, else copies."""
+        self.depth = dict(other.depth)
+        for name in self.depth.values():
+            source, target = other._staging / name, self._staging / name
+            try:
+                os.link(source, target)
+            except OSError:
+                _in_words(self._folder, lambda source=source, target=target: shutil.copyfile(source, target))
 
     def commit(self, shot_json: dict[str, Any] | None = None) -> None:
         """Move the files into place, and write shot.json last."""

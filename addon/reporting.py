@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import IO, Any
 
+QUIET_SECONDS = 10.0
 LAST_SECONDS = 30.0  # from the parent's end until we end the hard way
 
 
@@ -21,14 +22,19 @@ class Cancelled(Exception):
 
 
 class Stop:
-    """Turns the first signal into a request that the work looks at between two steps; the second ends at once."""
+    """Turns the first signal into a request that the work looks at between two steps; the second ends at once.
 
-    def __init__(self) -> None:
+    patience : seconds after which `check` raises by itself.
+    """
+
+    def __init__(self, patience: float = float("inf")) -> None:
         self.requested = False
         self._signalled = False
+        self._until = time.monotonic() + patience
 
     def check(self) -> None:
-        if self.requested:
+        """Raise Cancelled once that was asked for."""
+        if self.requested or time.monotonic() > self._until:
             raise Cancelled
 
     def request(self, number: int = 0, frame: FrameType | None = None) -> None:
@@ -64,22 +70,58 @@ class Stop:
 
 
 class Reporter:
-    """Writes one event a line: JSON, or words when a person looks at a terminal."""
+    """Writes one event a line: as JSON for programs, in words for people.
 
-    def __init__(self, out: IO[str]) -> None:
-        self._out, self._words = out, out.isatty()
+    words : which of the two.  In words, progress is told when a stage is done, and once in QUIET_SECONDS before.
+    """
+
+    def __init__(self, out: IO[str], words: bool = False) -> None:
+        self._out, self._words = out, words
+        self._told: dict[str, float] = {}  # stage -> when it was told last
 
     def __call__(self, event: str, **values: Any) -> None:
+        """Tell an event."""
         if self._words:
-            text = " ".join(f"{value}" for value in values.values() if not isinstance(value, (list, dict)))
-            line = f"{event}: {text}"
+            line = self._in_words(event, values)
+            if line is None:
+                return
         else:
             line = json.dumps({"event": event, **values}, ensure_ascii=False)
         self._out.write(line + "\n")
         self._out.flush()
 
     def progress(self, stage: str, step: int, total: int) -> None:
+        """Tell that `step` of `total` is done."""
         self("progress", stage=stage, step=step, total=total)
+
+    def _in_words(self, event: str, values: dict[str, Any]) -> str | None:
+        """One line, or None where there is nothing new to say to a person."""
+        of = f"{values['name']}: " if values.get("name") else ""
+        match event:
+            case "progress":
+                return self._progress(of, values)
+            case "done":
+                return f"{of}done ({values['step']} of {values['total']}), {values['folder']}"
+            case "queued":
+                return f"{of}{values['position']} jobs are ahead" if values["position"] else None
+            case "failed" | "error":
+                text = f"{values['field']}: {values['problem']}. {values['remedy']}"
+                return f"{of}failed: {text}" if event == "failed" else f"error: {text}"
+            case "disconnected":
+                return f"backend: {values['problem']}. {values['remedy']}"
+            case "result":
+                made = [values.get("blend"), *values.get("contact", ())]
+                return "\n".join([f"done: {values['folder']}", *(str(path) for path in made if path)])
+        return ": ".join([event, *(str(value) for value in values.values())])
+
+    def _progress(self, of: str, values: dict[str, Any]) -> str | None:
+        stage, step, total = values["stage"], values["step"], values["total"]
+        now = time.monotonic()
+        if step < total and now - self._told.setdefault(of + stage, now) < QUIET_SECONDS:
+            return None
+        self._told[of + stage] = now
+        share = f"{step} of {total}" if total < 100_000 else f"{round(100 * step / total)}%"  # the upload's are bytes
+        return f"{of}{stage} {share}"
 
 
 @contextmanager

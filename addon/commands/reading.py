@@ -1,0 +1,101 @@
+"""From a .blend to what is sent: the file opened, its prompt and settings, its shots read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+
+from ...protocol.errors import FarplaneError
+from ...protocol.shot import Prompt, RenderSettings, Shot
+from ..reporting import Reporter, Stop
+from ..scene import REFERENCE_SAMPLES, Extraction, ShotPlan
+
+
+def open_scene(path: Path, report: Reporter) -> None:
+    """Open a .blend with factory settings and its scripts off.
+
+    Raises FarplaneError for a file that is missing, damaged, or from a newer Blender than this one.
+    """
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    if not path.is_file():
+        raise FarplaneError("scene", f"{path} does not exist", "Give the path of a .blend file")
+    ours = bpy.app.version[:2]
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(path.absolute()), load_ui=False, use_scripts=False)
+    except RuntimeError as error:
+        theirs = _header_version(path)
+        if theirs > ours:
+            raise _too_new(path, theirs) from error
+        raise FarplaneError("scene", f"{path} is damaged or no .blend file", "Save the scene again") from error
+    if bpy.data.version[:2] > ours:
+        raise _too_new(path, bpy.data.version[:2])
+    if bpy.app.autoexec_fail:
+        text = f"Python in the file was not run ({bpy.app.autoexec_fail_message}): bake drivers that need it"
+        report("warning", text=text)
+
+
+def _too_new(path: Path, version: tuple[int, ...]) -> FarplaneError:
+    theirs, ours = (".".join(str(part) for part in v[:2]) for v in (version, bpy.app.version))
+    return FarplaneError(
+        "scene",
+        f"{path.name} was saved by Blender {theirs}, and this is {ours}",
+        "Set FARPLANE_BLENDER to that Blender's program, or save the scene from an older one",
+    )
+
+
+def _header_version(path: Path) -> tuple[int, int]:
+    """The Blender version in an uncompressed file's header; (0, 0) where there is none to read."""
+    with path.open("rb") as stream:
+        head = stream.read(17)
+    # BLENDER-v405 until 4.5, BLENDER17-01v0500 since 5.0
+    digits = head[9:12] if head[8:9] in (b"v", b"V") else head[13:17]
+    if not head.startswith(b"BLENDER") or not digits.isdigit():
+        return 0, 0
+    return int(digits) // 100, int(digits) % 100
+
+
+def scene_prompt(scene: bpy.types.Scene, options: argparse.Namespace) -> Prompt:
+    """The prompt as given, else what the scene carries (custom properties farplane_prompt, farplane_negative)."""
+    text = scene.get("farplane_prompt", "") if options.prompt is None else options.prompt
+    negative = scene.get("farplane_negative", "") if options.negative is None else options.negative
+    return Prompt(str(text), str(negative))
+
+
+def scene_settings(scene: bpy.types.Scene, options: argparse.Namespace) -> RenderSettings:
+    """How to render: as given, else as the scene's own panel says, else the defaults.  Raises FarplaneError."""
+    panel = getattr(scene, "farplane", None)  # only where the add-on is enabled
+    own = {
+        "model": getattr(panel, "model_name", "") or RenderSettings.model,
+        "seed": getattr(panel, "seed", 0),
+        "steps": getattr(panel, "steps", 0) if getattr(panel, "quality", "CUSTOM") == "CUSTOM" else 0,
+    }
+    given = {key: own[key] if getattr(options, key) is None else getattr(options, key) for key in own}
+    settings = RenderSettings(**given, guidance=options.guidance, compression=options.compression.upper())
+    settings.validate()
+    return settings
+
+
+def extract(
+    scene: bpy.types.Scene,
+    plan: ShotPlan,
+    prompt: Prompt | None,
+    options: argparse.Namespace,
+    report: Reporter,
+    stop: Stop,
+    between: Callable[[], object] = lambda: None,
+) -> Shot:
+    """Read one shot, saying every step.  between : called before each of them."""
+    reference = bool(getattr(options, "reference", False))
+    samples = getattr(options, "reference_samples", REFERENCE_SAMPLES)
+    with Extraction(scene, plan, prompt, options.size, reference, reference_samples=samples) as extraction:
+        finished = False
+        while not finished:
+            stop.check()
+            between()
+            stage, step = extraction.stage, extraction.done
+            finished = extraction.step()
+            report.progress(stage, step + 1, extraction.total)
+        return extraction.shot()

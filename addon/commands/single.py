@@ -1,0 +1,126 @@
+"""`shot` and `render`: each shot of the scene by itself, and the landed copy."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...protocol.errors import FarplaneError
+from ...protocol.shot import Shot
+from ...protocol.shotfile import shots_to_json
+from .. import takes, variations
+from ..client import Client
+from ..output import OutputFolder, StagedFiles
+from ..reporting import Reporter, Stop
+from ..scene import ShotPlan, plan_shots
+from .link import check_model, connect, draft, render_take
+from .reading import extract, scene_prompt, scene_settings
+
+
+def run_shot(
+    scene: bpy.types.Scene, options: argparse.Namespace, folder: OutputFolder, report: Reporter, stop: Stop
+) -> None:
+    """`shot`: every shot of the scene into one shot.json, with its depth files beside it."""
+    prompt = scene_prompt(scene, options)
+    plans = plan_shots(scene, options.frames)
+    shots = []
+    with StagedFiles(folder.path) as files:
+        for plan in plans:
+            shot = extract(scene, plan, prompt if prompt.text else None, options, report, stop)
+            files.add_depth(shot)
+            shots.append(shot)
+        data = shots_to_json(shots, [plan.camera for plan in plans], files.depth, name=shots[0].name)
+        files.commit(data)
+    folder.keep()
+    report("result", command="shot", folder=str(folder.path), shots=[told_of(shot, folder.path) for shot in shots])
+
+
+def run_render(
+    scene: bpy.types.Scene, options: argparse.Namespace, folder: OutputFolder, report: Reporter, stop: Stop
+) -> None:
+    """`render`: every shot of the scene through the backend, and all of them landed in a copy of the scene."""
+    prompt = scene_prompt(scene, options)
+    prompt.validate()
+    if variations.has_alternatives(prompt.text):
+        report("warning", text="The braces in the prompt are sent as they stand; `variations` renders each alternative")
+    settings = scene_settings(scene, options)
+    plans = plan_shots(scene, options.frames)
+    places = [folder.path if len(plans) == 1 else folder.path / takes.folder_name(plan.name) for plan in plans]
+    for place in places:
+        folder.begin(place)
+    client = Client(options.backend, options.server_key, options.config)
+    client.start()
+    done: list[tuple[ShotPlan, Path]] = []
+    told = []
+    try:
+        connected = connect(client, stop)
+        check_model(connected, settings)
+        if options.draft:
+            settings = draft(connected, settings)
+        for plan, place in zip(plans, places, strict=True):
+            shot = extract(scene, plan, prompt, options, report, stop)
+            job = render_take(client, shot, settings, plan, place, options.overwrite, report, stop)
+            folder.keep(place)
+            done.append((plan, place))
+            told.append({**told_of(shot, place), "job": job})
+    finally:
+        client.close()
+    blend = land_copy(scene, done, folder.path, report) if options.land else None
+    folder.keep()
+    report("result", command="render", folder=str(folder.path), shots=told, blend=blend)
+
+
+def told_of(shot: Shot, place: Path) -> dict[str, Any]:
+    """What the result says of one shot."""
+    first, last = shot.frames[0], shot.frames[-1]
+    return {
+        "name": shot.name,
+        "folder": str(place),
+        "first": first,
+        "last": last,
+        "frames": len(shot.frames),
+        "resolution": list(shot.resolution),
+    }
+
+
+def land_copy(scene: bpy.types.Scene, done: list[tuple[ShotPlan, Path]], folder: Path, report: Reporter) -> str | None:
+    """Land the takes in a copy of the scene beside them."""
+    from ..landing import land
+
+    def land_all() -> None:
+        for step, (plan, place) in enumerate(done):
+            land(scene, bpy.data.objects[plan.camera], place)
+            report.progress("land", step + 1, len(done))
+
+    return save_copy(folder, "farplane", land_all, report)
+
+
+def save_copy(folder: Path, suffix: str, fill: Callable[[], object], report: Reporter) -> str | None:
+    """Save what `fill` makes of the open file as ``NAME_suffix.blend`` in `folder`, and return its path.
+
+    A copy that fails does not cost the plates: then it is told, and None returned.
+    """
+    stem = Path(bpy.data.filepath).stem or "untitled"
+    target = folder / f"{stem}_{suffix}.blend"
+    scratch = folder / f".{stem}_{suffix}.{os.getpid()}.blend"
+    try:
+        # Saved there first, so that paths relative to the file are already the ones of the copy when we land.
+        _save(scratch)
+        fill()
+        _save(target)
+    except (FarplaneError, RuntimeError) as error:
+        report("warning", text=f"The plates are whole, but they could not be put into a copy of the scene: {error}")
+        return None
+    finally:
+        for path in (scratch, scratch.with_suffix(".blend1")):
+            path.unlink(missing_ok=True)
+    return str(target)
+
+
+def _save(path: Path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), check_existing=False, compress=True, relative_remap=True)
