@@ -13,9 +13,9 @@ from ...protocol.errors import FarplaneError
 from ...protocol.invitation import Invitation
 from ..client import NOBODY
 from . import local_backend, preferences
-from .operators import CANCELLED, FINISHED, _Operator, redraw
+from .operators import FINISHED, _Operator, redraw
 from .panels import _draw_message, _Panel
-from .session import Job, Message, session
+from .session import Job, Message, sentence, session
 from .translations import say
 
 SHOWN_JOBS = 12
@@ -148,7 +148,7 @@ class FARPLANE_OT_pair(_Operator):
         try:
             import zmq
         except ImportError as error:
-            problem = "pyzmq is missing, without it there is no way to the backend"
+            problem = say("pyzmq is missing, without it there is no way to the backend")
             raise FarplaneError("add-on", problem, "Install Farplane's zip for this Blender again") from error
         invitation.keep(preferences.settings().config or pairing.config_dir(), zmq.curve_public)
         preferences.use_backend(invitation.address, invitation.server_key)
@@ -193,24 +193,6 @@ class FARPLANE_OT_copy_command(_Operator):
         assert session.client is not None
         context.window_manager.clipboard = command_for(session.client.public_key)
         self.report({"INFO"}, say("Copied. Run it on the backend's machine"))
-        return FINISHED
-
-
-class FARPLANE_OT_cancel_job(_Operator):
-    """Take this job out of the queue, or stop it if it runs"""
-
-    bl_idname = "farplane.cancel_job"
-    bl_label = "Cancel Job"
-    bl_options = {"REGISTER"}
-
-    job: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """The backend says when it has stopped."""
-        if self.job not in session.jobs:
-            return CANCELLED
-        session.cancel(self.job)
-        redraw()
         return FINISHED
 
 
@@ -261,7 +243,7 @@ def _is_unknown_there() -> bool:
 
 def _is_nobody() -> bool:
     """Whether all that is wrong is that no backend runs here: the Start button says it."""
-    return session.problem is not None and session.problem.text.casefold() == NOBODY[0].casefold()
+    return session.problem is not None and session.problem.text == sentence(say(NOBODY[0]))
 
 
 def _draw_remote(layout: Any, context: bpy.types.Context) -> None:
@@ -337,7 +319,7 @@ def _draw_job(column: Any, job: Job) -> None:
     row.label(text=job.line)
     part = row.row(align=True)
     part.enabled = not job.cancelling
-    part.operator("farplane.cancel_job", text="", icon="X").job = job.id
+    part.operator("farplane.cancel", text="", icon="CANCEL").job = job.id
 
 
 def _watch() -> float | None:
@@ -353,7 +335,6 @@ CLASSES: tuple[Any, ...] = (
     FARPLANE_OT_pair,
     FARPLANE_OT_unpair,
     FARPLANE_OT_copy_command,
-    FARPLANE_OT_cancel_job,
     FARPLANE_PT_backend,
     FARPLANE_PT_queue,
 )

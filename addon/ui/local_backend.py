@@ -15,6 +15,7 @@ import bpy
 from ...protocol import pairing
 from ...protocol.errors import FarplaneError
 from .preferences import settings
+from .translations import say
 
 STOP_SECONDS = 12.0  # the backend gives its own worker 10 s
 LOG_TAIL = 4000  # bytes of the log that the last words are looked for in
@@ -98,7 +99,9 @@ def start() -> None:
                 creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
             )
     except OSError as error:
-        raise FarplaneError("backend", f"{program} cannot be run ({error.strerror})", "Check its path") from error
+        raise FarplaneError(
+            "backend", say("{} cannot be run ({})", program, error.strerror), "Check its path"
+        ) from error
     _stopping = False
 
 
@@ -106,8 +109,8 @@ def not_found() -> tuple[str, str]:
     """What to say where there is no program: (problem, remedy)."""
     chosen = settings().executable
     if chosen:
-        return f"There is no 'farplane' program at {chosen}", "Choose the program, or the folder it lies in"
-    return "The 'farplane' program was not found", "Install the backend, or choose where its program lies"
+        return say("There is no 'farplane' program at {}", chosen), say("Choose the program, or the folder it lies in")
+    return say("The 'farplane' program was not found"), say("Install the backend, or choose where its program lies")
 
 
 def ask_to_stop() -> None:

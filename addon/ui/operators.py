@@ -13,6 +13,7 @@ from ...protocol.errors import FarplaneError
 from .generate import Generation
 from .meter import meter
 from .session import STAGE_NAMES, Message, session
+from .translations import say
 
 TICK_SECONDS = 0.02  # of work per tick while the window stays responsive; one pass may take longer
 
@@ -181,8 +182,10 @@ def new_seed(scene: bpy.types.Scene) -> None:
 
 def generation_line(generation: Generation) -> str:
     """Where a generation stands, in the artist's words."""
-    count = "" if generation.waits and generation.done == 0 else f" {generation.done} of {generation.total}"
-    return STAGE_NAMES[generation.stage] + count
+    stage = say(STAGE_NAMES[generation.stage])
+    if generation.waits and generation.done == 0:
+        return stage
+    return say("{} {} of {}", stage, generation.done, generation.total)
 
 
 def redraw() -> None:

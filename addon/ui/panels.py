@@ -202,8 +202,8 @@ def _draw_job(layout: Any, job: Job) -> None:
 def _draw_message(layout: Any, context: bpy.types.Context, message: Message) -> None:
     """The message and its remedy, wrapped to the sidebar's width."""
     column = layout.column(align=True)
-    _draw_text(column, context, message.text, "ERROR" if message.is_error else "INFO")
-    _draw_text(column, context, message.remedy, "BLANK1")
+    _draw_text(column, context, say(message.text), "ERROR" if message.is_error else "INFO")
+    _draw_text(column, context, say(message.remedy), "BLANK1")
 
 
 def _draw_text(layout: Any, context: bpy.types.Context, text: str, icon: str = "BLANK1", lines: int = 8) -> None:

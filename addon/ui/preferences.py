@@ -12,6 +12,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ...protocol.errors import FarplaneError
+from .translations import say
 
 # The extension's package: `bl_ext.user_default.farplane` in Blender, `farplane` where it was installed by pip.
 PACKAGE = (__package__ or "").rsplit(".addon", 1)[0]
@@ -136,8 +137,8 @@ def may_go_online() -> bool:
 def offline() -> tuple[str, str]:
     """Why another machine may not be spoken to: (problem, remedy)."""
     if bpy.app.online_access_override:
-        return "Blender was started in offline mode", "Start it without --offline-mode"
-    return "Blender's online access is off", "Allow it under Preferences > System > Network"
+        return say("Blender was started in offline mode"), say("Start it without --offline-mode")
+    return say("Blender's online access is off"), say("Allow it under Preferences > System > Network")
 
 
 def is_loopback(address: str) -> bool:

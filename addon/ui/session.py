@@ -25,6 +25,7 @@ from ..takes import Take
 from . import preferences
 from .disk import Disk
 from .summary import Listed, Shelf
+from .translations import say
 
 Connection = Literal["off", "connecting", "connected", "disconnected"]
 Outcome = Literal["", "finished", "cancelled", "failed"]
@@ -43,7 +44,7 @@ class Message:
     @staticmethod
     def of(error: FarplaneError) -> Message:
         """An error, as the panel says it."""
-        return Message(f"{error.field.capitalize()}: {error.problem}", error.remedy, True)
+        return Message(f"{say(sentence(error.field))}: {say(error.problem)}", say(error.remedy), True)
 
 
 @dataclass
@@ -80,12 +81,13 @@ class Job:
     def line(self) -> str:
         """The stage in the artist's words, with its count and the time it still needs."""
         if self.cancelling:
-            return "Cancelling"
+            return say("Cancelling")
         if self.position:
-            return f"Waiting, {self.position} ahead"
-        count = "" if self.stage == "upload" or not self.total else f" {self.step} of {self.total}"
-        left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left"
-        return f"{STAGE_NAMES.get(self.stage, self.stage.capitalize())}{count}{left}"
+            return say("Waiting, {} ahead", self.position)
+        stage = say(STAGE_NAMES.get(self.stage, self.stage.capitalize()))
+        if self.stage != "upload" and self.total:
+            stage = say("{} {} of {}", stage, self.step, self.total)
+        return stage if self.seconds_left is None else say("{}, {} left", stage, duration(self.seconds_left))
 
 
 STAGE_NAMES = {
@@ -102,6 +104,11 @@ STAGE_NAMES = {
     "write": "Writing frames",
     "measure": "Measuring",
 }
+
+
+def sentence(text: str) -> str:
+    """With a capital first, and the rest as it is: names and addresses are not ours to change."""
+    return text[:1].upper() + text[1:]
 
 
 def duration(seconds: float) -> str:
@@ -228,7 +235,7 @@ class Session:
                 self.models, self.version = event.models, event.version
             case events.Disconnected():
                 self.connection = "disconnected"
-                self.problem = Message(event.problem.capitalize(), event.remedy, True)
+                self.problem = Message(sentence(say(event.problem)), say(event.remedy), True)
             case _ if event.job in self.jobs:
                 self._take_of_job(self.jobs[event.job], event)
 
@@ -256,9 +263,9 @@ class Session:
                 self.disk.do(lambda: _finish(job), lambda told: self._finished(job, told))
             case events.Cancelled():
                 self._forget(job)
-                self._end(job, "cancelled", Message("Cancelled"))
+                self._end(job, "cancelled", Message(say("Cancelled")))
             case events.Failed():
-                self._end(job, "failed", Message(f"{event.field.capitalize()}: {event.problem}", event.remedy, True))
+                self._end(job, "failed", Message.of(FarplaneError(event.field, event.problem, event.remedy)))
 
     def _write(self, job: Job, size: int, write: Callable[..., Any], *values: Any) -> None:
         self.disk.do(lambda: job.outcome or write(*values), lambda told: self._unless_error(job, told), size)
@@ -275,7 +282,7 @@ class Session:
     def _finished(self, job: Job, told: Any) -> None:
         if self._unless_error(job, told) and job.id in self.jobs:
             self._forget(job)
-            self._end(job, "finished", Message(f"{job.take.label} is here", "Accept it, or reject it"))
+            self._end(job, "finished", Message(say("{} is here", job.take.label), say("Accept it, or reject it")))
 
     def _backend_key(self) -> str:
         """The public key of the backend that is spoken to; empty when there is none."""
@@ -299,7 +306,8 @@ class Session:
         shot_folder = job.take.folder.parent
         elsewhere = outcome == "failed" and job.take.backend not in ("", self._backend_key())
         if elsewhere:
-            message = Message(f"{job.take.label} is made by another backend", "Connect to that one again", True)
+            problem = say("{} is made by another backend", job.take.label)
+            message = Message(problem, say("Connect to that one again"), True)
 
         def tidy() -> list[Listed] | None:
             if not elsewhere:

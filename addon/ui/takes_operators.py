@@ -216,7 +216,8 @@ class FARPLANE_OT_land(_TakeOperator):
         kinds = set(self.kinds) or set(scene.farplane.kinds)
         landed = landing.land(scene, camera_of(take, scene), take.folder, kinds, objects=selected_meshes or None)
         session.message = Message(say("{} is landed", take.label))
-        self.report({"INFO"}, f"Landed {landed.name} as {', '.join(sorted(kinds))}")
+        names = [say(label) for kind, label, *_ in LANDING_KINDS if kind in kinds]
+        self.report({"INFO"}, say("Landed {} as {}", landed.name, ", ".join(names)))
 
 
 class FARPLANE_OT_remove(_Operator):

@@ -272,8 +272,7 @@ def test_the_queue_shows_this_clients_jobs_and_stops_one(
     shown = drawn(backend_panel.FARPLANE_PT_queue)
     assert shown.texts[0] == "Scene, take 001"
     assert "Denoising" in shown.texts[1]
-    assert shown.buttons == ["farplane.cancel_job"]
-    bpy.ops.farplane.cancel_job(job=session.job.id)
+    assert shown.buttons == ["farplane.cancel"]
+    bpy.ops.farplane.cancel(job=session.job.id)
     poll_until(lambda: session.job is None)
     assert not backend_panel.FARPLANE_PT_queue.poll(bpy.context)
-    assert bpy.ops.farplane.cancel_job(job="gone") == {"CANCELLED"}
