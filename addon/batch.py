@@ -43,6 +43,7 @@ class Entry:
 
     name : the chosen words, or the shot's name.  take : its folder.  row, column : its place on the sheet.
     problem : why there is no plate, once that is known.
+    first, stop : of a storyboard's shot, its first frame and the one after its last.
     """
 
     name: str
@@ -51,6 +52,18 @@ class Entry:
     row: int = 0
     column: int = 0
     problem: str = ""
+    first: int = 0
+    stop: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether something may still come."""
+        if self.problem:
+            return False
+        with suppress(FarplaneError):
+            take = Take.open(self.take)
+            return not (take.whole or take.ended)
+        return False
 
     @property
     def whole(self) -> bool:
@@ -98,6 +111,7 @@ class Record:
                 "row": one.row,
                 "column": one.column,
                 "problem": one.problem,
+                "frames": [one.first, one.stop],
             }
             for one in self.entries
         ]
@@ -105,6 +119,23 @@ class Record:
         value |= {"rows": list(self.rows), "columns": list(self.columns), "takes": told}
         text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
         takes.write_atomic(self.folder / RECORD, text.encode())
+
+    def settle(self) -> bool:
+        """Once nothing is under way any more: note that, and make the sheet if there is a plate.  Returns whether.
+
+        For another thread than Blender's main one, as `write_sheet`.  Raises FarplaneError.
+        """
+        if any(one.open for one in self.entries):
+            self.save()
+            return False
+        for one in self.entries:
+            if not one.whole:
+                one.problem = one.problem or "Not finished"
+        self.ended = True
+        if any(one.whole for one in self.entries):
+            self.write_sheet()
+        self.save()
+        return True
 
     def write_sheet(self) -> Path:
         """Make the contact sheet from the takes as they lie there now, and return its path.  Raises FarplaneError.
@@ -136,14 +167,15 @@ def _entry(folder: Path, raw: dict[str, Any]) -> Entry:
     if not (0 <= row < MAX_MEMBERS and 0 <= column < MAX_MEMBERS):
         raise ValueError("a place is out of range")
     take = Path(os.path.normpath(folder / str(raw["take"])))
-    return Entry(str(raw["name"]), take, str(raw["prompt"]), row, column, str(raw.get("problem", "")))
+    first, stop = (int(number) for number in raw["frames"])
+    return Entry(str(raw["name"]), take, str(raw["prompt"]), row, column, str(raw.get("problem", "")), first, stop)
 
 
 def records_in(folder: Path) -> list[Record]:
     """The records in the folders of `folder`, newest first."""
     found = []
     for path in takes.children(folder):
-        with suppress(FarplaneError):
+        with suppress(FarplaneError, OSError):
             found.append(((path / RECORD).stat().st_mtime, Record.open(path)))
     return [record for _, record in sorted(found, key=lambda pair: pair[0], reverse=True)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import command
 from .ui import (
     backend_panel,
+    batch_panel,
     compare,
     depth_view,
     estimate,
@@ -37,6 +38,7 @@ _MODULES = (
     estimate,
     presets,
     panels,
+    batch_panel,
     takes_panel,
     backend_panel,
     resume,

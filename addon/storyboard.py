@@ -14,6 +14,7 @@ from typing import Any
 import bpy
 
 from ..protocol.errors import FarplaneError
+from .batch import Record
 from .landing.plate import TAG, Plate, read_plate
 from .landing.sequencer import add_pictures, prepare, release, remove_tagged, strips_of
 from .scene import ShotPlan, plan_shots
@@ -46,6 +47,13 @@ class Frame:
     take: Path | None
     first: int
     stop: int
+
+
+def frames_of(record: Record) -> list[Frame]:
+    """What to lay for a storyboard's record, as its takes are now."""
+    return [
+        Frame(one.name, one.prompt, one.take if one.whole else None, one.first, one.stop) for one in record.entries
+    ]
 
 
 def marker_prompt(scene: bpy.types.Scene, marker: str) -> str:

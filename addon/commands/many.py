@@ -79,7 +79,9 @@ def run_storyboard(
     work.begin(
         record,
         [
-            Entry(shot.plan.name, place, shot.prompt, *divmod(index, across))
+            Entry(
+                shot.plan.name, place, shot.prompt, *divmod(index, across), first=shot.plan.frames[0], stop=shot.stop
+            )
             for index, (shot, place) in enumerate(zip(shots, places, strict=True))
         ],
     )
@@ -95,10 +97,7 @@ def run_storyboard(
                 continue
             work.send(batch, entry, shot, settings, one.plan, None)
         work.follow()
-    frames = [
-        storyboard.Frame(one.plan.name, one.prompt, entry.take if entry.whole else None, one.plan.frames[0], one.stop)
-        for one, entry in zip(shots, record.entries, strict=True)
-    ]
+    frames = storyboard.frames_of(record)
     blend = None
     if options.land and any(frame.take is not None for frame in frames):
         blend = save_copy(

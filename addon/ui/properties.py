@@ -102,6 +102,10 @@ class Shot(bpy.types.PropertyGroup):
         description="Keep the seed. Unlocked, each Generate takes another one",
         default=True,
     )
+    vary_seed: BoolProperty(  # type: ignore[valid-type]
+        name="Vary Seed",
+        description="Give each variation another seed, counting up. Off, only the words differ",
+    )
     quality: EnumProperty(  # type: ignore[valid-type]
         name="Quality",
         description="How many denoise steps the plate gets",

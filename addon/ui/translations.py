@@ -13,12 +13,17 @@ from __future__ import annotations
 import bpy
 from bpy.app.translations import pgettext_iface
 
-from . import translations_id
+from . import translations_id, translations_id_batch
 
 DOMAIN = __name__
 OPERATOR = "Operator"  # Blender's context for the labels of operators; all else has "*"
 
-LANGUAGES = {"id": (translations_id.TEXTS, translations_id.OPERATORS)}
+LANGUAGES = {
+    "id": (
+        translations_id.TEXTS | translations_id_batch.TEXTS,
+        translations_id.OPERATORS | translations_id_batch.OPERATORS,
+    )
+}
 
 
 def say(template: str, *values: object, **named: object) -> str:
