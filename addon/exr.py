@@ -20,6 +20,7 @@ from ..protocol.errors import FarplaneError
 from ..protocol.shot import MAX_PIXELS, MAX_SIDE
 
 _MAGIC, _VERSION = 20000630, 2
+_HTJ2K = (10, 11)  # blocks of 256 and of 32 lines
 _LINES = {0: 1, 2: 1, 3: 16}  # compression -> scan lines in a chunk: NONE, ZIPS, ZIP
 _ZIP = 3
 _TYPES = {0: "<u4", 1: "<f2", 2: "<f4"}
@@ -135,7 +136,18 @@ def _decode(data: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
     return out
 
 
-def _read_header(data: bytes) -> _Header:
+def is_htj2k(path: Path) -> bool:
+    """Whether a file is compressed as HTJ2K, which Blender reads from 5.2 on; False for what is no EXR file."""
+    try:
+        with Path(path).open("rb") as file:
+            attributes, _ = _attributes(file.read(1 << 16))
+        return attributes["compression"][0] in _HTJ2K
+    except (OSError, struct.error, IndexError, KeyError, ValueError):
+        return False
+
+
+def _attributes(data: bytes) -> tuple[dict[str, bytes], int]:
+    """The header's attributes, and the byte that ends them."""
     magic, version = struct.unpack_from("<iI", data, 0)
     if magic != _MAGIC or version & 0xFF != _VERSION or version & ~0x4FF:  # 0x400: long names, harmless
         raise ValueError("not a single part of scan lines")
@@ -149,6 +161,11 @@ def _read_header(data: bytes) -> _Header:
             raise ValueError("a header attribute has a negative size")
         attributes[key] = data[at + 4 : at + 4 + size]
         at += 4 + size
+    return attributes, at
+
+
+def _read_header(data: bytes) -> _Header:
+    attributes, at = _attributes(data)
     left, top, right, bottom = struct.unpack("<4i", attributes["dataWindow"])
     width, height = right - left + 1, bottom - top + 1
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE and width * height <= MAX_PIXELS):

@@ -56,7 +56,7 @@ def plan_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) ->
             raise FarplaneError("camera", "the scene has none", "Add a camera and make it the scene's active one")
         _require_perspective(scene.camera)
         validate_frames(tuple(numbers))
-        return (ShotPlan(_plain(scene.name), scene.camera.name, tuple(numbers)),)
+        return (ShotPlan(plain_name(scene.name), scene.camera.name, tuple(numbers)),)
     plans = []
     for index, marker in enumerate(cuts):
         # Frames before the first marker show the first marker's camera, as in Blender.
@@ -66,7 +66,7 @@ def plan_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) ->
         if inside:
             _require_perspective(marker.camera)
             validate_frames(inside)
-            plans.append(ShotPlan(_plain(marker.name), marker.camera.name, inside))
+            plans.append(ShotPlan(plain_name(marker.name), marker.camera.name, inside))
     return _unique(plans)
 
 
@@ -262,7 +262,7 @@ def _require_perspective(camera: bpy.types.Object) -> None:
         raise FarplaneError("camera", f"{camera.name} is {kind}", "Set the camera's lens to Perspective")
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name that may be a file's or a shot's: no slashes, no control characters."""
     return re.sub(r"[\x00-\x1f/\\]", "_", name).strip()[:200] or "shot"
 

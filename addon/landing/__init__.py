@@ -50,10 +50,12 @@ def land(
     kinds: Iterable[str] = KINDS,
     *,
     objects: Iterable[bpy.types.Object] | None = None,
+    baked: int | None = None,
 ) -> Landed:
     """Land the take in `take_folder` in the given ways and return what is landed of it now.
 
-    objects : what the projection goes on; None for all geometry that renders.
+    objects : what the projection goes on; None for all geometry that renders.  baked : the frame that is baked onto
+    them instead of projecting every frame, None for the latter.
     A take that is landed already in one of the ways is landed anew in it.  Another take that stands in the same
     place gives way, but only to a take that was accepted.  On an error the scene is as before.
 
@@ -79,7 +81,7 @@ def land(
     try:
         for kind in wanted:
             done.append(add(scene, plate, kind, camera))
-            _land_one(scene, camera, plate, kind, geometry)
+            _land_one(scene, camera, plate, kind, geometry, baked)
     except BaseException:
         for entry in reversed(done):
             _remove_entry(scene, entry)
@@ -150,11 +152,12 @@ def _land_one(
     plate: Plate,
     kind: str,
     geometry: list[bpy.types.Object],
+    baked: int | None,
 ) -> None:
     if kind == "background":
         background.land(scene, camera, plate)
     elif kind == "projection":
-        projection.land(scene, plate, geometry)
+        projection.land(scene, plate, geometry, baked)
     elif kind == "compositor":
         compositor.land(scene, plate, _metres_per_depth(scene, camera))
     else:

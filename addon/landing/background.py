@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from ...protocol.errors import FarplaneError
 from .plate import TAG, Plate, drop_action, follow, plate_image, tagged
 from .record import Entry
 
@@ -17,6 +18,9 @@ _PATH = re.compile(r"background_images\[(\d+)\]\.image_user\.frame_offset")
 def land(scene: bpy.types.Scene, camera: bpy.types.Object, plate: Plate) -> None:
     """Add the plate as the camera's background image, shown during the shot's frames only."""
     data: Any = camera.data
+    if data.library is not None:  # a change to it would be lost when the file is opened again
+        remedy = "Make it a library override: Object > Library Override > Make"
+        raise FarplaneError("camera", f"{camera.name} is linked from another file", remedy)
     image = plate_image(plate)
     if _SHOWN not in data:
         data[_SHOWN] = data.show_background_images

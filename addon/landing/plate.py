@@ -11,6 +11,7 @@ import bpy
 
 from ...protocol.errors import FarplaneError
 from .. import takes
+from ..exr import is_htj2k
 
 TAG = "farplane_take"  # custom property on every datablock we make: the landing's id
 # Blender's own name first, then what older and studio OCIO configurations call scene-linear Rec.709.
@@ -69,6 +70,9 @@ def plate_image(plate: Plate) -> bpy.types.Image:
 def load_sequence(plate: Plate, first_file: Path, name: str, colour: Any) -> bpy.types.Image:
     """Load a tagged image sequence; `colour(image)` names its colour space."""
     unreadable = FarplaneError("take", f"{first_file} cannot be read", "Render the take again")
+    if is_htj2k(first_file):  # what to do where this Blender cannot read it
+        problem = f"{first_file.parent.name} is compressed as HTJ2K, which Blender reads from 5.2 on"
+        unreadable = FarplaneError("take", problem, "Generate it again with ZIP, or open the scene in Blender 5.2")
     try:
         image = bpy.data.images.load(str(first_file), check_existing=False)
     except RuntimeError as error:

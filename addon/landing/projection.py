@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 
 from ...protocol.errors import FarplaneError
+from . import bake
 from .plate import TAG, Plate, drop_action, follow, plate_image, tagged
 from .record import Entry
 
@@ -24,15 +25,20 @@ def surfaces(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return [obj for obj in scene.objects if not obj.hide_render and _can_project(obj)]
 
 
-def land(scene: bpy.types.Scene, plate: Plate, objects: Iterable[bpy.types.Object]) -> None:
-    """Give `objects` the projecting material.  Raises FarplaneError when none of them can carry one."""
+def land(scene: bpy.types.Scene, plate: Plate, objects: Iterable[bpy.types.Object], baked: int | None = None) -> None:
+    """Give `objects` the projecting material, or with `baked` that frame in their own coordinates (bake.py).
+
+    Raises FarplaneError when none of them can carry one.
+    """
     chosen = [obj for obj in objects if _can_project(obj)]
     if not chosen:
         raise FarplaneError("objects", "there is no geometry to project on", "Select a mesh that you may edit")
-    material = _material(plate)
+    material = _material(plate) if baked is None else bake.material(plate, baked)
+    if baked is not None:
+        bake.bake(scene, plate, chosen, baked)
     for obj in chosen:
-        _restore(obj)
-        _replace_materials(obj, plate, material)
+        _restore(obj, keep_baked=baked is not None)
+        _replace_materials(obj, plate, material, baked is not None)
 
 
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:
@@ -58,11 +64,11 @@ def _can_project(obj: Any) -> bool:
     return bool(obj.material_slots) or obj.data.library is None
 
 
-def _replace_materials(obj: Any, plate: Plate, material: bpy.types.Material) -> None:
+def _replace_materials(obj: Any, plate: Plate, material: bpy.types.Material, baked: bool) -> None:
     added = not obj.material_slots
     if added:
         obj.data.materials.append(None)
-    kept: dict[str, Any] = {"id": plate.id, "added": added}
+    kept: dict[str, Any] = {"id": plate.id, "added": added, "baked": baked}
     for index, slot in enumerate(obj.material_slots):
         link = slot.link
         slot.link = "OBJECT"  # now slot.material is the object's own, perhaps none
@@ -73,11 +79,13 @@ def _replace_materials(obj: Any, plate: Plate, material: bpy.types.Material) -> 
     obj[_KEPT] = kept  # holding the materials here also keeps them from being purged on save
 
 
-def _restore(obj: Any) -> None:
+def _restore(obj: Any, keep_baked: bool = False) -> None:
     """Undo `_replace_materials`; slots that the artist changed or added since stay as they are."""
     if _KEPT not in obj:
         return
     kept = obj[_KEPT]
+    if kept.get("baked") and not keep_baked:
+        bake.unbake(obj)
     for index, slot in enumerate(obj.material_slots):
         ours = slot.link == "OBJECT" and slot.material is not None and slot.material.get(TAG) == kept["id"]
         if ours:
@@ -101,7 +109,7 @@ def _remove_added_slot(obj: Any) -> None:
 
 def _material(plate: Plate) -> bpy.types.Material:
     """The plate as emission, looked up where the pixel lies in the camera's frame."""
-    existing = tagged(bpy.data.materials, plate.id)
+    existing = [found for found in tagged(bpy.data.materials, plate.id) if bake.UVW not in found]
     if existing:
         return existing[0]
     material = bpy.data.materials.new(f"Farplane {plate.name}")

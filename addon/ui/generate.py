@@ -24,7 +24,7 @@ from ..exr import write_channel
 from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
 from ..takes import Take
 from .properties import Shot as ShotProperties
-from .session import Job, session, shot_folder
+from .session import Job, keep_folder, session, shot_folder
 
 DRAFT_SHARE, DRAFT_LEAST = 3, 4  # a draft takes a third of the model's own steps, but not fewer than four
 
@@ -156,6 +156,7 @@ class Generation:
             scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene_uid), None)
             if scene is None:
                 raise FarplaneError("scene", f"{self.scene_name} is gone", "Start again")
+            keep_folder(scene, self.plan.name)
             size = plate_size(scene, self.asks[0][1].model)
             self._extraction = Extraction(scene, self.plan, self.asks[0][0], size)
         elif session.connection == "disconnected" and session.problem is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import bpy
 
 from ...protocol.errors import FarplaneError
+from .. import passes
 from . import compare, depth_view, estimate, overlay, presets, resume, view
 from .generate import current_plan, manual_range, model_info, panel_settings, plate_size
 from .meter import meter
@@ -229,6 +230,7 @@ def tick() -> float:
         with meter.tick("timer"):
             changed = session.poll()
             resume.step()
+            _sweep()
             _list_takes()
             view.sync()
             shown = compare.refresh() | overlay.refresh()
@@ -241,6 +243,12 @@ def tick() -> float:
     if shown:
         view.redraw_views()
     return BUSY_SECONDS if session.jobs else IDLE_SECONDS
+
+
+def _sweep() -> None:
+    """An undo, or a file saved meanwhile, may bring a stand-in back that was removed: it goes again."""
+    if running_generation() is None and any(scene.name.startswith(passes.PREFIX) for scene in bpy.data.scenes):
+        passes.remove_leftovers()
 
 
 def _list_takes() -> None:

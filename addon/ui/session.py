@@ -21,6 +21,7 @@ from ...protocol.events import Event, ModelInfo
 from ...protocol.shot import RenderSettings, Shot
 from .. import takes
 from ..client import Client
+from ..scene import plain_name
 from ..takes import Take
 from . import preferences
 from .disk import Disk
@@ -30,6 +31,7 @@ from .translations import say
 Connection = Literal["off", "connecting", "connected", "disconnected"]
 Outcome = Literal["", "finished", "cancelled", "failed"]
 
+_FOLDER = "farplane_folder"  # on the scene: what `keep_folder` wrote
 MAX_WAITING = 64 << 20  # bytes that wait for the disk; above it nothing more is taken from the client
 
 
@@ -362,11 +364,25 @@ session = Session()
 
 
 def shot_folder(scene: bpy.types.Scene, shot_name: str) -> Path:
-    """Where the takes of a shot lie: beside the saved .blend, else in the extension's own folder."""
+    """Where the takes of a shot lie: beside the saved .blend, else in the extension's own folder.
+
+    A scene without cuts keeps the folder of its first take when it is renamed.
+    """
+    if shot_name == plain_name(scene.name):
+        kept = str(scene.get(_FOLDER, ""))
+        # A copy of a scene brings its property along, but its takes stay the first one's.
+        of_another = any(s != scene and takes.folder_name(plain_name(s.name)) == kept for s in bpy.data.scenes)
+        shot_name = kept if kept and not of_another else shot_name
     name = takes.folder_name(shot_name)
     if bpy.data.filepath:
         return Path(bpy.path.abspath("//farplane")) / name
     return user_folder("takes") / name
+
+
+def keep_folder(scene: bpy.types.Scene, shot_name: str) -> None:
+    """Write into the scene where its takes lie, with the first of them."""
+    if shot_name == plain_name(scene.name) and _FOLDER not in scene:
+        scene[_FOLDER] = takes.folder_name(shot_name)
 
 
 def user_folder(name: str) -> Path:

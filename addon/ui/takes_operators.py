@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...protocol.errors import FarplaneError
 from .. import landing
@@ -200,10 +200,17 @@ class FARPLANE_OT_land(_TakeOperator):
     kinds: EnumProperty(  # type: ignore[valid-type]
         name="Land As", items=LANDING_KINDS, options={"ENUM_FLAG", "SKIP_SAVE"}
     )
+    bake: BoolProperty(  # type: ignore[valid-type]
+        name="Bake to UVs",
+        description="Project this frame only, in the meshes' own coordinates, grey where the camera did not see",
+        options={"SKIP_SAVE"},
+    )
 
     @classmethod
     def description(cls, context: bpy.types.Context, properties: Any) -> str:
         """What this kind of landing does."""
+        if properties.bake:
+            return say("Project this frame only, in the meshes' own coordinates, grey where the camera did not see")
         chosen = [item for item in LANDING_KINDS if item[0] in properties.kinds]
         return say(chosen[0][2]) if len(chosen) == 1 else say("Put this take into the scene")
 
@@ -212,9 +219,13 @@ class FARPLANE_OT_land(_TakeOperator):
         scene = context.scene
         if take.state == "rejected":
             raise FarplaneError("take", f"{take.label} is rejected", "Accept it, or choose another one")
-        selected_meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
+        meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
         kinds = set(self.kinds) or set(scene.farplane.kinds)
-        landed = landing.land(scene, camera_of(take, scene), take.folder, kinds, objects=selected_meshes or None)
+        baked = None
+        if self.bake:
+            baked = max((n for n in take.expected if n <= scene.frame_current), default=min(take.expected))
+            meshes = meshes or [obj for obj in landing.projection.surfaces(scene) if obj.type == "MESH"]
+        landed = landing.land(scene, camera_of(take, scene), take.folder, kinds, objects=meshes or None, baked=baked)
         session.message = Message(say("{} is landed", take.label))
         names = [say(label) for kind, label, *_ in LANDING_KINDS if kind in kinds]
         self.report({"INFO"}, say("Landed {} as {}", landed.name, ", ".join(names)))

@@ -50,7 +50,8 @@ class FARPLANE_UL_takes(bpy.types.UIList):
             row.label(text=take.label, icon="IMAGE_DATA", translate=False)
         right = row.row(align=True)
         right.alignment = "RIGHT"
-        right.label(text=_short(found), icon=_state_icon(found), translate=False)
+        right.label(text=_short(found), translate=False)
+        right.label(text="", icon=_state_icon(found))
 
     def draw_filter(self, context: bpy.types.Context, layout: Any) -> None:
         """A search field."""
@@ -137,6 +138,10 @@ class FARPLANE_PT_landing(_Panel, bpy.types.Panel):
                     button = grid.operator("farplane.land", text=label, icon=icon)
                     button.folder = str(found.take.folder)
                 button.kinds = {kind}
+            row = layout.row()
+            row.enabled = grid.enabled
+            button = row.operator("farplane.land", text="Bake to UVs", icon="UV")
+            button.folder, button.kinds, button.bake = str(found.take.folder), {"projection"}, True
         others = [item for item in landed if item.folder != folder]
         if others:
             column = layout.column(align=True)
@@ -163,16 +168,17 @@ def _short(found: Listed) -> str:
 
 def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None:
     take, summary = found.take, found.summary
+    row = layout.row()
     picture = icon_of(summary.picture)
     if picture:
-        layout.template_icon(icon_value=picture, scale=6)
+        row.template_icon(icon_value=picture, scale=4.6)
+    facts = row.column(align=True)
+    facts.scale_y = 0.9
+    for line in _facts(found):
+        facts.label(text=line, translate=False)
     column = layout.column(align=True)
+    column.scale_y = 0.9
     _draw_text(column, context, summary.prompt or say("No prompt"), "TEXT", lines=3)
-    fold = column.column(align=True)
-    fold.active = False
-    fold.label(text=_facts(found), icon="BLANK1")
-    if take.whole:
-        fold.label(text=_lock_line(found), icon="BLANK1")
     if is_being_made(take.folder):
         return
     if not take.whole:
@@ -185,30 +191,32 @@ def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None
     if take.decided:
         said = layout.row()
         said.active = False
-        said.label(text=f"{say(_STATE_TEXTS[take.state])}, {take.author}, {take.decided[:10]}")
+        said.label(text=f"{say(_STATE_TEXTS[take.state])}, {take.author}, {take.decided[:10]}", translate=False)
 
 
-def _facts(found: Listed) -> str:
-    """Seed, steps, size and time in one line."""
+def _facts(found: Listed) -> list[str]:
+    """Seed and steps, size and time, and the measured camera lock, a line each."""
     summary, take = found.summary, found.take
-    parts = [say("Seed {}", summary.seed)]
+    seed = say("Seed {}", summary.seed)
     if summary.steps:
-        parts.append(say("{} steps", summary.steps))
-    if summary.size != (0, 0):
-        parts.append(f"{summary.size[0]} x {summary.size[1]}")
-    if take.seconds:
-        parts.append(duration(take.seconds))
-    return ", ".join(parts)
+        seed = say("{}, {} steps", seed, summary.steps)
+    size = f"{summary.size[0]} x {summary.size[1]} px" if summary.size != (0, 0) else ""
+    time = duration(take.seconds) if take.seconds else ""
+    lines = [seed, ", ".join(part for part in (size, time) if part)]
+    if take.whole:
+        lines += _lock_lines(found)
+    return [line for line in lines if line]
 
 
-def _lock_line(found: Listed) -> str:
+def _lock_lines(found: Listed) -> list[str]:
     """The measured camera lock, or that there is none."""
     summary = found.summary
     if summary.lock is None:
-        return say("Camera lock not measurable") if summary.unmeasured else say("Camera lock not measured")
-    if summary.lock_95 is None:
-        return say("Camera lock {} px", f"{summary.lock:.2f}")
-    return say("Camera lock {} px, 95% under {} px", f"{summary.lock:.2f}", f"{summary.lock_95:.2f}")
+        return [say("Lock not readable") if summary.unmeasured else say("Lock not measured")]
+    lines = [say("Lock {} px", f"{summary.lock:.2f}")]
+    if summary.lock_95 is not None:
+        lines.append(say("95% under {} px", f"{summary.lock_95:.2f}"))
+    return lines
 
 
 CLASSES = (FARPLANE_UL_takes, FARPLANE_MT_take, FARPLANE_PT_takes, FARPLANE_PT_landing)

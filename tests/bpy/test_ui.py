@@ -5,10 +5,8 @@ The backend's pipeline is the service tests' painter; the first word of the prom
 
 from __future__ import annotations
 
-import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,59 +19,7 @@ from farplane.addon.landing import landed  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import generate, panels, preferences  # noqa: E402
 from farplane.addon.ui.session import duration, session  # noqa: E402
-from farplane.backend.private import PrivateBackend, private_backend  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
-
-PAINTER = Path(__file__).parent.parent / "backend" / "service"
-BOUND = 240.0  # seconds; only ends a hang on a starved machine
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[PrivateBackend]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(PAINTER), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        with private_backend("painter:paint") as running:
-            running.published()
-            yield running
-
-
-@pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A saved scene with a camera and a cube, and the add-on registered; nobody to talk to."""
-    monkeypatch.setenv("FARPLANE_CONFIG", str(tmp_path / "config"))
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    scene = bpy.context.scene
-    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
-    camera.location = (0, 0, 10)
-    mesh = bpy.data.meshes.new("Cube")
-    mesh.from_pydata([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], [], [(0, 1, 2, 3)])
-    for obj in (camera, bpy.data.objects.new("Cube", mesh)):
-        scene.collection.objects.link(obj)
-    scene.camera = camera
-    scene.frame_start, scene.frame_end, scene.frame_step = 11, 15, 2
-    scene.render.resolution_x, scene.render.resolution_y = 64, 36
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
-    farplane.register()
-    scene.farplane.prompt = "plain hills"
-    yield scene
-    farplane.unregister()
-
-
-@pytest.fixture
-def connected(scene: Any, backend: PrivateBackend, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("FARPLANE_CONFIG", str(backend.config))
-    scene.farplane.model_name = "/painter"  # a path: the backend judges it, whatever is installed there
-    return scene
-
-
-def poll_until(wanted: Callable[[], bool]) -> None:
-    """What the timer does, until something is so."""
-    deadline = time.monotonic() + BOUND
-    while not wanted():
-        assert time.monotonic() < deadline, f"{session.job} {session.message} {session.problem}"
-        panels.tick()
-        time.sleep(0.01)
 
 
 def error_of(action: Callable[[], Any]) -> str:
@@ -83,7 +29,7 @@ def error_of(action: Callable[[], Any]) -> str:
     return str(caught.value)
 
 
-def test_from_the_prompt_to_the_landed_take_and_back(connected: Any, tmp_path: Path) -> None:
+def test_from_the_prompt_to_the_landed_take_and_back(connected: Any, tmp_path: Path, poll_until: Any) -> None:
     scene = connected
     scene.farplane.seed, scene.farplane.size = 7, "SCENE"
     bpy.ops.farplane.generate()
@@ -120,7 +66,7 @@ def test_from_the_prompt_to_the_landed_take_and_back(connected: Any, tmp_path: P
     assert (rejected.state, bool(rejected.author), bool(rejected.decided)) == ("rejected", True, True)
 
 
-def test_cancel_stops_the_job_and_leaves_no_empty_take(connected: Any, tmp_path: Path) -> None:
+def test_cancel_stops_the_job_and_leaves_no_empty_take(connected: Any, tmp_path: Path, poll_until: Any) -> None:
     connected.farplane.prompt = "slow river"
     bpy.ops.farplane.generate()
     poll_until(lambda: session.job is not None and session.job.stage == "denoise")
@@ -134,7 +80,9 @@ def test_cancel_stops_the_job_and_leaves_no_empty_take(connected: Any, tmp_path:
 
 
 @pytest.mark.parametrize("trouble", ["mistake", "killed", "memory"])
-def test_a_failure_is_told_with_its_remedy_and_the_next_job_works(connected: Any, trouble: str) -> None:
+def test_a_failure_is_told_with_its_remedy_and_the_next_job_works(
+    connected: Any, trouble: str, poll_until: Any
+) -> None:
     connected.farplane.prompt = f"{trouble} in the hills"
     bpy.ops.farplane.generate()
     poll_until(lambda: session.job is None)
@@ -149,7 +97,7 @@ def test_a_failure_is_told_with_its_remedy_and_the_next_job_works(connected: Any
 
 
 @pytest.mark.parametrize("when", ["before it is sent", "while it runs"])
-def test_a_closed_connection_is_picked_up_again(connected: Any, when: str) -> None:
+def test_a_closed_connection_is_picked_up_again(connected: Any, when: str, poll_until: Any) -> None:
     bpy.ops.farplane.generate()
     if when == "while it runs":
         poll_until(lambda: session.job is None or session.job.stage == "denoise")
@@ -185,7 +133,7 @@ def test_mistakes_in_the_scene_are_told(connected: Any) -> None:
     assert "does not exist" in error_of(lambda: bpy.ops.farplane.land(folder="//farplane/nothing"))
 
 
-def test_the_shot_at_the_current_frame_is_sent(connected: Any) -> None:
+def test_the_shot_at_the_current_frame_is_sent(connected: Any, poll_until: Any) -> None:
     scene = connected
     second = bpy.data.objects.new("Second", scene.camera.data)
     second.location = (0.5, 0, 10)
@@ -206,7 +154,7 @@ def test_the_shot_at_the_current_frame_is_sent(connected: Any) -> None:
     assert landed(scene)[0].camera == second
 
 
-def test_the_plate_takes_the_models_size_nearest_in_shape(connected: Any) -> None:
+def test_the_plate_takes_the_models_size_nearest_in_shape(connected: Any, poll_until: Any) -> None:
     session.connect()
     poll_until(lambda: session.connection == "connected")
     connected.farplane.model = "farplane-s"
