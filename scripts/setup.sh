@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Prepares this checkout for `make demo` and `make test`: system libraries, .venv, and (if there is a Python 3.13
-# beside a 3.11) .venv-313 with Blender 5.2 for the extension test.  Run it through `make setup`, which skips it
-# when nothing has changed since the last time.
+# Prepares this checkout for `make demo` and `make test`: system libraries, .venv, and for the extension's test the
+# other Blenders it must work in: 4.2 in .venv-42, 4.5 in .venv-45, and (if there is a Python 3.13 beside a 3.11) 5.2
+# in .venv-313, 1 GB each.  Run it through `make setup`, which skips it when nothing has changed since the last time.
 #
 #   PYTHON=/path/to/python3.11   use this interpreter (3.11 or 3.13)
 #   FARPLANE_NO_APT=1            never call apt, only say what is missing
+#   FARPLANE_ONE_BLENDER=1       do without the other Blenders; their tests are skipped
 #   PIP_…                        pip's own settings are honoured, e.g. PIP_EXTRA_INDEX_URL for PyTorch's CPU wheels
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # What bpy and its software renderer (EGL) are linked against.
 LIBRARIES=(libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libgl1 libxext6 libegl1 libgl1-mesa-dri)
-BPY_313="bpy==5.2.3"
+BPY_42="bpy==4.2.23" BPY_45="bpy==4.5.15" BPY_313="bpy==5.2.3"
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
@@ -104,12 +105,20 @@ say "installing farplane and what it needs into .venv (a few minutes the first t
 # One command, so that pip settles numpy for Blender and OpenCV together.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[wan,blender,dev]'
 
-if [ "$version" = 3.11 ]; then
+other_blender() { # other_blender FOLDER PYTHON BPY…: a Blender that the extension is tested in beside .venv's own
+    local folder=$1 python=$2
+    shift 2
+    say "installing $1 into $folder for the extension's test"
+    { [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"; } &&
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" pytest OpenEXR==3.5.3 ||
+        say "$1 could not be installed; its extension test will be skipped"
+}
+
+if [ "$version" = 3.11 ] && [ -z "${FARPLANE_ONE_BLENDER:-}" ]; then
+    other_blender .venv-42 "$python" "$BPY_42" "numpy<2"  # 4.2 was built with it, and does not say so
+    other_blender .venv-45 "$python" "$BPY_45"
     if python313=$(find_python 3.13); then
-        say "installing Blender 5.2 into .venv-313 for the extension's test"
-        [ -x .venv-313/bin/python ] || "$python313" -m venv .venv-313
-        .venv-313/bin/python -m pip install --quiet --disable-pip-version-check "$BPY_313" pytest OpenEXR==3.5.3 ||
-            say "Blender 5.2 could not be installed; its extension test will be skipped"
+        other_blender .venv-313 "$python313" "$BPY_313"
     else
         say "no Python 3.13 here: the extension's test in Blender 5.2 will be skipped"
     fi

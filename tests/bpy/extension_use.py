@@ -95,6 +95,7 @@ while session.job is not None and time.monotonic() < deadline:
 told["message"] = str(session.message)
 take = session.takes[0]
 told["in the extension's own folder"] = take.folder.is_relative_to(FOLDER / "resources")
+bpy.ops.farplane.accept(folder=str(take.folder))
 bpy.ops.farplane.land(folder=str(take.folder), kinds={"background", "projection", "compositor", "strip"})
 landing = importlib.import_module(f"{MODULE}.addon.landing")
 told["landed"] = list(landing.landed(scene)[0].kinds)
@@ -102,10 +103,20 @@ told["take"] = json.loads((take.folder / "take.json").read_text())
 bpy.ops.farplane.remove(landing_id=landing.landed(scene)[0].id)
 
 # away again, twice on and off first
+sys.path.insert(0, str(Path(__file__).parent))
+from traces import traces  # noqa: E402
+
+bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+bpy.ops.preferences.addon_disable(module=MODULE)
+clean = traces(MODULE)
 for _ in range(2):
-    bpy.ops.preferences.addon_disable(module=MODULE)
-    told["disabled"] = not hasattr(bpy.types.Scene, "farplane") and not dir(bpy.ops.farplane)
     bpy.ops.preferences.addon_enable(module=MODULE)
+    bpy.ops.preferences.addon_disable(module=MODULE)
+    now = traces(MODULE)
+    told["left after disabling"] = {kind: [clean[kind], now[kind]] for kind in clean if clean[kind] != now[kind]}
+assert not hasattr(bpy.types.Scene, "farplane")
+assert not dir(bpy.ops.farplane)
+bpy.ops.preferences.addon_enable(module=MODULE)
 repos = bpy.context.preferences.extensions.repos
 index = next(i for i, repo in enumerate(repos) if repo.module == "user_default")
 bpy.ops.extensions.package_uninstall(repo_index=index, pkg_id="farplane")

@@ -1,4 +1,4 @@
-"""The extension zip: what it holds, and its whole life in bpy 5.0 (Python 3.11) and 5.2 (Python 3.13)."""
+"""The extension zip: what it holds, and its whole life in bpy 4.2, 4.5, 5.0 (Python 3.11) and 5.2 (Python 3.13)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("bpy")
+bpy = pytest.importorskip("bpy")
 
-from farplane.backend.private import PrivateBackend, private_backend
+from farplane.backend.private import PrivateBackend, private_backend  # noqa: E402
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -94,6 +94,14 @@ def test_a_stray_file_in_the_zip_ends_the_build(zips: dict[str, Path], tmp_path:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("python", list(build_zip.WHEELS))
+def test_blenders_own_validate_passes(zips: dict[str, Path], python: str) -> None:
+    command = [sys.executable, str(build_zip.builder()), "validate", str(zips[python])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "error" not in (done.stdout + done.stderr).lower()
+
+
 def test_the_zip_needs_no_code_outside_itself() -> None:
     """Blender's platform rules: no pip, no change of sys.path; and no import of ours by its absolute name."""
     for name in build_zip.shipped():
@@ -104,27 +112,38 @@ def test_the_zip_needs_no_code_outside_itself() -> None:
             assert "from farplane" not in text, name
 
 
-def other_python(*modules: str) -> str:
-    """A Python 3.13 with bpy and `modules`: $FARPLANE_PY313, or the one beside the repository's own environment."""
-    chosen = os.environ.get("FARPLANE_PY313", str(ROOT / ".venv-313" / "bin" / "python"))
-    wanted = ("bpy", *modules)
+# Blender -> which zip it takes, the environment beside the repository's own that holds it, and a variable that names
+# another Python for it.
+BLENDERS = {
+    "4.2": ("cp311", ".venv-42", "FARPLANE_BPY42"),
+    "4.5": ("cp311", ".venv-45", "FARPLANE_BPY45"),
+    "5.0": ("cp311", ".venv", "FARPLANE_BPY50"),
+    "5.2": ("cp312-abi3", ".venv-313", "FARPLANE_PY313"),
+}
+
+
+def python_of(blender: str, *modules: str) -> str:
+    """A Python with that bpy and `modules`; skips the test where there is none."""
+    _, folder, variable = BLENDERS[blender]
+    if bpy.app.version_string.startswith(f"{blender}."):
+        return sys.executable
+    chosen = os.environ.get(variable, str(ROOT / folder / "bin" / "python"))
     probe = (
-        "import sys, importlib.util as u; "
-        f"sys.exit(sys.version_info[:2] != (3, 13) or not all(u.find_spec(name) for name in {wanted!r}))"
+        "import sys, importlib.metadata as m, importlib.util as u; "
+        f"sys.exit(not m.version('bpy').startswith('{blender}.') or not all(u.find_spec(n) for n in {modules!r}))"
     )
-    if not Path(chosen).exists() or subprocess.run([chosen, "-c", probe]).returncode:
-        pytest.skip(f"no Python 3.13 with {', '.join(wanted)}: set FARPLANE_PY313, or make setup")
+    if not Path(chosen).exists() or subprocess.run([chosen, "-c", probe], capture_output=True).returncode:
+        wanted = " and ".join([f"bpy {blender}", *modules])
+        pytest.skip(f"no Python with {wanted}: `make setup` makes {folder} where it can, or set {variable}")
     return chosen
 
 
-@pytest.mark.parametrize("python", list(build_zip.WHEELS))
+@pytest.mark.parametrize("blender", list(BLENDERS))
 def test_installed_enabled_used_and_removed(
-    zips: dict[str, Path], backend: PrivateBackend, tmp_path: Path, python: str
+    zips: dict[str, Path], backend: PrivateBackend, tmp_path: Path, blender: str
 ) -> None:
-    here = f"cp3{sys.version_info[1]}"
-    interpreter = sys.executable if python.startswith(here) or here == "cp313" else other_python()
-    if here == "cp313" and python == "cp311":
-        pytest.skip("this environment's Blender is 5.2")
+    python = BLENDERS[blender][0]
+    interpreter = python_of(blender)
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSTARTUP")}
     environment |= {"FARPLANE_CONFIG": str(backend.config), "HOME": str(tmp_path)}
     done = subprocess.run(
@@ -137,6 +156,7 @@ def test_installed_enabled_used_and_removed(
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert lines, done.stdout[-3000:] + done.stderr[-3000:]
     told = json.loads(lines[0].removeprefix("RESULT "))
+    assert told["blender"].startswith(f"{blender}.")
     assert told["zmq before"] == "hidden"
     assert told["enabled"]
     assert told["zmq"], "pyzmq comes from the zip"
@@ -147,15 +167,16 @@ def test_installed_enabled_used_and_removed(
     assert told["in the extension's own folder"]
     assert told["landed"] == ["background", "projection", "compositor", "strip"]
     assert (told["take"]["state"], told["take"]["author"]) == ("accepted", "Ayu")
-    assert told["disabled"]
+    assert told["left after disabling"] == {}
     assert told["gone"]
     shipped = {name for name in told["files"] if not name.endswith(".pyc")}
     assert shipped - names(zips[python]) <= {"wheels"}
 
 
-def test_landing_in_the_other_blender(tmp_path: Path) -> None:
-    """Landing's own tests in bpy 5.2: it is the part that Blender's API changes most under."""
-    interpreter = other_python("pytest", "OpenEXR")
+@pytest.mark.parametrize("blender", [pytest.param("4.2", marks=pytest.mark.slow), "4.5", "5.2"])
+def test_landing_in_the_other_blenders(tmp_path: Path, blender: str) -> None:
+    """Landing's own tests: it is the part that Blender's API changes most under."""
+    interpreter = python_of(blender, "pytest", "OpenEXR")
     (tmp_path / "farplane").symlink_to(ROOT)
     command = [
         interpreter,
