@@ -64,7 +64,7 @@ def blender(folder: Path) -> Run:
 
 
 def test_shot(blender: Run, folder: Path) -> None:
-    done = blender("HERE/scene.blend", "--command", "farplane", "shot", "--out", "HERE/out")
+    done = blender("HERE/scene.blend", "--command", "farplane", "shot", "--json", "--out", "HERE/out")
     assert done.returncode == 0, done.stdout + done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]  # nothing else is on standard output
     assert told[-1]["event"] == "result"
@@ -72,7 +72,7 @@ def test_shot(blender: Run, folder: Path) -> None:
 
 
 def test_a_mistake(blender: Run, folder: Path) -> None:
-    done = blender("HERE/scene.blend", "--command", "farplane", "render", "--prompt", "fog", "--out", "HERE/none")
+    done = blender("HERE/scene.blend", "--command", "farplane", "render", "--json", "--prompt", "fog", "--out", "HERE/none")
     assert done.returncode == 1, done.stdout + done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["event"], told["field"]) == ("error", "backend")
