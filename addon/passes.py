@@ -34,23 +34,23 @@ PREFIX = ".farplane pass"
 _NO_HIT = 1e9  # Blender writes 1e10 where nothing is hit
 _BEAUTY_BOUNCES = 4
 
-_seconds_in_blender = 0.0
+_in_blender = [0.0, 0.0]  # seconds on the clock, and of them the main thread's own work
 
 
 @contextmanager
 def blenders_own() -> Iterator[None]:
     """Count the time within as Blender's: its renders and its evaluation of a frame."""
-    global _seconds_in_blender
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.thread_time()
     try:
         yield
     finally:
-        _seconds_in_blender += time.perf_counter() - began
+        _in_blender[0] += time.perf_counter() - began
+        _in_blender[1] += time.thread_time() - worked
 
 
-def seconds_in_blender() -> float:
-    """Seconds of this process that were Blender's own, on the main thread, as far as they were counted."""
-    return _seconds_in_blender
+def seconds_in_blender() -> tuple[float, float]:
+    """Seconds that were Blender's own, as far as they were counted: on the clock, and the main thread's work in them."""
+    return _in_blender[0], _in_blender[1]
 
 
 class PassRenderer:

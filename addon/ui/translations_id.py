@@ -4,6 +4,7 @@ Words of the craft stay as Indonesian crews say them: take, shot, plate, frame, 
 """
 
 OPERATORS: dict[str, str] = {
+    "Bake to UVs": "Panggang ke UV",
     "Accept": "Terima",
     "Accept Take": "Terima Take",
     "Add Shot Preset": "Tambah Preset Shot",
@@ -77,7 +78,7 @@ TEXTS: dict[str, str] = {
     "Custom": "Khusus",
     "A number of your own": "Jumlah pilihan Anda sendiri",
     "Steps": "Langkah",
-    "{} steps": "{} langkah",
+    "{}, {} steps": "{}, {} langkah",
     "Denoise steps. 0 uses the model's own number": "Langkah denoise. 0 memakai jumlah bawaan model",
     "Automatic Range": "Rentang Otomatis",
     "Take near and far from the shot's own depth": "Ambil dekat dan jauh dari kedalaman shot itu sendiri",
@@ -179,10 +180,14 @@ TEXTS: dict[str, str] = {
     "none is chosen that is whole": "tidak ada yang utuh yang dipilih",
     "Choose one in the list": "Pilih satu dari daftar",
     "Choose one in the list of takes": "Pilih satu dari daftar take",
-    "Camera lock {} px": "Kuncian kamera {} px",
-    "Camera lock {} px, 95% under {} px": "Kuncian kamera {} px, 95% di bawah {} px",
-    "Camera lock not measured": "Kuncian kamera tidak diukur",
-    "Camera lock not measurable": "Kuncian kamera tidak dapat diukur",
+    "Lock {} px": "Kuncian {} px",
+    "95% under {} px": "95% di bawah {} px",
+    "Lock not measured": "Kuncian tidak diukur",
+    "Lock not readable": "Kuncian tidak terbaca",
+    "Bake to UVs": "Panggang ke UV",
+    "Project this frame only, in the meshes' own coordinates, grey where the camera did not see": (
+        "Proyeksikan frame ini saja, dalam koordinat mesh sendiri, abu-abu di tempat yang tidak terlihat kamera"
+    ),
     "Compare this take with another: mark it, then choose the other one. Once more ends it": (
         "Bandingkan take ini dengan yang lain: tandai, lalu pilih yang lain. Sekali lagi untuk mengakhiri"
     ),
