@@ -139,8 +139,15 @@ def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> int:
 class Run:
     """One stage being trained in a folder."""
 
-    def __init__(self, out: Path, plan: Plan, device: str, start_from: Path | None = None) -> None:
-        self.out, self.plan, self.device = out, plan, device
+    def __init__(
+        self,
+        out: Path,
+        plan: Plan,
+        device: str,
+        start_from: Path | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.out, self.plan, self.device, self._now = out, plan, device, now
         self.processes = Processes.join(device)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
@@ -188,13 +195,13 @@ class Run:
         (self.out / "recipe.json").write_text(json.dumps(plan.config(), indent=1))
         size = sum(p.numel() for p in self.model.parameters()) / 1e6
         print(f"{size:.2f}M parameters, {plan.clips()} clips, from step {self.state.step}", flush=True)
-        budget, clock = minutes * 60, time.monotonic()
+        budget, clock = minutes * 60, self._now()
         saved = sheet = self.state.seconds
         recent: list[tuple[float, float]] = []
-        while self.processes.agree(self.state.seconds, self.device) < budget:
+        while self._agreed() < budget:
             rate = plan.learning_rate * schedule(self.state.seconds, budget, self.state.step, plan.warmup)
             loss, error, norm = self._step(plan.to_device(batches.next(), self.device), generator, rate)
-            now = time.monotonic()
+            now = self._now()
             clips = len(error) * self.processes.count
             self.state = State(self.state.step + 1, self.state.seconds + now - clock, self.state.clips + clips)
             clock = now
@@ -206,11 +213,16 @@ class Run:
                 sheet = saved = self.state.seconds
                 self.save()
                 self.draw()
-                clock = time.monotonic()
+                clock = self._now()
             elif self.state.seconds - saved > SAVE_EVERY:
                 saved = self.state.seconds
                 self.save()
         self.save()
+
+    def _agreed(self) -> float:
+        """Computing seconds so far, the same in every process: the learning rate follows from them."""
+        self.state.seconds = self.processes.agree(self.state.seconds, self.device)
+        return self.state.seconds
 
     def _step(self, batch: Any, generator: torch.Generator, rate: float) -> tuple[float, Tensor, float]:
         for optim in self.optims:

@@ -55,7 +55,7 @@ class Recipe:
     head_levels: int = 4
     batch: int = 4  # clips, or IMAGES times as many single frames
     image_batches: float = 0.75  # a clip's frames are alike: single ones show the network three times as much
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     warmup: int = 60
     ema: float = 0.998
     text_dropout: float = 0.1
@@ -63,7 +63,7 @@ class Recipe:
     camera_dropout: float = 0.1
     word_dropout: float = 0.03  # words made unknown, so that an unknown word means nothing in particular
     editing: float = 0.3  # clips of which something is known: first frame, both ends, a start, all but a region
-    first_step: float = 0.5  # clips that train the step from nothing; the others are noisy up to RESTART
+    first_step: float = 1.0  # clips that train the step from nothing; the others are noisy up to RESTART
     seed: int = 1
 
     def transformer(self) -> PlateDiTConfig:
@@ -294,6 +294,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, help="clips of the base stage, crops of the detail stage, at once")
     parser.add_argument("--start-from", type=Path, help="a stage's folder of another run to take fitting weights from")
     parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
+    parser.add_argument("--first-step", type=float, default=Recipe.first_step, help="Recipe.first_step")
     parser.add_argument("--export", type=Path, help="only write the run's checkpoint folder there")
     args = parser.parse_args(argv)
     if args.export:
@@ -310,7 +311,7 @@ def main(argv: list[str] | None = None) -> None:
         store = ClipStore(args.data)
         wait_for(store)
         size = {} if args.batch is None else {"batch": args.batch}
-        plans = {"base": BasePlan(Recipe(**size), store), "detail": DetailPlan(DetailRecipe(**size), store)}
+        plans = {"base": BasePlan(Recipe(**size, first_step=args.first_step), store), "detail": DetailPlan(DetailRecipe(**size), store)}
         for stage in plans if args.stage == "all" else (args.stage,):
             Run(args.out / stage, plans[stage], device, args.start_from).train(args.minutes, 60 * args.sheets)
     finally:

@@ -295,6 +295,27 @@ def test_pixel_head_puts_features_where_their_token_lies() -> None:
     assert torch.equal(changed, expected)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("levels", [2, 3])
+def test_a_head_of_several_levels_hears_tokens_at_its_coarsest(levels: int, randomise: Randomise) -> None:
+    pixels = {"patch_size": [1, 8, 8], "in_channels": 12, "out_channels": 12, "vace_in_channels": 9}
+    model = tiny(**pixels, pixel_head_channels=8, pixel_head_levels=levels, pixel_head_blocks=1)
+    assert not [key for key in model.state_dict() if key.startswith(("proj_out", "head.features"))]
+    randomise(model, 21)
+    head = model.head
+    assert head is not None
+    tokens, frames, control = torch.zeros(1, 2 * 2 * 3, 24), torch.zeros(1, 12, 2, 16, 24), torch.zeros(1, 9, 2, 16, 24)
+    time = torch.zeros(1, 1, 24)
+    blank = head(tokens, time, frames, control)
+    tokens[0, 6 + 3 + 2] = 1.0  # second frame, second row, third column
+    moved = (head(tokens, time, frames, control) - blank).abs().sum(1)[0]
+    assert moved[0].max() == 0  # frames do not touch in the head
+    assert moved[1].argmax() // 24 >= 6  # most where the token lies, or just beside it
+    assert moved[1].argmax() % 24 >= 14
+    first = model(**random_inputs({**TINY, **pixels}, (3, 16, 24), 2, 13))
+    assert first.shape == (2, 12, 3, 16, 24)
+
+
 def test_configuration_round_trip() -> None:
     config = PlateDiTConfig(vace_layers=(0, 3), camera_channels=24, prediction="x0", pixel_head_channels=32)
     text = json.dumps({**config.to_dict(), "_class_name": "x", "_diffusers_version": "0"})
@@ -310,6 +331,8 @@ def test_configuration_round_trip() -> None:
         {"image_dim": 1280},
         {"prediction": "noise"},
         {"pixel_head_channels": 8, "patch_size": [2, 2, 2]},
+        {"pixel_head_levels": 2},
+        {"patch_size": [1, 4, 4], "pixel_head_channels": 8, "pixel_head_levels": 4},
         {"window_size": [-1, -1]},
     ],
 )
