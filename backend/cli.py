@@ -223,9 +223,12 @@ def train(context: typer.Context) -> None:
 @app.command(context_settings=PASS_ON)
 def evaluate(context: typer.Context) -> None:
     """Measure a checkpoint on worlds it was not trained on (`farplane evaluate --help`)."""
+    from functools import partial
+
+    from . import cycles_takes
     from .train import evaluate as module
 
-    pass_on(module.main, context)
+    pass_on(partial(module.main, take=cycles_takes.take_of), context)
 
 
 @world.command("preview", context_settings=PASS_ON)

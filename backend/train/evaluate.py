@@ -1,8 +1,10 @@
-"""`farplane evaluate`: one table, one run: a model's plates on held-out worlds, with the real render's value and the
-shuffled one beside each figure.
+"""`farplane evaluate`: one table, one run: a model's plates on shots it was not trained on, with the real render's
+value (the ceiling) and a floor beside each figure.
 
-The worlds' seeds lie below TRAINING_SEED; the model gets the blockout's depth, as an artist would send it, and a
-prompt; the renders are the ceiling; the floor is the same plate under another clip's depth or camera.
+Sections: seeds never trained on; kinds and pairs of attributes never trained on; wordings never trained on; and, with
+--cycles, the example scenes rendered by Blender's Cycles.  The model gets the blockout's depth, as an artist would send it,
+and a prompt.  Everything made is kept under --out, so that an evaluation that was stopped, by --minutes, by Ctrl-C or by
+a crash, goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -10,268 +12,288 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot
+from ...protocol.errors import FarplaneError
+from ...protocol.shot import RenderSettings, Shot, validate_resolution
 from ..model.presets import FoundModel, find_model
-from ..pipeline.colour import luminance
-from ..pipeline.measure import depth_edge_auc, high_pass_rms, measure_plate, warp_psnr
-from ..pipeline.plate import generate
-from .classifier import AttributeClassifier, classify, train_classifier
-from .data import Clip, ClipStore, render_clip
-from .prompts import write_prompt
+from .cases import (
+    Footage,
+    Size,
+    Spec,
+    digest,
+    fitted_case,
+    interleaved,
+    kept_footage,
+    kept_plate,
+    model_fingerprint,
+    shot_of,
+    specs_of,
+    world_fingerprint,
+)
+from .classifier import Judge, asked, ready_judge, shard_lessons, votes
+from .data import ClipStore
+from .figures import Copies, Line, likeness_lines, section_lines
+from .rows import VERSION, Row, load_row, measure_case, save_row
+from .scorecard import draw_likeness, draw_sheet, table, write_failures
 
-HELD_OUT_SEED = 20_000
-SIZE = (112, 64)  # farplane-s's own
-FRAMES = 9
-CARRY = 4  # frames between the two ends of a warp
-GEOMETRY_ROWS = ("depth-edge AUC", "warp PSNR", "warp gap", "high-pass RMS")
+FULL, QUICK = Size(448, 256, 17), Size(112, 64, 9)
+TRAINING_CLIPS = 2000  # compared with, at most
+Take = Callable[[Path, Path, RenderSettings, Size], tuple[Shot, NDArray, NDArray]]
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One held-out clip, the shot an artist would send of it, and what the model made of that."""
+@dataclass(frozen=True)
+class Run:
+    """What is evaluated, where everything is kept, and what names it."""
 
-    clip: Clip
-    shot: Shot
-    plate: NDArray[np.float32]
+    out: Path
+    found: FoundModel
+    settings: RenderSettings
+    size: Size
+    world: str
+    model: str
+
+    @property
+    def cases(self) -> Path:
+        return self.out / "cases"
+
+    def key(self, prompt: str, what: object) -> str:
+        """Names the plate of a prompt and of whatever else decides it."""
+        settings = asdict(self.settings) | {"model": self.model}
+        return digest([settings, asdict(self.size), prompt, what])
 
 
-def held_out_shot(seed: int, *, held_out_words: bool = False) -> tuple[Clip, Shot]:
-    """The clip of a held-out seed and its shot; every attribute is in the prompt."""
-    clip = render_clip(seed, FRAMES, *SIZE, exact=True, samples=4)
-    rng = np.random.default_rng([seed, 7])
-    text = ""
-    while not _says_all(text := write_prompt(clip.attributes, clip.move, rng, held_out=held_out_words), held_out_words):
-        pass
-    finite = clip.depth[np.isfinite(clip.depth)]
-    near, far = (float(finite.min()), float(finite.max()) + 1.0) if finite.size else (0.1, 1000.0)
-    shot = Shot(
-        name=f"seed {seed}",
-        frames=tuple(range(1, FRAMES + 1)),
-        resolution=SIZE,
-        fps=Fraction(24),
-        camera=clip.camera,
-        depth=DepthPass(clip.depth, near, far),
-        prompt=Prompt(text),
-        reference=clip.linear,
+def measured(run: Run, spec: Spec) -> Row:
+    """The row of a case: from disk if it is there, else rendered, sampled and measured."""
+    clip: Footage | None = None
+    key = run.key("", [asdict(spec), run.world, VERSION])
+    row = load_row(run.cases / spec.name, key)
+    if row is not None:
+        return row
+    clip = kept_footage(run.out / "renders", spec, run.size, run.world)
+    shot = shot_of(spec, clip, run.size)
+    plate = kept_plate(
+        run.cases / spec.name, shot, run.settings, run.found, run.key(shot.prompt.text, [spec.name, run.world])
     )
-    return clip, shot.validate()
+    row = measure_case(
+        fitted_case(plate, clip.linear, shot, clip.exact),
+        {
+            "section": spec.section,
+            "name": spec.name,
+            "prompt": shot.prompt.text,
+            "asked": asked(spec.attributes),
+            "move": clip.move,
+        },
+    )
+    save_row(row, run.cases / spec.name, key)
+    return row
 
 
-def _says_all(text: str, held_out: bool) -> bool:
-    from .prompts import WORDINGS
-    from .world import TIMES, WEATHERS
-
-    said = [any(w in text for w in WORDINGS[value]) for values in (TIMES, WEATHERS) for value in values]
-    return held_out or (any(said[: len(TIMES)]) and any(said[len(TIMES) :]))
-
-
-def make_cases(
-    found: FoundModel, count: int, settings: RenderSettings, words: bool, say: Callable[[str], None]
-) -> list[Case]:
-    """Render and generate `count` cases."""
-    cases = []
-    for i in range(count):
-        clip, shot = held_out_shot(HELD_OUT_SEED + i, held_out_words=words)
-        plate = generate(shot, settings, found, lambda *_: None)
-        cases.append(Case(clip, shot, plate))
-        say(f"{i + 1}/{count} {shot.prompt.text}")
-    return cases
+def measured_take(run: Run, scene: Path, take: Take) -> Row:
+    """The row of a scene rendered by Cycles, by the whole way an artist goes."""
+    name = f"cycles-{scene.stem}"
+    key = run.key("", [scene.stem, digest(scene.stat().st_size), VERSION])
+    row = load_row(run.cases / name, key)
+    if row is not None:
+        return row
+    shot, plate, render = take(scene, run.cases / name / f"take-{key}", run.settings, run.size)
+    bare = replace(shot, reference=None)
+    case = fitted_case(plate, render, bare, shot.depth.z)
+    about = {"section": "cycles", "name": name, "prompt": shot.prompt.text, "asked": None, "move": scene.stem}
+    row = measure_case(case, about)
+    save_row(row, run.cases / name, key)
+    return row
 
 
-def geometry_figures(cases: list[Case]) -> dict[str, dict[str, float]]:
-    """Depth-edge AUC, warp PSNR and detail: each {plate, render, shuffled} as means over the cases that have them.
+class Clock:
+    """Tells whether another case fits into what is left of the minutes, by the longest that one took so far."""
 
-    The plate is measured against the blockout it was sent, the render against its own exact geometry.  Clips whose
-    camera hardly moves have no shuffled camera and no gap; they are left out of the warp rows alone.
-    """
-    rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in GEOMETRY_ROWS}
-    for case in cases:
-        camera, exact = case.clip.camera, case.clip.exact
-        assert exact is not None
-        plate_edges, render_edges = (
-            depth_edge_auc(case.plate, case.shot.depth.z),
-            depth_edge_auc(case.clip.linear, exact),
-        )
-        if plate_edges is not None and render_edges is not None:
-            rows["depth-edge AUC"].append((plate_edges.auc, render_edges.auc, plate_edges.shuffled))
-        plate = warp_psnr(case.plate, case.shot.depth.z, camera.K, camera.world_from_camera, CARRY)
-        render = warp_psnr(case.clip.linear, exact, camera.K, camera.world_from_camera, CARRY)
-        if plate and render and plate.gap is not None and render.gap is not None and plate.shuffled is not None:
-            rows["warp PSNR"].append((plate.true, render.true, plate.shuffled))
-            rows["warp gap"].append((plate.gap, render.gap, 0.0))
-        rows["high-pass RMS"].append((high_pass_rms(case.plate), high_pass_rms(case.clip.linear), 0.0))
-    return {
-        name: dict(
-            zip(("plate", "render", "shuffled", "clips"), [*np.mean(values, 0).tolist(), len(values)], strict=True)
-        )
-        for name, values in rows.items()
-        if values
+    def __init__(self, minutes: float) -> None:
+        self.began, self.last = monotonic(), monotonic()
+        self.budget, self.longest = minutes * 60, 0.0
+
+    def spent(self) -> float:
+        return monotonic() - self.began
+
+    def case_done(self) -> None:
+        now = monotonic()
+        self.longest, self.last = max(self.longest, now - self.last), now
+
+    def another(self) -> bool:
+        return not self.budget or self.spent() + self.longest < self.budget
+
+
+def all_rows(
+    run: Run, specs: Sequence[Spec], scenes: Sequence[Path], take: Take | None, clock: Clock, say: Say
+) -> dict[str, list[Row]]:
+    """Rows by section, as many as the clock allows."""
+    rows: dict[str, list[Row]] = {}
+    work: list[Callable[[], Row]] = [lambda spec=spec: measured(run, spec) for spec in specs]
+    if take is not None:
+        work += [lambda scene=scene: measured_take(run, scene, take) for scene in scenes]
+    for done, make in enumerate(work, 1):
+        if not clock.another():
+            say(f"stopped after {clock.spent() / 60:.1f} minutes with {done - 1} of {len(work)} cases")
+            break
+        row = make()
+        clock.case_done()
+        rows.setdefault(row.about["section"], []).append(row)
+        say(f"{done}/{len(work)} {row.about['name']}: {row.about['prompt']}")
+    return rows
+
+
+def training_pictures(folder: Path | None) -> NDArray | None:
+    """Frames of the training shards [M, 3, 64, 112], or None."""
+    if folder is None or not folder.is_dir() or not len(store := ClipStore(folder)):
+        return None
+    return shard_lessons(store, TRAINING_CLIPS).pictures
+
+
+def write_results(
+    run: Run,
+    rows: dict[str, list[Row]],
+    wanted: dict[str, int],
+    judge: tuple[Judge, dict[str, float]],
+    data: Path | None,
+    notes: list[str],
+) -> str:
+    """figures.json, table.md, sheet.png, failures.md, failures.png and likeness.png; returns the table."""
+    network, right = judge
+    training = training_pictures(data)
+    everything = [row for part in rows.values() for row in part]
+    sections: dict[str, list[Line]] = {}
+    for name, part in rows.items():
+        sections[name] = section_lines(part, network, words=name == "wordings")
+    copies: Copies | None = None
+    ours = [row for row in everything if row.about["section"] != "cycles"]
+    if ours:
+        lines, copies = likeness_lines(ours, network, training)
+        sections[ours[0].about["section"]] += lines
+    short = {
+        name: f"{len(rows.get(name, []))} of {count}"
+        for name, count in wanted.items()
+        if len(rows.get(name, [])) < count
     }
-
-
-def lock_figures(cases: list[Case]) -> dict[str, dict[str, float | None]]:
-    """Camera lock at k = 4, in pixels: medians over the cases that had a figure, and how many had one."""
-    out: dict[str, dict[str, float | None]] = {}
-    for name in ("plate", "render"):
-        figures = []
-        for case in cases:
-            if name == "plate":
-                report = measure_plate(case.plate, replace(case.shot, reference=None))
-            else:
-                assert case.clip.exact is not None
-                depth = DepthPass(case.clip.exact, case.shot.depth.near, case.shot.depth.far)
-                report = measure_plate(case.clip.linear, replace(case.shot, reference=None, depth=depth))
-            figures.append(next(lock for lock in report.plate.lock if lock.k == CARRY))
-        given = [lock for lock in figures if lock.median is not None]
-
-        def middle(values: list[float | None]) -> float | None:
-            known = [v for v in values if v is not None]
-            return float(np.median(known)) if known else None
-
-        out[name] = {
-            "median px": middle([lock.median for lock in given]),
-            "p95 px": middle([lock.p95 for lock in given]),
-            "share": middle([lock.share for lock in given]),
-            "motion px": middle([lock.motion for lock in given]),
-            "measured": len(given),
-            "of": len(figures),
-        }
-    return out
-
-
-def attribute_figures(cases: list[Case], judge: AttributeClassifier) -> dict[str, dict[str, float]]:
-    """Share of cases in which the classifier reads the asked attribute: in the plate, in the render, by chance order."""
-    out: dict[str, dict[str, float]] = {}
-    plates = [asdict(classify(judge, case.plate)) for case in cases]
-    renders = [asdict(classify(judge, case.clip.linear)) for case in cases]
-    asked = [asdict(case.clip.attributes) for case in cases]
-    for name in ("time", "weather", "kind", "season"):
-        out[name] = {
-            "plate": float(np.mean([p[name] == a[name] for p, a in zip(plates, asked, strict=True)])),
-            "render": float(np.mean([r[name] == a[name] for r, a in zip(renders, asked, strict=True)])),
-            "shuffled": float(
-                np.mean([p[name] == a[name] for p, a in zip(plates[1:] + plates[:1], asked, strict=True)])
-            ),
-        }
-    return out
-
-
-def light_figures(cases: list[Case]) -> dict[str, dict[str, float]]:
-    """HDR: luminance percentiles and the share of pixels above 1, over all cases."""
-    out: dict[str, dict[str, float]] = {}
-    for name, frames in (("plate", [c.plate for c in cases]), ("render", [c.clip.linear for c in cases])):
-        y = np.concatenate([luminance(f[::4, ::2, ::2]).ravel() for f in frames])
-        out[name] = {f"p{p}": float(np.percentile(y, p)) for p in (5, 50, 95, 99)} | {
-            "share above 1": float((y > 1).mean())
-        }
-    return out
-
-
-def draw_cases(cases: list[Case], path: Path, columns: int = 2) -> None:
-    """Contact sheet: blockout depth, render, plate first and last frame, with the prompt."""
-    from PIL import Image, ImageDraw
-
-    from ..pipeline.colour import linear_to_display
-
-    tiles = []
-    for case in cases:
-        depth = np.sqrt(np.clip(3 / case.shot.depth.z[0], 0, 1))[..., None].repeat(3, -1)
-        row = [
-            (depth * 255).astype(np.uint8),
-            linear_to_display(case.clip.linear[0]),
-            *linear_to_display(case.plate[[0, -1]]),
-        ]
-        strip = Image.fromarray(np.concatenate(row, 1)).resize(
-            (SIZE[0] * len(row) * 2, SIZE[1] * 2), Image.Resampling.BICUBIC
+    size = run.size
+    heading = [
+        f"model {run.settings.model} ({run.model}), seed {run.settings.seed}, steps and guidance "
+        f"{run.settings.steps or 'its own'}, {run.settings.guidance or 'its own'}",
+        f"shots of {size.width} x {size.height}, {size.frames} frames; plates came as "
+        + ", ".join(sorted({"{} x {}".format(*row.about['size']) for row in everything}))
+        + "; pixels are the shot's",
+        "the judge on renders kept from it: " + ", ".join(f"{name} {value:.0%}" for name, value in right.items()),
+        "features: the judge's last layer but one, taught on renders only",
+        "likeness: not measured, no training shards were given" if training is None else
+        f"likeness: against {len(training)} training frames, over all sections but Cycles (in the first section's table)",
+        *([f"stopped early: {', '.join(f'{n} {c}' for n, c in short.items())}"] if short else []),
+        *notes,
+    ]  # fmt: skip
+    text = table(sections, heading)
+    figures = {
+        "model": run.settings.model, "fingerprint": {"model": run.model, "world": run.world}, "size": asdict(size),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "settings": asdict(run.settings), "judge": right, "notes": heading, "complete": not short,
+        "wanted": wanted, "sections": {name: [asdict(line) for line in lines] for name, lines in sections.items()},
+        "rows": [{"about": r.about, "plate": r.plate, "render": r.render} for r in everything],
+    }  # fmt: skip
+    (run.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (run.out / "table.md").write_text(text)
+    if everything:
+        draw_sheet(everything, run.out / "sheet.png")
+        write_failures(
+            everything if copies is None else ours, copies, lambda row: votes(network, row.plate_pictures), run.out
         )
-        picture = Image.new("RGB", (strip.width, strip.height + 18), (18, 18, 20))
-        picture.paste(strip, (0, 18))
-        ImageDraw.Draw(picture).text((4, 3), case.shot.prompt.text[:130], fill=(235, 235, 235))
-        tiles.append(np.asarray(picture))
-    while len(tiles) % columns:
-        tiles.append(np.zeros_like(tiles[0]))
-    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
-    Image.fromarray(np.concatenate(rows)).save(path, optimize=True)
+    if copies is not None and training is not None:
+        draw_likeness(ours, copies, training, run.out / "likeness.png")
+    return text
 
 
-def table(figures: dict) -> str:
-    """The figures as a Markdown table."""
-    lines = ["| measure | plate | render (ceiling) | shuffled (floor) |", "|---|---|---|---|"]
-    geometry = figures["geometry"]
-    for name in GEOMETRY_ROWS:
-        row = geometry[name]
-        lines.append(f"| {name} | {row['plate']:.3f} | {row['render']:.3f} | {row['shuffled']:.3f} |")
-    gap, detail = geometry["warp gap"], geometry["high-pass RMS"]
-    lines.append(f"| warp gap, share of the render's | {gap['plate'] / gap['render']:.0%} | 100% | 0% |")
-    lines.append(f"| detail, share of the render's | {detail['plate'] / detail['render']:.2f} | 1 | |")
-    for part, title in (("attributes", ""), ("attributes, held-out wordings", ", held-out wordings")):
-        for name, row in figures.get(part, {}).items():
-            lines.append(f"| {name}{title} | {row['plate']:.0%} | {row['render']:.0%} | {row['shuffled']:.0%} |")
-    for name, row in figures["camera lock, k=4"].items():
-        value = "refused" if row["median px"] is None else f"{row['median px']:.2f} px (p95 {row['p95 px']:.2f})"
-        lines.append(f"| camera lock k=4, {name} | {value} | {row['measured']} of {row['of']} clips gave a figure | |")
-    for name in figures["light"]["plate"]:
-        lines.append(
-            f"| luminance {name} | {figures['light']['plate'][name]:.4f} | {figures['light']['render'][name]:.4f} | |"
-        )
-    return "\n".join(lines) + "\n"
+def parser() -> argparse.ArgumentParser:
+    """The command line of `farplane evaluate`."""
+    made = argparse.ArgumentParser(prog="farplane evaluate", description="Measure a model on shots it never saw.")
+    made.add_argument("--model", default="farplane-s")
+    made.add_argument("--out", type=Path, default=Path("runs/evaluate"), help="all that is made; run again to go on")
+    made.add_argument("--quick", action="store_true", help="112x64, 9 frames, instead of 448x256, 17 frames")
+    made.add_argument("--size", default="", metavar="WxH", help="of the shots")
+    made.add_argument("--frames", type=int, default=0, help="of each shot, 4n+1")
+    made.add_argument("--count", type=int, default=32, help="clips of held-out seeds")
+    made.add_argument("--pairs", type=int, default=12, help="clips of held-out pairs of attributes")
+    made.add_argument("--kinds", type=int, default=12, help="clips of held-out kinds of scene, where the world has any")
+    made.add_argument("--words", type=int, default=16, help="clips with held-out wordings")
+    made.add_argument(
+        "--cycles", action="store_true", help="also the example scenes, rendered by Cycles (minutes each)"
+    )
+    made.add_argument("--scenes", type=Path, default=Path("examples"), help="folder of .blend files for --cycles")
+    made.add_argument(
+        "--minutes", type=float, default=0, help="stop before this is over, with fewer clips; 0: no limit"
+    )
+    made.add_argument("--data", type=Path, default=None, help="training shards, for the judge and for the likeness")
+    made.add_argument("--judge-clips", type=int, default=0, help="rendered for the judge; 0: 640, with --data 192")
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument("--steps", type=int, default=0)
+    made.add_argument("--guidance", type=float, default=0.0)
+    return made
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Entry of `farplane evaluate`."""
-    parser = argparse.ArgumentParser(prog="farplane evaluate", description="Measure a model on held-out worlds.")
-    parser.add_argument("--model", default="farplane-s")
-    parser.add_argument("--out", type=Path, default=Path("runs/evaluate"))
-    parser.add_argument("--count", type=int, default=32, help="held-out clips")
-    parser.add_argument("--words", type=int, default=16, help="clips with held-out wordings, 0 for none")
-    parser.add_argument("--data", type=Path, default=Path("runs/data"), help="renders the classifier learns from")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=0)
-    parser.add_argument("--guidance", type=float, default=0.0)
-    args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
+def size_of(args: argparse.Namespace) -> Size:
+    """Raises FarplaneError for a size or a count of frames that no shot can have."""
+    size = QUICK if args.quick else FULL
+    if args.size:
+        try:
+            width, height = (int(side) for side in args.size.lower().split("x"))
+        except ValueError:
+            raise FarplaneError("size", f"{args.size!r} is no size", "Write it as 448x256") from None
+        validate_resolution(width, height)
+        size = replace(size, width=width, height=height)
+    if args.frames:
+        if args.frames < 9 or args.frames % 4 != 1:
+            raise FarplaneError("frames", f"{args.frames} is not 9, 13, 17 …", "Give 4n+1 frames, 9 at least")
+        size = replace(size, frames=args.frames)
+    return size
+
+
+def main(argv: list[str] | None = None, take: Take | None = None) -> None:
+    """Entry of `farplane evaluate`.  take : renders a scene by Cycles and a plate for it (backend/cycles_takes.py)."""
+    args = parser().parse_args(argv)
+    size = size_of(args)
     found = find_model(args.model)
     settings = RenderSettings(model=args.model, seed=args.seed, steps=args.steps, guidance=args.guidance)
-    cases = make_cases(found, args.count, settings, False, print)
-    figures: dict = {
-        "model": args.model,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "settings": asdict(settings),
-        "clips": args.count,
-        "geometry": geometry_figures(cases),
-        "camera lock, k=4": lock_figures(cases),
-        "light": light_figures(cases),
-    }
-    draw_cases(cases, args.out / "sheet.png")
-    judge = _judge(args.data, args.out)
-    figures["attributes"] = attribute_figures(cases, judge)
-    if args.words:
-        unheard = make_cases(found, args.words, settings, True, print)
-        figures["attributes, held-out wordings"] = attribute_figures(unheard, judge)
-    (args.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (args.out / "table.md").write_text(table(figures))
-    print(table(figures))
-
-
-def _judge(data: Path, out: Path) -> AttributeClassifier:
-    """The classifier, trained once a folder."""
-    path = out / "classifier.pt"
-    judge = AttributeClassifier().eval()
-    if path.exists():
-        judge.load_state_dict(torch.load(path, weights_only=True))
-        return judge
-    judge = train_classifier(ClipStore(data))
-    torch.save(judge.state_dict(), path)
-    return judge
+    settings.validate()
+    args.out.mkdir(parents=True, exist_ok=True)
+    run = Run(args.out, found, settings, size, world_fingerprint(), model_fingerprint(found.folder))
+    clock, wanted = Clock(args.minutes), {}
+    parts, notes = [], []
+    for section, count in (
+        ("seeds", args.count),
+        ("pairs", args.pairs),
+        ("kinds", args.kinds),
+        ("wordings", args.words),
+    ):
+        specs = specs_of(section, count)
+        if specs:
+            parts.append(specs)
+            wanted[section] = len(specs)
+        elif count:
+            notes.append("no kind of scene is held out of training: the world offers none")
+    scenes = sorted(args.scenes.glob("*.blend")) if args.cycles else []
+    if args.cycles and (take is None or not scenes):
+        raise FarplaneError("cycles", f"there is no .blend file in {args.scenes}", "Give the folder with --scenes")
+    if scenes:
+        wanted["cycles"] = len(scenes)
+    judge_clips = args.judge_clips or (192 if args.data else 640)
+    judge = ready_judge(args.out, args.data, judge_clips, run.world, print)
+    clock.last = monotonic()
+    rows = all_rows(run, interleaved(parts), scenes, take, clock, print)
+    if not rows:
+        raise FarplaneError("minutes", "they were over before the first clip was done", "Give more, and run it again")
+    print(write_results(run, rows, wanted, judge, args.data, notes))
 
 
 if __name__ == "__main__":
