@@ -330,3 +330,69 @@ def test_a_take_without_frames_can_be_discarded_one_with_frames_stays(tmp_path: 
     begun.discard()
     assert (tmp_path / "c" / "plate.0010.exr").exists()
     assert (tmp_path / "c" / "take.json").exists()
+
+
+# ---- names, pictures, deletion ------------------------------------------------------------------------------
+
+
+def test_a_title_and_a_note_are_no_decision(tmp_path: Path) -> None:
+    take = Take.create(tmp_path / "t", SHOT)
+    take.describe(title="  golden\n hour ", note="the light")
+    again = Take.open(take.folder)
+    assert (again.label, again.note, again.state, again.decided) == ("golden hour", "the light", "pending", "")
+    again.describe(title="")
+    assert Take.open(take.folder).label == "t"
+    again.describe(title="x" * 999)
+    assert len(Take.open(take.folder).title) == takes.MAX_TITLE
+
+
+def test_a_decision_can_be_taken_back(tmp_path: Path) -> None:
+    take = Take.create(tmp_path / "t", SHOT)
+    take.reject("too dark", "Ana")
+    take.undecide("Budi")
+    again = Take.open(take.folder)
+    assert (again.state, again.note, again.author) == ("pending", "too dark", "Budi")
+
+
+def test_a_thumbnail_is_a_png_or_nothing(tmp_path: Path) -> None:
+    take = Take.create(tmp_path / "t", SHOT)
+    take.write_thumbnail(b"GIF89a")
+    assert not (take.folder / takes.THUMBNAIL).exists()
+    take.write_thumbnail(b"\x89PNG\r\n\x1a\n rest")
+    assert (take.folder / takes.THUMBNAIL).read_bytes().startswith(b"\x89PNG")
+
+
+def test_deleting_takes_only_what_is_ours(tmp_path: Path) -> None:
+    take = Take.create(tmp_path / "t", SHOT)
+    for name in ("plate.0001.exr", "depth.0001.exr", "report.json", takes.THUMBNAIL):
+        (take.folder / name).write_bytes(b"x")
+    (take.folder / takes.DEPTH_FOLDER).mkdir()
+    (take.folder / takes.DEPTH_FOLDER / "depth.0001.exr").write_bytes(b"x")
+    own = take.folder / "plate.0001.psd"
+    own.write_bytes(b"the artist's")
+    take.delete()
+    assert list(take.folder.iterdir()) == [own]
+    own.unlink()
+    whole = Take.create(tmp_path / "u", SHOT)
+    whole.delete()
+    assert not whole.folder.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+def test_deleting_follows_no_link(tmp_path: Path) -> None:
+    take = Take.create(tmp_path / "t", SHOT)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "depth.0001.exr").write_bytes(b"precious")
+    (take.folder / takes.DEPTH_FOLDER).symlink_to(outside)
+    (take.folder / "report.json").symlink_to(outside / "depth.0001.exr")
+    take.delete()
+    assert (outside / "depth.0001.exr").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("seconds", ["soon", -1, None, [], 1e300, True])
+def test_a_damaged_time_is_no_time(tmp_path: Path, seconds: object) -> None:
+    take = Take.create(tmp_path / "t", SHOT)
+    raw = json.loads((take.folder / "take.json").read_text())
+    (take.folder / "take.json").write_text(json.dumps(raw | {"seconds": seconds}))
+    assert Take.open(take.folder).seconds in (0.0, 1.0)
