@@ -1,0 +1,396 @@
+"""Random sequences of what an artist can do, in any order: no traceback, no orphaned datablock, no take lost.
+
+The panels draw after every step, into a layout that draws nothing.  The backend is a stand-in in this process that
+paints as the service tests' painter does, a little per poll: hundreds of jobs against a real one would take an hour,
+and the ways to a real one have tests of their own (test_ui.py, test_resume.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import tempfile
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+bpy = pytest.importorskip("bpy")
+
+import farplane  # noqa: E402
+from farplane.addon import landing, registration, takes  # noqa: E402
+from farplane.addon.takes import Take  # noqa: E402
+from farplane.addon.ui import panels  # noqa: E402
+from farplane.addon.ui import session as session_module  # noqa: E402
+from farplane.addon.ui.session import session  # noqa: E402
+from farplane.protocol import codec, events  # noqa: E402
+
+PAINTER = Path(__file__).parent.parent / "backend" / "service" / "painter.py"
+spec = importlib.util.spec_from_file_location("painter", PAINTER)
+assert spec is not None
+assert spec.loader is not None
+painter = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(painter)
+
+SIZE = (64, 36)
+NOBODY = 3  # as a take's number: none of those that there are
+LANDINGS = st.sets(st.sampled_from(landing.KINDS), min_size=1)
+NUMBER = st.integers(0, NOBODY)
+NAMES = st.text(max_size=12)
+MODEL = events.ModelInfo("painter", "Painter", 0.1, "ready", (SIZE,), 1, 4, 1.0)
+
+
+DONE: Counter[str] = Counter()  # operators that did what they are for, in all sequences
+
+
+class Painter:
+    """A `Client` whose backend lives in it: every job is painted, a few events per poll."""
+
+    public_key = "k" * 40
+
+    def __init__(self, *_: Any) -> None:
+        self._coming: deque[events.Event] = deque([events.Connected((MODEL,), "test")])
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def target(self) -> tuple[str, str]:
+        return "tcp://127.0.0.1:1", "s" * 40
+
+    def submit(self, shot: Any, settings: Any, job: str | None = None) -> str:
+        job = job or codec.new_job()
+        shot.validate()
+        if any(event.job == job for event in self._coming if not isinstance(event, events.Connected)):
+            return job
+        self._coming += [events.Accepted(job, 0), events.Progress(job, "denoise", 1, 4, 1.0)]
+        self._coming.append(events.Preview(job, 1, painter.PNG))
+        for frame in shot.frames:
+            data = painter.expected(frame, *shot.resolution, settings.seed)
+            self._coming.append(events.FrameReady(job, frame, data, hashlib.sha256(data).hexdigest()))
+        self._coming.append(events.Finished(job, len(shot.frames)))
+        return job
+
+    def attach(self, job: str) -> None:
+        if not any(getattr(event, "job", "") == job for event in self._coming):
+            self._coming.append(events.Failed(job, "job", "the backend does not know it", "Send the shot again"))
+
+    def cancel(self, job: str) -> None:
+        kept = [event for event in self._coming if getattr(event, "job", "") != job]
+        self._coming = deque([*kept, events.Cancelling(job), events.Cancelled(job)])
+
+    def forget(self, job: str) -> None:
+        pass
+
+    def poll(self) -> list[events.Event]:
+        return [self._coming.popleft() for _ in range(min(3, len(self._coming)))]
+
+
+class Layout:
+    """Takes whatever a panel asks of it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: Layout()
+
+
+def draw_all() -> None:
+    """Every panel, list and menu of the add-on that wants to be seen."""
+    for module in registration._MODULES:
+        for cls in getattr(module, "CLASSES", ()):
+            if issubclass(cls, bpy.types.UIList):
+                view = bpy.context.window_manager.farplane
+                for index, item in enumerate(view.takes):
+                    stand_in = SimpleNamespace(layout_type="DEFAULT", filter_name="", bitflag_filter_item=1)
+                    cls.draw_item(stand_in, bpy.context, Layout(), view, item, 0, view, "take_index", index)
+            elif (
+                issubclass(cls, (bpy.types.Panel, bpy.types.Menu))
+                and cls.draw.__module__.startswith("farplane")  # a menu of presets is drawn by Blender's own code
+                and (not hasattr(cls, "poll") or cls.poll(bpy.context))
+            ):
+                cls.draw(SimpleNamespace(layout=Layout()), NO_REGION)
+
+
+class NoRegion:
+    """The context of a panel, without the region that a background Blender has not."""
+
+    region = None
+    preferences = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(bpy.context, name)
+
+
+NO_REGION = NoRegion()
+
+
+def ours() -> list[Any]:
+    """Every datablock that the add-on made for a landing."""
+    return [
+        item
+        for name in dir(bpy.data)
+        if isinstance(collection := getattr(bpy.data, name), bpy.types.bpy_prop_collection)
+        for item in collection
+        if isinstance(item, bpy.types.ID) and landing.plate.TAG in item
+    ]
+
+
+class Artist(RuleBasedStateMachine):
+    """What an artist does, with what must hold after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="farplane-artist-"))
+        self.whole: set[Path] = set()
+        self.scenes = 0
+
+    def teardown(self) -> None:
+        session.disk.flush()
+        farplane.unregister()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @initialize(count=st.integers(1, 2))
+    def begin(self, count: int) -> None:
+        """A saved shot of two frames, and the takes of it that are there already."""
+        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        farplane.register()
+        self.furnish(bpy.context.scene)
+        bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / "shot.blend"))
+        self.scenes = len(bpy.data.scenes)
+        for _ in range(count):
+            self.do("generate")
+            self.wait(6)
+        assert len(list(self.folder.rglob("plate.0001.exr"))) == count
+
+    @staticmethod
+    def furnish(scene: Any) -> None:
+        camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+        mesh = bpy.data.meshes.new("Quad")
+        mesh.from_pydata([(-1, -1, -5), (1, -1, -5), (1, 1, -5), (-1, 1, -6)], [], [(0, 1, 2, 3)])
+        for obj in (camera, bpy.data.objects.new("Quad", mesh)):
+            scene.collection.objects.link(obj)
+        scene.camera = camera
+        scene.frame_start, scene.frame_end = 1, 2
+        scene.render.resolution_x, scene.render.resolution_y = SIZE
+        scene.farplane.prompt, scene.farplane.model_name = "plain hills", "painter"
+
+    # ---- what every rule goes through -----------------------------------------------------------------------
+
+    def do(self, operator: str, **values: Any) -> bool:
+        """Call an operator; its own error is fine, a traceback is not.  Returns whether it did it."""
+        try:
+            done = getattr(bpy.ops.farplane, operator)(**values) == {"FINISHED"}
+            DONE[operator] += done
+            return done
+        except RuntimeError as error:
+            text = str(error)
+            assert "Traceback" not in text, text
+            assert ".poll() " in text or text.startswith("Error: "), text
+            return False
+
+    def take(self, number: int) -> str:
+        """One of the takes on the disk, or a folder that is none."""
+        found = sorted(path.parent for path in self.folder.rglob("take.json"))
+        return str(found[number % len(found)] if found and number != NOBODY else self.folder / "nothing")
+
+    # ---- the rules --------------------------------------------------------------------------------------------
+
+    @rule(prompt=st.sampled_from(["plain hills", "{dawn|noon} hills", " ", "x" * 5000]))
+    def write_a_prompt(self, prompt: str) -> None:
+        bpy.context.scene.farplane.prompt = prompt
+
+    @rule()
+    def generate(self) -> None:
+        self.do("generate")
+
+    @rule(times=st.integers(1, 6))
+    def wait(self, times: int) -> None:
+        for _ in range(times):
+            session.wanted = True
+            panels.tick()
+            session.disk.flush()
+
+    @rule()
+    def cancel(self) -> None:
+        self.do("cancel")
+
+    @rule(number=NUMBER)
+    def accept(self, number: int) -> None:
+        self.do("accept", folder=self.take(number))
+
+    @rule(number=NUMBER, note=NAMES)
+    def reject(self, number: int, note: str) -> None:
+        self.do("reject", folder=self.take(number), note=note)
+
+    @rule(number=NUMBER, name=NAMES)
+    def rename(self, number: int, name: str) -> None:
+        self.do("rename_take", folder=self.take(number), name=name)
+
+    @rule(number=NUMBER)
+    def use_settings(self, number: int) -> None:
+        self.do("use_settings", folder=self.take(number))
+
+    @rule(number=NUMBER)
+    def delete(self, number: int) -> None:
+        folder = Path(self.take(number))
+        if self.do("delete_take", folder=str(folder)):
+            assert not (folder / "take.json").exists()
+            self.whole.discard(folder)
+
+    @rule(number=NUMBER, kinds=LANDINGS)
+    def land(self, number: int, kinds: set[str]) -> None:
+        self.do("land", folder=self.take(number), kinds=kinds)
+
+    @rule(number=NUMBER)
+    def remove(self, number: int) -> None:
+        found = landing.landed(bpy.context.scene)
+        identity = found[number % len(found)].id if found else "nothing"
+        if self.do("remove", landing_id=identity):
+            left = [item for item in ours() if item[landing.plate.TAG] == identity and item.users == 0]
+            assert not left, "what is removed leaves no datablock that nobody uses"
+
+    @rule(number=NUMBER, kinds=LANDINGS)
+    def try_a_take(self, number: int, kinds: set[str]) -> None:
+        """Landed, looked at, and away again."""
+        self.land(number, kinds)
+        self.panels_draw()
+        for place in range(len(landing.landed(bpy.context.scene))):
+            self.remove(place)
+
+    @rule()
+    def push(self) -> None:
+        bpy.ops.ed.undo_push(message="by the artist")
+
+    @rule()
+    def undo(self) -> None:
+        if bpy.ops.ed.undo.poll():
+            bpy.ops.ed.undo()
+            self.scenes = len(bpy.data.scenes)
+
+    @rule()
+    def redo(self) -> None:
+        if bpy.ops.ed.redo.poll():
+            bpy.ops.ed.redo()
+            self.scenes = len(bpy.data.scenes)
+
+    @rule()
+    def save(self) -> None:
+        bpy.ops.wm.save_mainfile()
+
+    @rule()
+    def load(self) -> None:
+        bpy.ops.wm.open_mainfile(filepath=str(self.folder / "shot.blend"))
+        self.scenes = len(bpy.data.scenes)
+
+    @rule(furnished=st.booleans())
+    def add_a_scene(self, furnished: bool) -> None:
+        scene = bpy.data.scenes.new("Scene")
+        if furnished:
+            self.furnish(scene)
+        bpy.context.window.scene = scene
+        self.scenes += 1
+
+    @precondition(lambda self: len(bpy.data.scenes) > 1)
+    @rule()
+    def delete_the_scene(self) -> None:
+        bpy.data.scenes.remove(bpy.context.scene)
+        self.scenes -= 1
+
+    @rule(number=NUMBER)
+    def choose_a_scene(self, number: int) -> None:
+        bpy.context.window.scene = bpy.data.scenes[number % len(bpy.data.scenes)]
+
+    @rule(name=st.text("aä/.%\\ ", min_size=1, max_size=8))
+    def rename_the_scene(self, name: str) -> None:
+        bpy.context.scene.name = name
+
+    @precondition(lambda self: bpy.context.scene.camera is not None)
+    @rule()
+    def delete_the_camera(self) -> None:
+        bpy.data.objects.remove(bpy.context.scene.camera)
+
+    @precondition(lambda self: bpy.context.scene.camera is None)
+    @rule()
+    def add_a_camera(self) -> None:
+        camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+        bpy.context.scene.collection.objects.link(camera)
+        bpy.context.scene.camera = camera
+
+    # ---- what always holds ------------------------------------------------------------------------------------
+
+    @invariant()
+    def panels_draw(self) -> None:
+        draw_all()
+
+    @invariant()
+    def takes_are_lost_by_delete_alone(self) -> None:
+        if session.disk.busy:
+            return
+        now = {path.parent for path in self.folder.rglob("take.json") if Take.open(path.parent).finished}
+        assert self.whole <= now, f"lost: {self.whole - now}"
+        self.whole = now
+        for folder in now:
+            assert list(takes.plate_frames(folder)) == [1, 2]
+
+    @invariant()
+    def scenes_are_the_artists_own(self) -> None:
+        assert len(bpy.data.scenes) == self.scenes or not self.scenes, "a stand-in scene is left"
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No backend but the painter, no configuration but an empty one, and `undo` from a clean start."""
+    monkeypatch.setenv("FARPLANE_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("BLENDER_USER_RESOURCES", str(tmp_path / "resources"))
+    monkeypatch.setattr(session_module, "Client", Painter)
+    yield
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+
+
+def run(examples: int, steps: int, *, same: bool) -> None:
+    """Run the machine: no deadline, since Blender's renders take what they take.
+
+    same : the same sequences every time, for the check of every commit; else new ones.
+    """
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    run_state_machine_as_test(
+        Artist,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=checks,
+            print_blob=True,
+            derandomize=same,
+        ),
+    )
+
+
+def test_forty_random_sequences(alone: None) -> None:
+    DONE.clear()
+    run(40, 20, same=True)
+    did = [DONE[operator] for operator in ("generate", "accept", "delete_take", "land", "remove")]
+    assert min(did) > 0, f"sequences that do nothing show nothing: {DONE}"
+
+
+@pytest.mark.slow
+def test_five_hundred_random_sequences(alone: None) -> None:
+    run(500, 30, same=False)
