@@ -24,8 +24,8 @@ class Preset:
 
     kind : a farplane folder or a Wan folder in diffusers' layout.  sizes : (W, H) it renders best.
     max_pixels : a frame's largest area.  clip : frames of its training clips, 4n + 1.
-    steps, guidance, shift : the sampler's defaults.  detail_steps, detail_trust : of a farplane folder's detail stage:
-    how many at full quality, and how far it believes the small picture (0 … 1).  config : the transformer's, where the weights are not ours.
+    steps, guidance, shift : the sampler's defaults.  Where a checkpoint has a detail stage, `steps` are its own, the
+    transformer takes base_steps, and detail_trust says how far its picture is believed (0 … 1).  config : the transformer's, where the weights are not ours.
     source : where its weights come from.
     """
 
@@ -40,7 +40,7 @@ class Preset:
     shift: float
     source: str = ""
     config: PlateDiTConfig | None = None
-    detail_steps: int = 4
+    base_steps: int = 1
     detail_trust: float = 0.6
 
 

@@ -62,7 +62,8 @@ def generate(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoint = loaded(found.folder, device)
     steps, guidance = settings.steps or preset.steps, settings.guidance or preset.guidance
-    fine_steps = max(1, round(preset.detail_steps * steps / preset.steps)) if checkpoint.detail is not None else 0
+    base_steps, fine_steps = (steps, 0) if checkpoint.detail is None else (preset.base_steps, steps)
+    total_steps = base_steps + fine_steps
     fitted = fit_shot(shot, preset, checkpoint.transformer.config.patch_size[1])
     starts = window_starts(len(fitted.depth), preset.clip)
     conditions = [window_condition(fitted, start, preset.clip).to(device) for start in starts]
@@ -101,13 +102,13 @@ def generate(
     middle = fitted.count // 2
 
     def report(step: int, x0: Tensor) -> None:
-        on_step(step, steps + fine_steps, lambda: to_linear(x0[:, :, middle].float())[0])
+        on_step(step, total_steps, lambda: to_linear(x0[:, :, middle].float())[0])
 
     def report_fine(step: int, picture: Tensor) -> None:
-        on_step(steps + step, steps + fine_steps, lambda: to_linear(picture)[0])
+        on_step(base_steps + step, total_steps, lambda: to_linear(picture)[0])
 
     noise = torch.from_numpy(shot_noise(fitted, settings.seed).transpose(3, 0, 1, 2)[None].copy()).to(device)
-    state = denoise(model, noise, EulerSolver(steps, preset.shift, RESTART), "x0", report)
+    state = denoise(model, noise, EulerSolver(base_steps, preset.shift, RESTART), "x0", report)
     plate = state[0].transpose(0, 1)[: fitted.count]
     if checkpoint.detail is not None:
         plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle)

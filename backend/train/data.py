@@ -3,9 +3,11 @@
 A shard is a folder entry of five files: `NNNNN.code.npy` float16 [n, T, H, W, 3] LogC3 code, `NNNNN.depth.npy`
 float16 [n, T, H, W] log2 of the blockout's depth in metres (inf where nothing is hit), `NNNNN.fine.*.npy` the same for
 one frame of each clip at FACTOR times the size [n, 4H, 4W(, 3)], `NNNNN.json` the cameras and attributes.  The JSON is
-written last and renamed into place, so a shard is whole or absent.  Every fourth shard is upright.
+written last and renamed into place, so a shard is whole or absent.  Every fourth shard is upright.  Shards of single
+frames (`--images`; T = 1, nothing fine) show many more places and lights for the same time: what a word looks like
+takes thousands of them to learn.
 
-    python -m farplane.backend.train.data OUT --shards 0:100 --processes 2
+    python -m farplane.backend.train.data OUT --shards 0:100 --processes 2 [--images]
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from .world import KINDS, Attributes, World, make_world, random_attributes
 CLIPS = 16  # a shard
 SIZE = (112, 64)  # of a clip, width and height
 UPRIGHT_EVERY = 4  # shards
+WORLDS, VIEWS = 8, 12  # of a shard of single frames
+IMAGE_SEED = 100_000_000  # their worlds start here, their views follow in steps of VIEW_STEP
+VIEW_STEP = 10**9
 TRAINING_SEED = 1_000_000  # training worlds start here; everything below is held out
 
 
@@ -87,7 +92,7 @@ def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] 
         "fine.code": np.empty((*large, 3), np.float16),
         "fine.depth": np.empty(large, np.float16),
     }
-    rows = []
+    rows: list[dict] = []
     for i in range(CLIPS):
         seed = TRAINING_SEED + index * CLIPS + i
         clip = render_clip(seed, frames, width, height, attributes=shard_attributes(index, i), samples=4)
@@ -95,18 +100,49 @@ def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] 
         fine = render_frame(clip, chosen, FACTOR, samples=2)
         arrays["code"][i], arrays["depth"][i] = logc3_encode(clip.linear), log_depth(clip.depth)
         arrays["fine.code"][i], arrays["fine.depth"][i] = logc3_encode(fine.linear[0]), log_depth(fine.depth[0])
-        rows.append(
-            {
-                "seed": seed,
-                "attributes": asdict(clip.attributes),
-                "move": clip.move,
-                "K": clip.camera.K.tolist(),
-                "world_from_camera": clip.camera.world_from_camera.tolist(),
-                "fine": chosen,
-            }
-        )
+        rows.append(clip_row(clip, seed) | {"fine": chosen})
+    return write_shard(target, arrays, rows)
+
+
+def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE) -> Path:
+    """Render WORLDS * VIEWS single frames: each world from many places, every time under another light."""
+    target = folder / f"{index:05d}.json"
+    if target.exists():
+        return target
+    width, height = size if index % UPRIGHT_EVERY else size[::-1]
+    count = WORLDS * VIEWS
+    arrays = {
+        "code": np.empty((count, 1, height, width, 3), np.float16),
+        "depth": np.empty((count, 1, height, width), np.float16),
+    }
+    rows: list[dict] = []
+    for i in range(WORLDS):
+        world = make_world(IMAGE_SEED + index * WORLDS + i)
+        for view in range(VIEWS):
+            seed = world.seed + view * VIEW_STEP
+            lit = replace(world, seed=seed, attributes=training_attributes(seed, world.attributes.kind))
+            clip = render_clip(seed, 1, width, height, world=lit, samples=4)
+            n = i * VIEWS + view
+            arrays["code"][n], arrays["depth"][n] = logc3_encode(clip.linear), log_depth(clip.depth)
+            rows.append(clip_row(clip, seed))
+    return write_shard(target, arrays, rows)
+
+
+def clip_row(clip: Clip, seed: int) -> dict:
+    """What is kept of a clip beside its pictures."""
+    return {
+        "seed": seed,
+        "attributes": asdict(clip.attributes),
+        "move": clip.move,
+        "K": clip.camera.K.tolist(),
+        "world_from_camera": clip.camera.world_from_camera.tolist(),
+    }
+
+
+def write_shard(target: Path, arrays: dict[str, NDArray], rows: list[dict]) -> Path:
+    """The arrays first, the JSON last and in one step."""
     for name, array in arrays.items():
-        np.save(folder / f"{index:05d}.{name}.npy", array)
+        np.save(target.with_suffix(f".{name}.npy"), array)
     scratch = target.with_suffix(".tmp")
     scratch.write_text(json.dumps(rows))
     os.replace(scratch, target)
@@ -114,12 +150,15 @@ def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] 
 
 
 def shard_attributes(index: int, i: int) -> Attributes:
-    """What clip `i` of a shard shows: never a pair of attributes that is kept for evaluation."""
-    seed = TRAINING_SEED + index * CLIPS + i
+    """What clip `i` of a shard shows; two neighbours are of one kind."""
     kind = random_attributes(TRAINING_SEED + index * CLIPS + i // 2 * 2).kind
+    return training_attributes(TRAINING_SEED + index * CLIPS + i, kind)
+
+
+def training_attributes(seed: int, kind: str) -> Attributes:
+    """A light and a season for a kind of place: never a pair that is kept for evaluation."""
     for attempt in range(100):
-        drawn = random_attributes(seed + attempt * 10**9)
-        attributes = Attributes(kind, drawn.time, drawn.weather, drawn.season)
+        attributes = replace(random_attributes(seed + attempt * VIEW_STEP), kind=kind)
         if not is_held_out(attributes):
             return attributes
     raise AssertionError(f"every pair with {kind} is held out")
@@ -157,8 +196,8 @@ class ClipStore:
         for path in sorted(self.folder.glob("*.json")):
             if path.stem in self._arrays:
                 continue
-            names = ("code", "depth", "fine.code", "fine.depth")
-            self._arrays[path.stem] = {n: np.load(path.with_suffix(f".{n}.npy"), mmap_mode="r") for n in names}
+            files = {n: path.with_suffix(f".{n}.npy") for n in ("code", "depth", "fine.code", "fine.depth")}
+            self._arrays[path.stem] = {n: np.load(f, mmap_mode="r") for n, f in files.items() if f.exists()}
             for i, row in enumerate(json.loads(path.read_text())):
                 row["shard"], row["index"] = path.stem, i
                 row["K"], row["world_from_camera"] = np.array(row["K"]), np.array(row["world_from_camera"])
@@ -192,13 +231,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="farplane train --data-only", description=main.__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--shards", default="0:50", help="FROM:TO")
+    parser.add_argument("--images", action="store_true", help="single frames of many places instead of clips")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args(argv)
     first, last = (int(part) for part in args.shards.split(":"))
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     with ProcessPoolExecutor(args.processes) as pool:
-        for path in pool.map(make_shard, [args.out] * (last - first), range(first, last)):
+        for path in pool.map(
+            make_image_shard if args.images else make_shard, [args.out] * (last - first), range(first, last)
+        ):
             print(path, flush=True)
 
 

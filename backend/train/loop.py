@@ -254,8 +254,10 @@ class Run:
         """Samples and curves, as pictures in the run's folder."""
         from .sheets import draw_curves
 
+        threads = torch.get_num_threads()  # rendering in parallel sets OpenMP's own count, which torch would keep
         self.ema.eval()
         self.plan.draw(self.ema, self.out / f"sheet-{self.state.step:06d}.png")
         self.ema.train()
         if (self.out / "log.csv").exists():
             draw_curves(self.out / "log.csv", self.out / "curves.png")
+        torch.set_num_threads(threads)

@@ -55,6 +55,7 @@ class Recipe:
     head_levels: int = 4
     batch: int = 4  # clips, or IMAGES times as many single frames
     image_batches: float = 0.75  # a clip's frames are alike: single ones show the network three times as much
+    stills: float = 0.8  # of the single frames, from shards of single frames; the others out of clips
     learning_rate: float = 1e-3
     warmup: int = 60
     ema: float = 0.998
@@ -144,12 +145,13 @@ class Batch:
     prompts: list[str]
 
 
-def make_batch(store: ClipStore, recipe: Recipe, rng: np.random.Generator) -> Batch:
-    """Draw clips of one shape, augment them, drop conditions, and carry noise along their geometry."""
+def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.random.Generator) -> Batch:
+    """Draw clips or single frames of one shape, augment them, drop conditions, carry noise along their geometry."""
     x0, noise, conditions, prompts = [], [], [], []
+    single = rng.random() < recipe.image_batches
+    store = images if single and rng.random() < recipe.stills else clips
     first = int(rng.integers(len(store)))
     alike = [i for i in range(len(store)) if store.upright(i) == store.upright(first)]
-    single = rng.random() < recipe.image_batches
     for index in (first, *rng.choice(alike, recipe.batch * (IMAGES if single else 1) - 1)):
         code, depth, row = store.load(int(index))
         chosen = slice(t := int(rng.integers(len(code))), t + 1) if single else slice(None)
@@ -212,8 +214,8 @@ def optimisers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
 class BasePlan:
     """The transformer and the word encoder, trained on clips (loop.Plan)."""
 
-    def __init__(self, recipe: Recipe, store: ClipStore) -> None:
-        self.recipe, self.store = recipe, store
+    def __init__(self, recipe: Recipe, store: ClipStore, images: ClipStore) -> None:
+        self.recipe, self.store, self.images = recipe, store, images
         self.learning_rate, self.warmup, self.ema, self.seed = (
             recipe.learning_rate,
             recipe.warmup,
@@ -229,7 +231,8 @@ class BasePlan:
 
     def make_batch(self, rng: np.random.Generator) -> Batch:
         self.store.refresh()
-        return make_batch(self.store, self.recipe, rng)
+        images = self.images if self.images.refresh() else self.store
+        return make_batch(self.store, images, self.recipe, rng)
 
     def to_device(self, batch: Batch, device: str) -> Batch:
         return Batch(batch.x0.to(device), batch.noise.to(device), batch.condition.to(device), batch.prompts)
@@ -238,7 +241,7 @@ class BasePlan:
         return loss_of(model, batch, self.recipe, generator)
 
     def clips(self) -> int:
-        return len(self.store)
+        return len(self.store) + len(self.images)
 
     def draw(self, model: nn.Module, path: Path) -> None:
         from .sheets import draw_sheet
@@ -286,6 +289,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="farplane train", description="Train farplane-s; run again to resume.")
     parser.add_argument("--out", type=Path, default=Path("runs/farplane-s"))
     parser.add_argument("--data", type=Path, default=Path("runs/data"))
+    parser.add_argument("--images", type=Path, default=Path("runs/images"), help="shards of single frames, if any")
     parser.add_argument("--stage", choices=("base", "detail", "all"), default="all")
     parser.add_argument("--minutes", type=float, default=90.0, help="computing time of each stage over every resume")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -311,7 +315,8 @@ def main(argv: list[str] | None = None) -> None:
         store = ClipStore(args.data)
         wait_for(store)
         size = {} if args.batch is None else {"batch": args.batch}
-        plans = {"base": BasePlan(Recipe(**size, first_step=args.first_step), store), "detail": DetailPlan(DetailRecipe(**size), store)}
+        base = BasePlan(Recipe(**size, first_step=args.first_step), store, ClipStore(args.images))
+        plans = {"base": base, "detail": DetailPlan(DetailRecipe(**size), store)}
         for stage in plans if args.stage == "all" else (args.stage,):
             Run(args.out / stage, plans[stage], device, args.start_from).train(args.minutes, 60 * args.sheets)
     finally:
