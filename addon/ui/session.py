@@ -190,11 +190,13 @@ class Session:
         take.job : the UUID to use, written on the disk already, or empty.
         """
         self.connect()
-        if not take.job:
-            take.job = codec.new_job()
-            self.disk.do(take.save)
+        fresh = not take.job
+        take.job = take.job or codec.new_job()
+        job = Job(take.job, take, scene, batch, unsent=(shot, settings))
+        if fresh:
+            self.disk.do(take.save, lambda told: self._unless_error(job, told))
         self.message = None
-        return self.follow(Job(take.job, take, scene, batch, unsent=(shot, settings)))
+        return self.follow(job)
 
     def follow(self, job: Job) -> Job:
         """Take part in a job from now on: send it if it is unsent, else ask for all that it has made so far."""
@@ -296,7 +298,7 @@ class Session:
         key = self._backend_key()
         if key and job.take.backend != key:
             job.take.backend = key
-            self.disk.do(job.take.save)
+            self.disk.do(job.take.save, lambda told: self._unless_error(job, told))
 
     def _forget(self, job: Job) -> None:
         if self.client is not None:
@@ -331,6 +333,10 @@ class Session:
     def find(self, folder: Path) -> Listed | None:
         """The listed take in `folder`."""
         return next((item for item in self.listed if item.take.folder == folder), None)
+
+    def is_being_made(self, folder: Path) -> bool:
+        """Whether a job still writes into this take."""
+        return any(job.take.folder == folder for job in self.jobs.values())
 
     def reread(self, shot_folder: Path) -> None:
         """Show at once what was just changed on the disk."""

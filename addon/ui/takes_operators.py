@@ -30,11 +30,6 @@ def selected() -> Listed | None:
     return session.find(Path(view.takes[view.take_index].folder))
 
 
-def is_being_made(folder: Path) -> bool:
-    """Whether a job still writes into this take."""
-    return any(job.take.folder == folder for job in session.jobs.values())
-
-
 class _TakeOperator(_Operator):
     """Works on the take in `folder`, or on the chosen one where that is empty."""
 
@@ -56,7 +51,7 @@ class _TakeOperator(_Operator):
             if found is None:
                 raise FarplaneError("take", "none is chosen", "Choose one in the list of takes")
             folder = found.take.folder
-        if is_being_made(folder):
+        if session.is_being_made(folder):
             raise FarplaneError("take", f"{folder.name} is still being made", "Wait for it, or cancel its job")
         return Take.open(folder)
 

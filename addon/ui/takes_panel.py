@@ -12,7 +12,6 @@ from .panels import _draw_text, _Panel
 from .properties import LANDING_KINDS
 from .session import duration, session
 from .summary import Listed
-from .takes_operators import is_being_made
 from .thumbnails import icon_of
 from .translations import say
 
@@ -152,14 +151,14 @@ class FARPLANE_PT_landing(_Panel, bpy.types.Panel):
 
 
 def _state_icon(found: Listed) -> str:
-    if is_being_made(found.take.folder):
+    if session.is_being_made(found.take.folder):
         return "SORTTIME"
     return _STATE_ICONS[found.take.state] if found.take.whole else "ERROR"
 
 
 def _short(found: Listed) -> str:
     """What a row says beside the name: the camera lock and the time."""
-    if is_being_made(found.take.folder) or not found.take.whole:
+    if session.is_being_made(found.take.folder) or not found.take.whole:
         return ""
     lock, seconds = found.summary.lock, found.take.seconds
     parts = ["" if lock is None else f"{lock:.2f} px", duration(seconds) if seconds else ""]
@@ -179,7 +178,7 @@ def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None
     column = layout.column(align=True)
     column.scale_y = 0.9
     _draw_text(column, context, summary.prompt or say("No prompt"), "TEXT", lines=3)
-    if is_being_made(take.folder):
+    if session.is_being_made(take.folder):
         return
     if not take.whole:
         _draw_text(column, context, say("Not all of its frames have come. Generate it again"), "ERROR", lines=3)

@@ -39,7 +39,7 @@ def _read_note(self: Any) -> str:
 
 def _write_note(self: Any, text: str) -> None:
     item = self.chosen()
-    if item is None or text == item.take.note:
+    if item is None or text == item.take.note or session.is_being_made(item.take.folder):
         return
     try:
         item.take.describe(note=text)

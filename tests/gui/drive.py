@@ -88,6 +88,7 @@ def work() -> Iterator[None]:
     session = importlib.import_module(f"{MODULE}.addon.ui.session").session
     landing = importlib.import_module(f"{MODULE}.addon.landing")
     operators = importlib.import_module(f"{MODULE}.addon.ui.operators")
+    meter = importlib.import_module(f"{MODULE}.addon.ui.meter").meter
 
     space = view()["area"].spaces.active
     space.show_region_ui = True
@@ -104,6 +105,7 @@ def work() -> Iterator[None]:
     scene = bpy.context.scene
     scene.farplane.model_name = MODEL
     scene.frame_end = 9  # a software renderer takes its time for each frame's depth
+    meter.reset()
     told["invoke"] = list(run(bpy.ops.farplane.generate))
     yield from wait_for(
         lambda: operators.running_generation() is None or operators.running_generation().stage == "depth"
@@ -118,6 +120,7 @@ def work() -> Iterator[None]:
     yield from wait_for(lambda: session.job is None)
     told["message"] = str(session.message)
     told["frames"] = len(session.takes[0].frames())
+    told["main thread"] = meter.report()
     yield from wait(0.6)
     picture("4-take")
 
@@ -125,6 +128,10 @@ def work() -> Iterator[None]:
     yield from wait(1)
     picture("5-blockout")
     take = session.takes[0]
+    bpy.context.window_manager.farplane.note = "as in the blockout"
+    run(bpy.ops.farplane.accept)  # the chosen take: the one that has just come
+    decided = json.loads((take.folder / "take.json").read_text())
+    told["decided"] = [decided["state"], decided["note"], bool(decided["author"]), bool(decided["decided"])]
     run(bpy.ops.farplane.land, folder=str(take.folder))
     scene = bpy.context.scene
     told["landed"] = list(landing.landed(scene)[0].kinds)
