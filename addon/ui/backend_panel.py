@@ -248,7 +248,7 @@ def _is_nobody() -> bool:
 
 def _draw_remote(layout: Any, context: bpy.types.Context) -> None:
     """A backend on another machine."""
-    address = preferences.settings().address
+    address = preferences.settings().address.removeprefix("tcp://")
     if session.connection == "connected":
         layout.label(text=say("Connected to {}", address), icon="CHECKMARK")
     elif session.connection == "connecting":

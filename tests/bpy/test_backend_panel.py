@@ -183,7 +183,7 @@ def test_one_line_pairs(held: Any, backend: PrivateBackend, tmp_path: Path) -> N
     assert kept == [pairing.remote_client(held.server_key) + ".key"]
     assert stat.S_IMODE((tmp_path / "config" / kept[0]).stat().st_mode) == 0o600
     shown = drawn(backend_panel.FARPLANE_PT_backend)
-    assert shown.texts == [f"Connected to {address}"]
+    assert shown.texts == [f"Connected to {address.removeprefix('tcp://')}"]
     assert shown.buttons == ["farplane.unpair"]
     bpy.ops.farplane.unpair()
     assert (held.address, held.server_key) == ("", "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -45,7 +46,6 @@ def sidebar(window: Any) -> Any:
 
 def work() -> Iterator[None]:
     preferences = bpy.context.preferences
-    preferences.view.show_splash = False
     preferences.view.ui_scale = 1.0
     window = bpy.context.window_manager.windows[0]
     bpy.ops.extensions.package_install_files(
@@ -89,11 +89,6 @@ def work() -> Iterator[None]:
     picture("preferences")
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
         bpy.ops.wm.window_close()
-    with bpy.context.temp_override(window=window, area=window.screen.areas[0]):
-        bpy.ops.farplane.pair("INVOKE_DEFAULT")
-    yield from wait(1)
-    picture("pair")
-
     bpy.ops.preferences.addon_disable(module=MODULE)
     yield from wait(0.5)
     clean = traces(MODULE)
@@ -106,6 +101,13 @@ def work() -> Iterator[None]:
         yield from wait(0.5)
         now = traces(MODULE)
         told["left"] = {kind: [clean[kind], now[kind]] for kind in clean if clean[kind] != now[kind]}
+
+    # last of all: Blender cannot survive an add-on that goes while its dialog is open
+    bpy.ops.preferences.addon_enable(module=MODULE)
+    with bpy.context.temp_override(window=window, area=window.screen.areas[0]):
+        bpy.ops.farplane.pair("INVOKE_DEFAULT")
+    yield from wait(1)
+    picture("pair")
     told["done"] = True
 
 
@@ -123,8 +125,9 @@ def advance() -> float | None:
         told["error"] = traceback.format_exc()
         picture("error")
     (FOLDER / "result.json").write_text(json.dumps(told, indent=1, default=str))
-    bpy.ops.wm.quit_blender()
+    os._exit(0)
     return None
 
 
+bpy.context.preferences.view.show_splash = False  # now: in the first tick it is there already
 bpy.app.timers.register(advance, first_interval=2.0, persistent=True)

@@ -29,6 +29,7 @@ def told() -> dict[str, Any]:
     assert spec.loader is not None
     gui = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gui)
+    gui.SCREEN = "1280x1600x24"  # all panels at once
     made = subprocess.run([ROOT / "scripts" / "gui_root.sh"], check=True, capture_output=True, text=True)
     root, inside = Path(made.stdout.strip()), Path("/tmp/farplane-backend")
     folder = root / inside.relative_to("/")
