@@ -1,0 +1,105 @@
+"""The detail stage over a shot: sizes, seeds, noise that clings, stopping."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from farplane.backend.model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge
+from farplane.backend.pipeline.detail import DetailPlan, detailed, resampled
+from farplane.backend.pipeline.geometry import surface_channels
+from farplane.backend.pipeline.job import Cancelled
+from farplane.backend.train.cameras import look
+from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, Shot
+
+SIZE = (12, 8)  # of the small plate, width and height
+
+
+def make_shot(frames: int = 3, width: int = 96, height: int = 64) -> Shot:
+    """A slope under a sky, the camera sliding along it."""
+    pose = np.stack([look(np.array([0.2 * t, 0.1 * t, 2.0]), 0.3, -0.2) for t in range(frames)])
+    K = np.repeat([[[80.0, 0, width / 2], [0, 80.0, height / 2], [0, 0, 1]]], frames, 0)
+    z = np.broadcast_to(np.linspace(12, 4, height, dtype=np.float32)[:, None], (frames, height, width)).copy()
+    z[:, : height // 4] = np.inf
+    camera = CameraTrack(K, pose)
+    return Shot("t", tuple(range(frames)), (width, height), Fraction(24), camera, DepthPass(z, 1.0, 20.0), Prompt("x"))
+
+
+@pytest.fixture(scope="module")
+def net() -> DetailNet:
+    torch.manual_seed(2)
+    net = DetailNet(DetailConfig(channels=8, blocks=1))
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return net.eval()
+
+
+@pytest.fixture
+def small() -> torch.Tensor:
+    return torch.randn(3, 3, SIZE[1], SIZE[0], generator=torch.Generator().manual_seed(6))
+
+
+def nothing(*_: object) -> None:
+    pass
+
+
+PLAN = DetailPlan(trust=0.5, steps=2, seed=7, shown=1)
+
+
+def test_every_frame_is_four_times_as_large_and_repeatable(net: DetailNet, small: torch.Tensor) -> None:
+    made = detailed(net, small, make_shot(), PLAN, nothing, nothing)
+    assert made.shape == (3, 3, FACTOR * SIZE[1], FACTOR * SIZE[0])
+    assert torch.equal(made, detailed(net, small, make_shot(), PLAN, nothing, nothing))
+    assert not torch.equal(made, detailed(net, small, make_shot(), replace(PLAN, seed=8), nothing, nothing))
+
+
+def test_a_frame_alone_is_what_the_network_makes_of_it(net: DetailNet, small: torch.Tensor) -> None:
+    shot = make_shot(1)
+    made = detailed(net, small[:1], shot, PLAN, nothing, nothing)
+    depth, camera = resampled(shot, (FACTOR * SIZE[0], FACTOR * SIZE[1]), np.arange(1))
+    noise = np.random.Generator(np.random.Philox([7, 1])).standard_normal((*depth.shape, 3), np.float32)
+    surface = torch.from_numpy(surface_channels(depth, camera.K, camera.world_from_camera))
+    again = add_detail(
+        net, small[:1], surface, torch.from_numpy(noise.transpose(0, 3, 1, 2).copy()), trust=0.5, steps=2
+    )
+    torch.testing.assert_close(made, again)
+
+
+def test_steps_are_told_with_a_picture(net: DetailNet, small: torch.Tensor) -> None:
+    seen: list[tuple[int, torch.Tensor]] = []
+    made = detailed(net, small, make_shot(), PLAN, lambda step, picture: seen.append((step, picture)), nothing)
+    assert [step for step, _ in seen] == [1, 2]
+    torch.testing.assert_close(seen[-1][1], made[1:2])  # at the end the estimate is the plate
+
+
+def test_noise_that_says_nothing_leaves_the_enlarged_plate(small: torch.Tensor) -> None:
+    """An untrained network estimates no residual: after the last step none of the noise is left."""
+    untrained = DetailNet(DetailConfig(channels=8, blocks=1)).eval()
+    made = detailed(untrained, small, make_shot(), PLAN, nothing, nothing)
+    torch.testing.assert_close(made, enlarge(small, (32, 48)))
+    assert RESIDUAL > 0
+
+
+def test_a_cancel_is_heard_before_the_next_frame(net: DetailNet, small: torch.Tensor) -> None:
+    left = [2]
+
+    def check() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        detailed(net, small, make_shot(), PLAN, nothing, check)
+    assert left[0] == -1
+
+
+def test_cameras_follow_the_size() -> None:
+    shot = make_shot()
+    depth, camera = resampled(shot, (48, 32), np.array([2, 0]))
+    np.testing.assert_allclose(camera.K[0, :2], shot.camera.K[2, :2] / 2)
+    np.testing.assert_array_equal(camera.world_from_camera[1], shot.camera.world_from_camera[0])
+    np.testing.assert_array_equal(depth[0], shot.depth.z[2, 1::2, 1::2])
