@@ -89,7 +89,7 @@ def sheet(
 
     heads = lettering.wrap(title, full - 2 * _EDGE, 4)
     names = [lettering.wrap(name, across, 2) for name in columns]
-    captions = [[lettering.wrap(tile.caption, across, CAPTION_LINES) for tile in line] for line in tiles]
+    captions = [[lettering.wrap(tile.caption, across - 8, CAPTION_LINES) for tile in line] for line in tiles]
     deep = [max((len(caption) for caption in line), default=0) * LINE for line in captions]
     top = _EDGE + len(heads) * LINE + _GAP + max(map(len, names), default=0) * LINE
     out = np.empty((top + sum(down + 4 + text + _GAP for text in deep) - _GAP + _EDGE, full, 3), np.uint8)

@@ -51,9 +51,7 @@ class Frame:
 
 def frames_of(record: Record) -> list[Frame]:
     """What to lay for a storyboard's record, as its takes are now."""
-    return [
-        Frame(one.name, one.prompt, one.take if one.whole else None, one.first, one.stop) for one in record.entries
-    ]
+    return [Frame(one.name, one.prompt, one.take if one.whole else None, one.first, one.stop) for one in record.entries]
 
 
 def marker_prompt(scene: bpy.types.Scene, marker: str) -> str:
@@ -138,7 +136,7 @@ def _mark(strip: Any, identity: str, title: str) -> None:
 
 
 def _add_plate(editor: Any, frame: Frame, plate: Plate, channel: int) -> Any:
-    return add_pictures(editor, plate, frame.name, channel, max(frame.stop, plate.last + 1))
+    return add_pictures(editor, plate, frame.name, channel, max(frame.stop, plate.last + 1), "FIT")
 
 
 def _add_text(scene: bpy.types.Scene, editor: Any, frame: Frame, channel: int) -> Any:

@@ -126,6 +126,16 @@ def test_every_frame_shows_its_own_picture(scene: Any, tmp_path: Path) -> None:
     assert (seen[H // 2 :] != 10 / 64).any(), "the prompt stands at the foot"
 
 
+def test_a_draft_of_another_size_fills_the_picture(scene: Any, tmp_path: Path) -> None:
+    """Drafts have the model's size, not the scene's."""
+    scene.render.resolution_x, scene.render.resolution_y = 2 * W, 2 * H
+    storyboard.lay(scene, [Frame("wide", "x", plate(tmp_path / "a", range(1, 3), 0.5), 1, 3)], "id1", "Board")
+    seen = rendered(scene, 2, tmp_path)
+    assert seen.shape[:2] == (2 * H, 2 * W)
+    # half a source pixel at the border is blended with what lies beside the strip
+    assert (seen[2:H, 2:-2] == 0.5 + 2 / 64).all()
+
+
 def test_what_the_artist_has_stays_and_everything_of_ours_goes(scene: Any, tmp_path: Path) -> None:
     editor = scene.sequence_editor_create()
     own = editor.strips if hasattr(editor, "strips") else editor.sequences
