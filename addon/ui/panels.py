@@ -111,6 +111,8 @@ class FARPLANE_PT_depth(_Panel, bpy.types.Panel):
         if frame is not None:
             facts = layout.column(align=True)
             _fact(facts, say("Frame {}", frame.frame), f"{frame.near:.4g} m – {frame.far:.4g} m")
+        if shown.show_depth:
+            _draw_way_to_camera(layout, context)
 
 
 class FARPLANE_PT_preview(_Panel, bpy.types.Panel):
@@ -127,6 +129,8 @@ class FARPLANE_PT_preview(_Panel, bpy.types.Panel):
         layout.use_property_decorate = False
         layout.prop(shown, "live")
         layout.prop(shown, "opacity")
+        if shown.live != "OFF":
+            _draw_way_to_camera(layout, context)
 
 
 def _draw_plan(layout: Any, context: bpy.types.Context) -> None:
@@ -198,6 +202,13 @@ def _draw_job(layout: Any, job: Job) -> None:
     button = row.row(align=True)
     button.enabled = not job.cancelling
     button.operator("farplane.cancel", text="", icon="CANCEL").job = job.id
+
+
+def _draw_way_to_camera(layout: Any, context: bpy.types.Context) -> None:
+    """What is drawn over the camera's frame is seen through the camera only."""
+    space = context.space_data
+    if space is not None and space.type == "VIEW_3D" and space.region_3d.view_perspective != "CAMERA":
+        layout.operator("view3d.view_camera", text="View Through Camera", icon="CAMERA_DATA")
 
 
 def _draw_message(layout: Any, context: bpy.types.Context, message: Message) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from .. import landing
-from .panels import _draw_text, _Panel
+from .panels import _draw_text, _draw_way_to_camera, _Panel
 from .properties import LANDING_KINDS
 from .session import duration, session
 from .summary import Listed
@@ -104,6 +104,7 @@ class FARPLANE_PT_takes(_Panel, bpy.types.Panel):
         side.operator("farplane.compare", icon="MOD_MIRROR", text="", depress=bool(view.compare))
         if view.compare:
             layout.prop(view, "split", slider=True)
+            _draw_way_to_camera(layout, context)
         found = view.chosen()
         if found is not None:
             _draw_chosen(layout, context, found)

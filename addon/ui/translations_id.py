@@ -5,6 +5,7 @@ Words of the craft stay as Indonesian crews say them: take, shot, plate, frame, 
 
 OPERATORS: dict[str, str] = {
     "Bake to UVs": "Panggang ke UV",
+    "View Through Camera": "Lihat Melalui Kamera",
     "Accept": "Terima",
     "Accept Take": "Terima Take",
     "Add Shot Preset": "Tambah Preset Shot",

@@ -19,6 +19,7 @@ BOUND = 240.0  # seconds; only ends a hang on a starved machine
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Any]:
+    pytest.importorskip("typer", reason="the backend is not installed for this Python")
     from farplane.backend.private import private_backend
 
     with pytest.MonkeyPatch.context() as patch:
