@@ -282,6 +282,17 @@ def wait_for(store: ClipStore) -> None:
         store.refresh()
 
 
+def start_renderers(args: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
+    """Begin to render clips, and single frames beside them; shards that are there are kept."""
+    started = []
+    for folder, options in ((args.data, []), (args.images, ["--images"])):
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "farplane.backend.train.data", str(folder), *options]
+        command += ["--shards", f"0:{args.shards}", "--processes", str(max(1, args.renderers // 2))]
+        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+    return started
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry of `farplane train`: OUT/base and OUT/detail, one after the other or `--stage` alone."""
     from .detail_train import DetailPlan, DetailRecipe
@@ -293,8 +304,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--stage", choices=("base", "detail", "all"), default="all")
     parser.add_argument("--minutes", type=float, default=90.0, help="computing time of each stage over every resume")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--shards", type=int, default=220, help="shards of 16 clips to render while training")
-    parser.add_argument("--renderers", type=int, default=1, help="processes that render data meanwhile, 0 for none")
+    parser.add_argument(
+        "--shards", type=int, default=220, help="shards of clips, and as many of single frames, to render"
+    )
+    parser.add_argument(
+        "--renderers", type=int, default=1, help="processes that render data meanwhile (two at least), 0 for none"
+    )
     parser.add_argument("--batch", type=int, help="clips of the base stage, crops of the detail stage, at once")
     parser.add_argument("--start-from", type=Path, help="a stage's folder of another run to take fitting weights from")
     parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
@@ -305,12 +320,8 @@ def main(argv: list[str] | None = None) -> None:
         export(args.out, args.export)
         return
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if args.device == "cuda" else args.device
-    renderer = None
-    if args.renderers and os.environ.get("RANK", "0") == "0":
-        command = [sys.executable, "-m", "farplane.backend.train.data", str(args.data)]
-        command += ["--shards", f"0:{args.shards}", "--processes", str(args.renderers)]
-        args.data.mkdir(parents=True, exist_ok=True)
-        renderer = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    leader = os.environ.get("RANK", "0") == "0"
+    renderers = start_renderers(args) if args.renderers and leader else []
     try:
         store = ClipStore(args.data)
         wait_for(store)
@@ -320,7 +331,7 @@ def main(argv: list[str] | None = None) -> None:
         for stage in plans if args.stage == "all" else (args.stage,):
             Run(args.out / stage, plans[stage], device, args.start_from).train(args.minutes, 60 * args.sheets)
     finally:
-        if renderer is not None:
+        for renderer in renderers:
             renderer.terminate()
 
 
