@@ -19,6 +19,7 @@ from .landing.plate import TAG, Plate, read_plate
 from .landing.sequencer import add_pictures, prepare, release, remove_tagged, strips_of
 from .scene import ShotPlan, plan_shots
 from .scene import _camera_cuts as camera_cuts
+from .variations import expand, has_alternatives
 
 PROMPTS = "farplane_marker_prompts"  # on the scene: {marker's name: prompt}; markers themselves hold no properties
 TITLE = "farplane_storyboard"  # on our strips: the storyboard's name
@@ -75,9 +76,9 @@ def set_marker_prompt(scene: bpy.types.Scene, marker: str, prompt: str) -> None:
 def board_shots(
     scene: bpy.types.Scene, scene_prompt: str, frames: tuple[int, int] | None = None
 ) -> tuple[BoardShot, ...]:
-    """Return the shots of the timeline's camera markers.
+    """Return the shots of the timeline's camera markers.  Of alternatives in a prompt each takes the first.
 
-    Raises FarplaneError where there are no such markers, or plan_shots finds something wrong.
+    Raises FarplaneError where there are no such markers, or plan_shots or a prompt's braces are wrong.
     """
     cuts = camera_cuts(scene)
     if not cuts:
@@ -91,7 +92,10 @@ def board_shots(
     for plan, stop in zip(plans, stops, strict=True):
         before = [cut for cut in cuts if cut.frame <= plan.frames[0]]
         marker = (before or cuts)[-1 if before else 0].name
-        shots.append(BoardShot(plan, marker, marker_prompt(scene, marker) or scene_prompt, stop))
+        prompt = marker_prompt(scene, marker) or scene_prompt
+        if has_alternatives(prompt):
+            prompt = expand(prompt).cells[0].text
+        shots.append(BoardShot(plan, marker, prompt, stop))
     return tuple(shots)
 
 

@@ -98,6 +98,14 @@ def test_two_markers_of_one_name_share_its_prompt_and_stay_two_shots(scene: Any)
     assert [(s.plan.name, s.prompt) for s in shots] == [("wide", "x"), ("close 11", "fog"), ("close 20", "fog")]
 
 
+def test_of_alternatives_a_storyboard_takes_the_first(scene: Any) -> None:
+    storyboard.set_marker_prompt(scene, "end", "night")
+    shots = storyboard.board_shots(scene, "a valley at {dawn|noon}")
+    assert [shot.prompt for shot in shots] == ["a valley at dawn", "a valley at dawn", "night"]
+    with pytest.raises(FarplaneError, match="not closed"):
+        storyboard.board_shots(scene, "a valley at {dawn")
+
+
 def test_without_camera_markers_it_says_how_to_make_one(scene: Any) -> None:
     for marker in scene.timeline_markers:
         marker.camera = None
