@@ -148,7 +148,8 @@ def kept_footage(folder: Path, spec: Spec, size: Size, fingerprint: str) -> Foot
     if path.exists():
         with np.load(path) as kept:
             track = CameraTrack(kept["K"], kept["world_from_camera"])
-            return Footage(kept["linear"], kept["depth"], kept["exact"], track, str(kept["move"]))
+            light = kept["linear"].astype(np.float32)
+            return Footage(light, kept["depth"], kept["exact"], track, str(kept["move"]))
     samples = 4 if size.width < 300 else 2
     clip = render_clip(
         spec.seed, size.frames, size.width, size.height, attributes=spec.attributes, exact=True, samples=samples
@@ -156,12 +157,13 @@ def kept_footage(folder: Path, spec: Spec, size: Size, fingerprint: str) -> Foot
     assert clip.exact is not None
     folder.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".tmp.npz")
+    half = np.minimum(clip.linear, HALF_MAX).astype(np.float16)
     np.savez(
-        scratch, linear=clip.linear, depth=clip.depth, exact=clip.exact, K=clip.camera.K,
+        scratch, linear=half, depth=clip.depth, exact=clip.exact, K=clip.camera.K,
         world_from_camera=clip.camera.world_from_camera, move=clip.move,
     )  # fmt: skip
     os.replace(scratch, path)
-    return Footage(clip.linear, clip.depth, clip.exact, clip.camera, clip.move)
+    return Footage(half.astype(np.float32), clip.depth, clip.exact, clip.camera, clip.move)
 
 
 class _Silent:

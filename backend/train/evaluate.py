@@ -137,7 +137,7 @@ def all_rows(
     rows: dict[str, list[Row]] = {}
     work: list[Callable[[], Row]] = [lambda spec=spec: measured(run, spec) for spec in specs]
     if take is not None:
-        work += [lambda scene=scene: measured_take(run, scene, take) for scene in scenes]
+        work += [lambda scene=scene, take=take: measured_take(run, scene, take) for scene in scenes]
     for done, make in enumerate(work, 1):
         if not clock.another():
             say(f"stopped after {clock.spent() / 60:.1f} minutes with {done - 1} of {len(work)} cases")

@@ -19,6 +19,7 @@ from .rows import Row
 LOCK_PX, LOCK_SHARE, GAP_SHARE, ATTRIBUTES, WORDINGS, LIGHT = 0.5, 0.6, 0.8, 0.9, 0.8, 0.1
 DETAIL = (0.8, 1.2)
 PERCENTILES = (5, 50, 95, 99)
+MIN_MOTION = 1.0  # px: a picture that moves less has no lock to lose
 BLACK = 1e-4  # added to luminance before a logarithm
 
 
@@ -59,15 +60,18 @@ def _judged(value: float | None, good: Callable[[float], bool]) -> bool | None:
 def lock_lines(rows: Sequence[Row], k: int) -> list[Line]:
     """Camera lock: medians over clips; the floor is what a texture stuck to the screen would read.
 
-    A refused clip has no pixels, but its share counts: the share is over all clips.
+    Clips in which the picture hardly moves give no pixels: what sticks to the screen would read as locked.  A refused
+    clip gives none either, but its share counts: the share is over all clips.
     """
-    plate, render = ([row.lock(side, k) for row in rows] for side in ("plate", "render"))
+    moving = [row for row in rows if row.lock("render", k)["motion"] >= MIN_MOTION]
+    plate, render = ([row.lock(side, k) for row in moving] for side in ("plate", "render"))
     clips = len(_known([f["median"] for f in plate]))
 
     def middle(figures: list[dict], name: str) -> float | None:
         return _over([f[name] for f in figures], np.median)
 
-    median, share = middle(plate, "median"), middle(plate, "detail")
+    median = middle(plate, "median")
+    share, own_share = (middle([row.lock(side, k) for row in rows], "detail") for side in ("plate", "render"))
     aims = k == 4
     return [
         Line(
@@ -76,7 +80,7 @@ def lock_lines(rows: Sequence[Row], k: int) -> list[Line]:
         ),
         Line(f"camera lock k={k}, 95% of pixels under", middle(plate, "p95"), middle(render, "p95"), None, "px", clips=clips, out_of=len(rows)),
         Line(
-            f"camera lock k={k}, visible surface measured", share, middle(render, "detail"), 0.0, "%",
+            f"camera lock k={k}, visible surface measured", share, own_share, 0.0, "%",
             f"≥ {LOCK_SHARE:.0%}" if aims else "", _judged(share, lambda v: v >= LOCK_SHARE) if aims else None,
             clips=len(rows), out_of=len(rows),
         ),

@@ -60,6 +60,17 @@ def test_lock_is_in_pixels_of_the_shot_and_a_refused_clip_counts_for_the_share()
     assert named(figures.lock_lines([row(refused)], 4), "camera lock k=4, median").plate is None
 
 
+def test_a_tripod_shot_has_no_lock_to_lose() -> None:
+    """Its plate may be anything that stands still; its share of readable surface counts all the same."""
+    still = measures(lock={"median": 0.0, "motion": 0.2, "detail": 0.1})
+    rows = [row(seed=1), row(still, still, seed=2), row(still, still, seed=3)]
+    lines = figures.lock_lines(rows, 4)
+    median = named(lines, "camera lock k=4, median")
+    assert (median.plate, median.clips, median.out_of) == (0.2, 1, 3)
+    assert named(lines, "camera lock k=4, visible").plate == pytest.approx(0.1)
+    assert named(figures.lock_lines(rows[1:], 4), "camera lock k=4, median").met is None
+
+
 def test_the_residuals_place_is_its_gap_over_the_renders() -> None:
     half = measures(residual={"psnr": 27.0, "shuffled": 22.0})
     tripod = measures(residual={"shuffled": None})
