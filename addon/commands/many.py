@@ -79,9 +79,7 @@ def run_storyboard(
     work.begin(
         record,
         [
-            Entry(
-                shot.plan.name, place, shot.prompt, *divmod(index, across), first=shot.plan.frames[0], stop=shot.stop
-            )
+            Entry(shot.plan.name, place, shot.prompt, *divmod(index, across), first=shot.plan.frames[0], stop=shot.stop)
             for index, (shot, place) in enumerate(zip(shots, places, strict=True))
         ],
     )

@@ -286,7 +286,7 @@ class FARPLANE_PT_storyboard(_Panel, bpy.types.Panel):
 def _draw_shot(layout: Any, scene: bpy.types.Scene, shot: storyboard.BoardShot) -> None:
     """The marker, its frames, and its own prompt or the scene's, greyed."""
     row = layout.row(align=True)
-    split = row.split(factor=0.35, align=True)
+    split = row.split(factor=0.42, align=True)
     split.label(text=f"{shot.plan.frames[0]}  {shot.marker}", icon="MARKER_HLT", translate=False)
     words = split.row(align=True)
     words.active = bool(storyboard.marker_prompt(scene, shot.marker))
