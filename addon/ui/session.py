@@ -203,6 +203,8 @@ class Session:
         self.jobs[job.id] = job
         if self.client is not None:
             self._ask_for(job)
+        if self.shot in (None, job.take.folder.parent):
+            self.list_takes(job.take.folder.parent)  # it is in the list from now on, as being made
         return job
 
     def cancel(self, which: str | None = None) -> None:
