@@ -225,6 +225,6 @@ def _texture(tree: Any, image: bpy.types.Image, where: Any, frame: int, place: t
     user = node.image_user
     # Blender shows file clamp(frame - frame_start + 1, 0, duration) + offset: from the first frame on that is 1 + offset
     user.frame_duration, user.frame_start, user.frame_offset = 1, -takes.MAX_FRAME, frame - 1
-    user.use_cyclic, user.use_auto_refresh = False, False
+    user.use_cyclic, user.use_auto_refresh = False, True  # or the viewport never learns which file it is
     tree.links.new(where.outputs[0], node.inputs["Vector"])
     return node
