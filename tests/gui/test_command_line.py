@@ -72,7 +72,9 @@ def test_shot(blender: Run, folder: Path) -> None:
 
 
 def test_a_mistake(blender: Run, folder: Path) -> None:
-    done = blender("HERE/scene.blend", "--command", "farplane", "render", "--json", "--prompt", "fog", "--out", "HERE/none")
+    done = blender(
+        "HERE/scene.blend", "--command", "farplane", "render", "--json", "--prompt", "fog", "--out", "HERE/none"
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["event"], told["field"]) == ("error", "backend")
