@@ -25,7 +25,8 @@ class Preset:
     kind : a farplane folder or a Wan folder in diffusers' layout.  sizes : (W, H) it renders best.
     max_pixels : a frame's largest area.  clip : frames of its training clips, 4n + 1.
     steps, guidance, shift : the sampler's defaults.  Where a checkpoint has a detail stage, `steps` are its own, the
-    transformer takes base_steps, and detail_trust says how far its picture is believed (0 … 1).  config : the transformer's, where the weights are not ours.
+    transformer takes base_steps, and detail_trust says how far its picture is believed (0 … 1).  geometry_guidance :
+    how much farther than the network's own answer to go from what it would paint without the depth.  config : the transformer's, where the weights are not ours.
     source : where its weights come from.
     """
 
@@ -41,6 +42,7 @@ class Preset:
     source: str = ""
     config: PlateDiTConfig | None = None
     base_steps: int = 1
+    geometry_guidance: float = 1.0
     detail_trust: float = 0.6
 
 
@@ -59,6 +61,7 @@ PRESETS: tuple[Preset, ...] = (
         guidance=1.3,
         shift=1.0,
         detail_trust=0.2,
+        geometry_guidance=2.0,
         source="ships with Farplane",
     ),
     Preset(

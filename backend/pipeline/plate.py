@@ -14,6 +14,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +45,29 @@ class ModelShot:
     camera: CameraTrack
 
 
+class Question(NamedTuple):
+    """One of the answers that guidance weighs.  negative : asked with the negative prompt; geometry : with depth."""
+
+    weight: float
+    negative: bool = False
+    geometry: bool = True
+
+
+def questions(guidance: float, geometry_guidance: float) -> list[Question]:
+    """What to ask the network: full + (g - 1) (full - negative prompt) + (d - 1) (full - no depth).
+
+    Text and depth are guided apart, each from what the network paints when it is not told (Brooks et al. 2023, eq. 3,
+    summed about the full answer).  At 1 or below a guidance asks nothing.
+    """
+    text, depth = max(guidance - 1.0, 0.0), max(geometry_guidance - 1.0, 0.0)
+    asked = [Question(1.0 + text + depth)]
+    if text:
+        asked.append(Question(-text, negative=True))
+    if depth:
+        asked.append(Question(-depth, geometry=False))
+    return asked
+
+
 @functools.lru_cache(maxsize=1)
 def loaded(folder: Path, device: str) -> Checkpoint:
     """The checkpoint of a folder, kept in memory between jobs."""
@@ -66,8 +90,12 @@ def generate(
     total_steps = base_steps + fine_steps
     fitted = fit_shot(shot, preset, checkpoint.transformer.config.patch_size[1])
     starts = window_starts(len(fitted.depth), preset.clip)
-    conditions = [window_condition(fitted, start, preset.clip).to(device) for start in starts]
-    texts = [shot.prompt.text] if guidance <= 1 else [shot.prompt.text, shot.prompt.negative]
+    asked = questions(guidance, preset.geometry_guidance)
+    conditions = [
+        Condition.stack([window_condition(fitted, start, preset.clip, with_depth=q.geometry) for q in asked]).to(device)
+        for start in starts
+    ]
+    texts = [shot.prompt.negative if question.negative else shot.prompt.text for question in asked]
     with torch.no_grad():
         hidden, mask = checkpoint.text(texts)
 
@@ -77,17 +105,17 @@ def generate(
         for start, condition in zip(starts, conditions, strict=True):
             check()
             part = slice(start, start + preset.clip)
-            noisy = network_input(pack_time(state[:, :, part]), sigma).expand(len(texts), -1, -1, -1, -1)
+            noisy = network_input(pack_time(state[:, :, part]), sigma).expand(len(asked), -1, -1, -1, -1)
             with torch.autocast(device, torch.bfloat16):
                 out = checkpoint.transformer(
                     noisy,
-                    network_time(sigma).expand(len(texts)),
+                    network_time(sigma).expand(len(asked)),
                     hidden,
-                    condition.control.expand(len(texts), -1, -1, -1, -1),
-                    camera=condition.camera.expand(len(texts), -1, -1, -1, -1),
+                    condition.control,
+                    camera=condition.camera,
                     encoder_mask=mask,
                 ).float()
-            x0 = out[:1] if len(texts) == 1 else out[1:] + guidance * (out[:1] - out[1:])
+            x0 = torch.einsum("q,qctyx->ctyx", out.new_tensor([q.weight for q in asked]), out)[None]
             share = window_weight(preset.clip).to(device)
             total[:, :, part] += unpack_time(x0) * share[None, None, :, None, None]
             weight[part] += share
@@ -141,11 +169,12 @@ def window_weight(clip: int) -> Tensor:
     return torch.minimum(ramp, ramp.flip(0))
 
 
-def window_condition(shot: ModelShot, start: int, clip: int) -> Condition:
+def window_condition(shot: ModelShot, start: int, clip: int, *, with_depth: bool = True) -> Condition:
     """Surface and rays of one window, relative to its own first camera and its own scale, as in training."""
     part = slice(start, start + clip)
     camera = CameraTrack(shot.camera.K[part], shot.camera.world_from_camera[part])
-    return make_condition(shot.depth[part], camera, (shot.depth.shape[1], shot.depth.shape[2]))
+    depth = shot.depth[part] if with_depth else None
+    return make_condition(depth, camera, (shot.depth.shape[1], shot.depth.shape[2]))
 
 
 def shot_noise(shot: ModelShot, seed: int) -> NDArray[np.float32]:

@@ -44,7 +44,9 @@ def found(tmp_path_factory):
     text = WordEncoder(["valley", "dusk"], 10)
     save_checkpoint(folder, Checkpoint(PlateDiT(CONFIG), text, PixelCodec((0.3,) * 3, (0.1,) * 3)))
     model = find_model(str(folder))
-    return replace(model, preset=replace(model.preset, max_pixels=64 * 40, clip=9, steps=2, guidance=1.0))
+    return replace(
+        model, preset=replace(model.preset, max_pixels=64 * 40, clip=9, steps=2, guidance=1.0, geometry_guidance=1.0)
+    )
 
 
 def make_shot(frames=9, width=128, height=80):
@@ -110,6 +112,33 @@ def test_one_step_of_one_window_is_the_network_itself(found):
     code = unpack_time(x0)[0, :, 4].permute(1, 2, 0).numpy() * np.float32(0.1) + np.float32(0.3)
     # The same sum in another order of dimensions: float32 rounding.
     np.testing.assert_allclose(kept[0], np.maximum(logc3_decode(code), 0), rtol=1e-3, atol=1e-5)
+
+
+def test_text_and_depth_are_guided_apart(found):
+    """Against the formula: full + .5 (full - empty prompt) + 1.5 (full - no depth), each asked by hand."""
+    shot = make_shot()
+    guided = replace(found, preset=replace(found.preset, geometry_guidance=2.5))
+    fitted = plate.fit_shot(shot, found.preset, 8)
+    checkpoint = plate.loaded(found.folder, "cpu")
+
+    def ask(text, with_depth):
+        condition = plate.window_condition(fitted, 0, 9, with_depth=with_depth)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            hidden, mask = checkpoint.text([text])
+            return checkpoint.transformer(
+                torch.zeros(1, 12, 3, *fitted.depth.shape[1:]), network_time(torch.ones(1)), hidden, condition.control,
+                camera=condition.camera, encoder_mask=mask,
+            ).float()  # fmt: skip
+
+    full, plain, bare = ask("a valley at dusk", True), ask("", True), ask("a valley at dusk", False)
+    assert (full - bare).abs().max() > 1e-3
+    expected = unpack_time(full + 0.5 * (full - plain) + 1.5 * (full - bare))
+    from farplane.backend.pipeline.colour import logc3_decode
+
+    made = plate.generate(shot, RenderSettings(steps=1, guidance=1.5), guided, nothing)
+    code = expected[0].permute(1, 2, 3, 0).numpy() * np.float32(0.1) + np.float32(0.3)
+    # bfloat16 of a batch of three against three of one: 2**-8 of a value near 1, in code.
+    np.testing.assert_allclose(made, np.maximum(logc3_decode(code), 0), rtol=0.05, atol=0.01)
 
 
 def test_guidance_and_negative_prompt_matter(found):
