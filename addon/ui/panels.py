@@ -106,7 +106,9 @@ class FARPLANE_PT_depth(_Panel, bpy.types.Panel):
             manual_range(context.scene)
         except FarplaneError as error:
             _draw_message(layout, context, Message.of(error))
-        layout.prop(shown, "show_depth", toggle=True, icon="IMAGE_ZDEPTH")
+        button = layout.row()
+        button.use_property_split = False  # its name on the button, not beside it
+        button.prop(shown, "show_depth", toggle=True, icon="IMAGE_ZDEPTH")
         frame = depth_view.latest()
         if frame is not None:
             facts = layout.column(align=True)

@@ -119,7 +119,8 @@ class FARPLANE_PT_landing(_Panel, bpy.types.Panel):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Only with something to land or to remove."""
-        return context.window_manager.farplane.chosen() is not None or bool(landing.landed(context.scene))
+        found = context.window_manager.farplane.chosen()
+        return (found is not None and found.take.whole) or bool(landing.landed(context.scene))
 
     def draw(self, context: bpy.types.Context) -> None:
         """One button per kind, pressed while the take is landed so."""
