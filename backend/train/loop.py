@@ -151,7 +151,6 @@ class Run:
         self.processes = Processes.join(device)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
-        torch.set_flush_denormal(True)  # a CPU multiplies vanishing momenta a hundred times slower otherwise
         self.model, self.ema = plan.make_model().to(device), plan.make_model().to(device)
         self.ema.load_state_dict(self.model.state_dict())
         self.optims = plan.optimisers(self.model)
@@ -188,6 +187,13 @@ class Run:
 
     def train(self, minutes: float, sheet_every: float = 600.0) -> None:
         """Train until `minutes` of computing are spent in all, over any number of runs."""
+        torch.set_flush_denormal(True)  # a CPU multiplies vanishing momenta a hundred times slower otherwise
+        try:
+            self._train(minutes, sheet_every)
+        finally:
+            torch.set_flush_denormal(False)
+
+    def _train(self, minutes: float, sheet_every: float) -> None:
         plan, first = self.plan, self.processes.rank == 0
         seed = (plan.seed, self.state.step, self.processes.rank)
         batches = Prefetcher(plan.make_batch, seed)
