@@ -33,28 +33,32 @@ def load_build_zip() -> Any:
     return module
 
 
-def blender(root: Path, *arguments: str, display: bool = False, **environment: str) -> None:
-    """Run the folder's Blender; with a virtual display if asked."""
+def blender(root: Path, *arguments: str, display: str = "", **environment: str) -> None:
+    """Run the folder's Blender; with a virtual display of this size if asked."""
     env = ["env", "LIBGL_ALWAYS_SOFTWARE=1", "HOME=/tmp", *(f"{key}={value}" for key, value in environment.items())]
-    screen = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}"] if display else []
+    screen = ["xvfb-run", "-a", "-s", f"-screen 0 {display}"] if display else []
     command = ["nice", "-n", "5", "chroot", str(root), *env, *screen, "blender", *arguments]
     subprocess.run(command, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
 
 
-def drive(out: Path, model: str = FOG) -> dict[str, Any]:
-    """Do the whole tour; pictures and result.json lie in `out`.  Returns what the driver told."""
+def drive(out: Path, model: str = FOG, script: str = "drive.py", screen: str = SCREEN) -> dict[str, Any]:
+    """Do the whole tour; pictures and result.json lie in `out`.  Returns what the driver told.
+
+    script : the driver, a file of tests/gui.  screen : width x height x bits of a pixel.
+    """
     from farplane.backend.private import private_backend
 
     root = Path(
         subprocess.run([ROOT / "scripts" / "gui_root.sh"], check=True, capture_output=True, text=True).stdout.strip()
     )
-    inside = Path("/tmp/farplane-tour")  # as Blender sees it
+    inside = Path("/tmp/farplane-tour") / Path(script).stem  # as Blender sees it
     folder = root / inside.relative_to("/")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(load_build_zip().build("cp312-abi3", folder), folder / "farplane.zip")
     shutil.copy(ROOT / "examples" / "make_examples.py", folder)
-    shutil.copy(ROOT / "tests" / "gui" / "drive.py", folder)
+    for name in {"drive.py", script}:
+        shutil.copy(ROOT / "tests" / "gui" / name, folder)
     build = "import sys; sys.path.insert(0, '{0}'); import bpy, make_examples; make_examples.valley_dolly(); "
     build += "bpy.ops.wm.save_as_mainfile(filepath='{0}/scene.blend')"
     blender(root, "--background", "--factory-startup", "--python-exit-code", "1", "--python-expr", build.format(inside))
@@ -71,9 +75,9 @@ def drive(out: Path, model: str = FOG) -> dict[str, Any]:
             root,
             "--factory-startup",
             "--enable-event-simulate",
-            *("-p", "0", "0", *SCREEN.split("x")[:2]),
-            *("--python", f"{inside}/drive.py", "--", str(inside), model),
-            display=True,
+            *("-p", "0", "0", *screen.split("x")[:2]),
+            *("--python", f"{inside}/{script}", "--", str(inside), model),
+            display=screen,
             FARPLANE_CONFIG=f"{inside}/config",
             BLENDER_USER_RESOURCES=f"{inside}/resources",
         )
