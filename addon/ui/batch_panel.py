@@ -231,7 +231,9 @@ class FARPLANE_PT_variations(_Panel, bpy.types.Panel):
             ready = len(grid.cells) > 1
             if ready:
                 sizes = " x ".join(str(len(group)) for group in grid.groups)
-                layout.label(text=say("{} = {} takes", sizes, len(grid.cells)), icon="MESH_GRID", translate=False)
+                count = len(grid.cells)
+                text = say("{} = {} takes", sizes, count) if len(grid.groups) > 1 else say("{} takes", count)
+                layout.label(text=text, icon="MESH_GRID", translate=False)
             else:
                 layout.label(text="Write alternatives as {dawn|noon}", icon="INFO")
         except FarplaneError as error:

@@ -30,6 +30,7 @@ TEXTS = {
         "Beri setiap variasi seed lain, naik satu per satu. Bila mati, hanya kata-katanya yang berbeda"
     ),
     "Write alternatives as {dawn|noon}": "Tulis alternatif sebagai {dawn|noon}",
+    "{} takes": "{} take",
     "{} = {} takes": "{} = {} take",
     "{} of {} takes": "{} dari {} take",
     "{} of {} takes are here": "{} dari {} take sudah ada",
