@@ -231,7 +231,7 @@ def hamlet(rng: np.random.Generator, walls: bpy.types.Material, tiles: bpy.types
 
 def valley_dolly() -> None:
     """A dolly of 6 m to the right and 5 m forward past conifers; a hamlet on the valley floor, slopes, peaks."""
-    new_scene("valley_dolly", "a small village with houses in an alpine valley in the evening, clear sky, in summer")
+    new_scene("valley_dolly", "a village in the snow, at sunset, clear sky, winter")
     light_scene((1.0, 0.8, 0.56), 5.5, 27, -38, (0.18, 0.34, 0.62), (0.95, 0.72, 0.52))
     grass = material("grass", (0.035, 0.05, 0.012), (0.24, 0.27, 0.07), 0.35)
     leaves = material("needles", (0.01, 0.025, 0.012), (0.07, 0.12, 0.05), 1.6)
