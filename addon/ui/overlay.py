@@ -26,6 +26,13 @@ _LABEL_SIZE = 12
 _MARGIN = 10
 
 
+def linear_of(picture: Picture) -> Picture:
+    """Display-coded (sRGB) red, green and blue [H, W, 4] as linear light; the viewport encodes what is drawn on it."""
+    code, out = picture[..., :3], np.array(picture, np.float32)
+    out[..., :3] = np.where(code <= 0.04045, code / 12.92, ((np.maximum(code, 0.04045) + 0.055) / 1.055) ** 2.4)
+    return out
+
+
 @dataclass
 class Layer:
     """One picture in the camera's frame.
@@ -48,7 +55,7 @@ class Layer:
 
         if self._texture is None:
             height, width = self.picture.shape[:2]
-            flat = np.ascontiguousarray(self.picture, np.float32).ravel()
+            flat = linear_of(np.asarray(self.picture, np.float32)).ravel()
             buffer = gpu.types.Buffer("FLOAT", flat.size, flat)
             self._texture = gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
         return self._texture
