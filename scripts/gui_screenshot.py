@@ -57,7 +57,7 @@ def drive(out: Path, model: str = FOG, script: str = "drive.py", screen: str = S
     folder.mkdir(parents=True)
     shutil.copy(load_build_zip().build("cp312-abi3", folder), folder / "farplane.zip")
     shutil.copy(ROOT / "examples" / "make_examples.py", folder)
-    for name in {"drive.py", script}:
+    for name in {"stage.py", "drive.py", script}:
         shutil.copy(ROOT / "tests" / "gui" / name, folder)
     build = "import sys; sys.path.insert(0, '{0}'); import bpy, make_examples; make_examples.valley_dolly(); "
     build += "bpy.ops.wm.save_as_mainfile(filepath='{0}/scene.blend')"

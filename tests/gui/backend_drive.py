@@ -8,33 +8,15 @@ FOLDER holds farplane.zip and traces.py; pictures and result.json go there.
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import subprocess
 import sys
-import time
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import bpy
 
-FOLDER = Path(sys.argv[-1])
-MODULE = "bl_ext.user_default.farplane"
-told: dict[str, Any] = {"blender": bpy.app.version_string}
-
-
-def picture(name: str) -> None:
-    """What is on the screen; Blender's own screenshot operator gives black here."""
-    command = f"xwd -root -silent -out {FOLDER}/r.xwd && convert xwd:{FOLDER}/r.xwd {FOLDER}/{name}.png"
-    subprocess.run(command, shell=True, check=True)
-
-
-def wait(seconds: float) -> Iterator[None]:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        yield
+sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
+from stage import FOLDER, MODULE, picture, play, told, wait
 
 
 def sidebar(window: Any) -> Any:
@@ -51,7 +33,6 @@ def work() -> Iterator[None]:
     bpy.ops.extensions.package_install_files(
         filepath=str(FOLDER / "farplane.zip"), repo="user_default", enable_on_install=True
     )
-    sys.path.insert(0, str(FOLDER))
     traces = importlib.import_module("traces").traces
 
     region = sidebar(window)
@@ -111,23 +92,5 @@ def work() -> Iterator[None]:
     told["done"] = True
 
 
-steps = work()
-
-
-def advance() -> float | None:
-    """One step per call; at the end, or after an error, write the result and quit."""
-    try:
-        next(steps)
-        return 0.05
-    except StopIteration:
-        pass
-    except BaseException:
-        told["error"] = traceback.format_exc()
-        picture("error")
-    (FOLDER / "result.json").write_text(json.dumps(told, indent=1, default=str))
-    os._exit(0)
-    return None
-
-
 bpy.context.preferences.view.show_splash = False  # now: in the first tick it is there already
-bpy.app.timers.register(advance, first_interval=2.0, persistent=True)
+play(work(), lambda: os._exit(0))

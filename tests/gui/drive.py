@@ -10,43 +10,16 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
-import time
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import bpy
 
-FOLDER, MODEL = Path(sys.argv[-2]), sys.argv[-1]
-MODULE = "bl_ext.user_default.farplane"
-BOUND = 800.0  # seconds; only ends a hang
-told: dict[str, Any] = {"blender": bpy.app.version_string}
+sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
+from stage import ARGUMENTS, FOLDER, MODULE, picture, play, told, wait, wait_for
 
-
-def picture(name: str) -> None:
-    """What is on the screen; Blender's own screenshot operator gives black here."""
-    subprocess.run(
-        f"xwd -root -silent -out {FOLDER}/r.xwd && convert xwd:{FOLDER}/r.xwd {FOLDER}/{name}.png",
-        shell=True,
-        check=True,
-    )
-
-
-def wait(seconds: float) -> Iterator[None]:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        yield
-
-
-def wait_for(what: Any) -> Iterator[None]:
-    until = time.monotonic() + BOUND
-    while not what():
-        if time.monotonic() > until:
-            raise TimeoutError(str(what))
-        yield
+MODEL = ARGUMENTS[1]
 
 
 def view() -> dict[str, Any]:
@@ -176,23 +149,5 @@ def work() -> Iterator[None]:
     told["done"] = True
 
 
-steps = work()
-
-
-def advance() -> float | None:
-    """One step per call; at the end, or after an error, write the result and quit."""
-    try:
-        next(steps)
-        return 0.05
-    except StopIteration:
-        pass
-    except BaseException:
-        told["error"] = traceback.format_exc()
-        picture("error")
-    (FOLDER / "result.json").write_text(json.dumps(told, indent=1))
-    bpy.ops.wm.quit_blender()
-    return None
-
-
 if __name__ == "__main__":  # the guide's driver takes the helpers alone
-    bpy.app.timers.register(advance, first_interval=2.0, persistent=True)
+    play(work(), bpy.ops.wm.quit_blender)

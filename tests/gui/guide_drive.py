@@ -11,7 +11,6 @@ import importlib
 import json
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from typing import Any
 import bpy
 from mathutils import Vector
 
-sys.path.insert(0, sys.argv[-2])
-from drive import FOLDER, MODEL, MODULE, picture, run, tab, told, view, wait, wait_for
+sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
+from drive import MODEL, run, tab, view
+from stage import FOLDER, MODULE, picture, play, told, wait, wait_for
 
 FRAMES = 9
 # Pixels from the sidebar's upper edge down to the panels' headers, at the moment when they are pressed.
@@ -247,23 +247,5 @@ def work() -> Iterator[None]:
     told["done"] = True
 
 
-steps = work()
-
-
-def advance() -> float | None:
-    """One step per call; at the end, or after an error, write the result and quit."""
-    try:
-        next(steps)
-        return 0.05
-    except StopIteration:
-        pass
-    except BaseException:
-        told["error"] = traceback.format_exc()
-        picture("error")
-    (FOLDER / "result.json").write_text(json.dumps(told, indent=1))
-    bpy.ops.wm.quit_blender()
-    return None
-
-
 bpy.context.preferences.view.show_splash = False  # now: in the first tick it is there already
-bpy.app.timers.register(advance, first_interval=2.0, persistent=True)
+play(work(), bpy.ops.wm.quit_blender)

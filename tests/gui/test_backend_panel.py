@@ -18,6 +18,7 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 OUT = ROOT / "out" / "gui-backend"
+SCREEN = "1280x1600x24"  # all panels at once
 
 pytestmark = [pytest.mark.gui, pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")]
 
@@ -29,22 +30,22 @@ def told() -> dict[str, Any]:
     assert spec.loader is not None
     gui = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gui)
-    gui.SCREEN = "1280x1600x24"  # all panels at once
     made = subprocess.run([ROOT / "scripts" / "gui_root.sh"], check=True, capture_output=True, text=True)
     root, inside = Path(made.stdout.strip()), Path("/tmp/farplane-backend")
     folder = root / inside.relative_to("/")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(gui.load_build_zip().build("cp312-abi3", folder), folder / "farplane.zip")
-    shutil.copy(HERE / "backend_drive.py", folder)
+    for name in ("stage.py", "backend_drive.py"):
+        shutil.copy(HERE / name, folder)
     shutil.copy(HERE.parent / "bpy" / "traces.py", folder)
     gui.blender(
         root,
         "--factory-startup",
         "--offline-mode",
-        *("-p", "0", "0", *gui.SCREEN.split("x")[:2]),
+        *("-p", "0", "0", *SCREEN.split("x")[:2]),
         *("--python", f"{inside}/backend_drive.py", "--", str(inside)),
-        display=True,
+        display=SCREEN,
         FARPLANE_CONFIG=f"{inside}/config",
         BLENDER_USER_RESOURCES=f"{inside}/resources",
     )
