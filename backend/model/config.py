@@ -18,8 +18,7 @@ class PlateDiTConfig:
     vace_layers : the main blocks that take a hint; 0 must be among them.
     camera_channels : channels of the ray input, 0 for none; 24 is 4 frames x 6 Plücker channels.
     prediction : what the output means, to sampling.py: the flow (noise - x0) or x0 itself.
-    pixel_head_* : width of the convolutional head (0 for none), channels it gets from the tokens, its blocks at each
-        size, how many sizes it works at.
+    pixel_head_* : width of the convolutional head (0 for none), its blocks at each size, how many sizes it works at.
     """
 
     patch_size: tuple[int, int, int] = (1, 2, 2)
@@ -44,9 +43,8 @@ class PlateDiTConfig:
     camera_channels: int = 0
     prediction: Prediction = "flow"
     pixel_head_channels: int = 0
-    pixel_head_features: int = 16
     pixel_head_blocks: int = 2
-    pixel_head_levels: int = 1
+    pixel_head_levels: int = 3
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch_size", tuple(self.patch_size))
@@ -61,10 +59,11 @@ class PlateDiTConfig:
             raise ValueError("image_dim and added_kv_proj_dim (image-to-video transformers) are not VACE's")
         if self.prediction not in ("flow", "x0"):
             raise ValueError(f"prediction {self.prediction!r} is neither 'flow' nor 'x0'")
-        if self.pixel_head_levels > 1 and not self.pixel_head_channels:
-            raise ValueError("pixel_head_levels needs pixel_head_channels")
-        if any(side % 2 ** (self.pixel_head_levels - 1) for side in self.patch_size[1:]):
-            raise ValueError(f"patch {self.patch_size} does not halve {self.pixel_head_levels - 1} times")
+        if self.pixel_head_levels < 2:
+            raise ValueError(f"pixel_head_levels {self.pixel_head_levels} must be 2 at least")
+        halvings = self.pixel_head_levels - 1
+        if self.pixel_head_channels and any(side % 2**halvings for side in self.patch_size[1:]):
+            raise ValueError(f"patch {self.patch_size} does not halve {halvings} times")
         if self.pixel_head_channels and self.patch_size[0] != 1:
             raise ValueError("the pixel head needs a patch of one latent frame")
 

@@ -46,16 +46,17 @@ class PlateDiT(nn.Module):
         self.condition_embedder = ConditionEmbedder(dim, config.freq_dim, config.text_dim)
         self.blocks = nn.ModuleList([MainBlock(*block) for _ in range(config.num_layers)])
         self.vace_blocks = nn.ModuleList([VaceBlock(*block, first=i == 0) for i in range(len(config.vace_layers))])
-        self.proj_out = None if config.pixel_head_levels > 1 else nn.Linear(dim, config.out_channels * math.prod(patch))
+        # A head has its own way from the tokens; a linear one beside it would add squares the size of a patch.
+        headed = config.pixel_head_channels > 0
+        self.proj_out = None if headed else nn.Linear(dim, config.out_channels * math.prod(patch))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
 
         self.cam = CameraBranch(config.camera_channels, dim, patch) if config.camera_channels else None
         self.head = None
-        if config.pixel_head_channels:
+        if headed:
             self.head = PixelHead(
                 dim,
                 patch[1:],
-                config.pixel_head_features,
                 config.in_channels + config.vace_in_channels,
                 config.pixel_head_channels,
                 config.pixel_head_blocks,
@@ -122,13 +123,10 @@ class PlateDiT(nn.Module):
 
         shift, scale = (self.scale_shift_table + time[:, :, None]).unbind(2)
         x = modulated_layer_norm(x, scale, shift, self.config.eps)
-        parts: list[Tensor] = []
-        if self.proj_out is not None:
-            parts.append(self._unpatchify(self.proj_out(x), hidden_states.shape))
         if self.head is not None:
-            summary = time + _mean_text(text, encoder_mask)
-            parts.append(self.head(x, summary, hidden_states, control_hidden_states))
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            return self.head(x, time + _mean_text(text, encoder_mask), hidden_states, control_hidden_states)
+        assert self.proj_out is not None  # one or the other
+        return self._unpatchify(self.proj_out(x), hidden_states.shape)
 
     def _check(self, latents: Tensor, control: Tensor, scale: Tensor | None, camera: Tensor | None) -> None:
         size = latents.shape[2:]

@@ -1,8 +1,8 @@
 """The convolutional head of PlateDiT for latents that are pixels: a small U-Net at full resolution.
 
 The tokens give it the picture's plan, the noisy input and the control volume its exact edges.  Tokens read out by a
-linear layer leave squares, and two flat convolutions see seven pixels and leave blotches of ten.  So with several
-levels the tokens speak at the coarsest one alone, and convolutions carry what they say down to the pixels.
+linear layer leave squares, and two flat convolutions see seven pixels and leave blotches of ten.  So the
+tokens speak at the coarsest level alone, and convolutions carry what they say down to the pixels.
 
 Legend: B clips, T latent frames, H rows, W columns, N tokens, D token width, C channels, M = B * T pictures.
 """
@@ -43,14 +43,13 @@ def run_blocks(blocks: nn.Module, x: Tensor, time: Tensor) -> Tensor:
 class PixelHead(nn.Module):
     """U-Net over the pictures of a clip; level i has channels * 2**i channels at 1 / 2**i of the size.
 
-    levels : 1 is flat; 2**(levels - 1) must divide the patch.
+    levels : two or more; 2**(levels - 1) must divide the patch.
     """
 
     def __init__(
         self,
         dim: int,
         patch: tuple[int, int],
-        features: int,
         in_channels: int,
         channels: int,
         blocks: int,
@@ -60,9 +59,7 @@ class PixelHead(nn.Module):
         super().__init__()
         self.patch = patch
         coarse = 2 ** (levels - 1)
-        flat = levels == 1
-        self.features = nn.Linear(dim, features * patch[0] * patch[1]) if flat else None
-        self.conv_in = nn.Conv2d(features * flat + in_channels, channels, 1 if flat else 3, padding=0 if flat else 1)
+        self.conv_in = nn.Conv2d(in_channels, channels, 3, padding=1)
         widths = [channels * 2**i for i in range(levels)]
         stack = [nn.ModuleList([PixelBlock(width, dim) for _ in range(blocks)]) for width in widths]
         self.blocks = stack[0]  # the last ones at full size
@@ -70,7 +67,7 @@ class PixelHead(nn.Module):
         self.up = nn.ModuleList([nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths)])
         self.before = nn.ModuleList([PixelBlock(width, dim) for width in widths[:-1]])
         self.deeper = nn.ModuleList(stack[1:])
-        self.plan = nn.Linear(dim, widths[-1] * patch[0] * patch[1] // coarse**2) if levels > 1 else None
+        self.plan = nn.Linear(dim, widths[-1] * patch[0] * patch[1] // coarse**2)
         self.conv_out = nn.Conv2d(channels, out_channels, 3, padding=1)
 
     def _pictures(self, values: Tensor, rows: int, columns: int, size: tuple[int, int]) -> Tensor:
@@ -84,8 +81,6 @@ class PixelHead(nn.Module):
         ph, pw = self.patch
         # Channels last throughout: the layout in which CPU and GPU convolutions are fastest.
         given = [a.permute(0, 2, 3, 4, 1).flatten(0, 1).to(tokens.dtype) for a in (latents, control)]
-        if self.features is not None:
-            given.insert(0, self._pictures(self.features(tokens), H // ph, W // pw, self.patch).to(tokens.dtype))
         if time.shape[1] > 1:  # per-token timesteps: one per latent frame is kept, their mean
             time = time.unflatten(1, (T, -1)).mean(2)
         time = time.expand(B, T, -1).flatten(0, 1).to(self.conv_out.weight.dtype)
@@ -96,10 +91,9 @@ class PixelHead(nn.Module):
             x = before(x, time)
             kept.append(x)
             x = down(x)
-        if self.plan is not None:
-            coarse = 2 ** len(self.down)
-            plan = self._pictures(self.plan(tokens), H // ph, W // pw, (ph // coarse, pw // coarse))
-            x = x + plan.permute(0, 3, 1, 2)
+        coarse = 2 ** len(self.down)
+        plan = self._pictures(self.plan(tokens), H // ph, W // pw, (ph // coarse, pw // coarse))
+        x = x + plan.permute(0, 3, 1, 2)
         for blocks, up, skip in zip(reversed(self.deeper), reversed(self.up), reversed(kept), strict=True):
             x = F.pixel_shuffle(up(run_blocks(blocks, x, time)), 2) + skip
         return self.conv_out(run_blocks(self.blocks, x, time)).unflatten(0, (B, T)).transpose(1, 2)

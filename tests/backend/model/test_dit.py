@@ -164,7 +164,7 @@ def test_per_token_timesteps_equal_diffusers_wan22(diffusers: Any, randomise: Ra
 
 @torch.no_grad()
 def test_constant_per_token_timesteps_equal_one(randomise: Randomise) -> None:
-    model = tiny(pixel_head_channels=8, pixel_head_features=3, in_channels=12, out_channels=12)
+    model = tiny(pixel_head_channels=8, pixel_head_levels=2, in_channels=12, out_channels=12)
     randomise(model, 6)
     inputs = random_inputs({**TINY, "in_channels": 12}, (3, 4, 6), 2, 6)
     want = model(**inputs)
@@ -234,7 +234,7 @@ def test_written_out_attention_equals_sdpa(masked: bool) -> None:
 
 @pytest.mark.parametrize("how", ["autocast", "weights"])
 def test_bfloat16_stays_near(how: str) -> None:
-    model = tiny(camera_channels=6, pixel_head_channels=8, in_channels=12, out_channels=12)
+    model = tiny(camera_channels=6, pixel_head_channels=8, pixel_head_levels=2, in_channels=12, out_channels=12)
     inputs = random_inputs({**TINY, "in_channels": 12}, (2, 4, 6), 2, 11)
     inputs["camera"] = torch.randn(2, 6, 2, 4, 6)
     want = model(**inputs).detach()
@@ -264,43 +264,11 @@ def test_gradient_checkpointing_changes_nothing(randomise: Randomise) -> None:
 
 
 @torch.no_grad()
-def test_pixel_head_adds_to_the_linear_output(randomise: Randomise) -> None:
-    pixels = {"patch_size": [1, 8, 8], "in_channels": 12, "out_channels": 12, "vace_in_channels": 9}
-    headed, plain = tiny(**pixels, pixel_head_channels=16, prediction="x0"), tiny(**pixels)
-    randomise(headed, 13)
-    plain.load_state_dict({k: v for k, v in headed.state_dict().items() if not k.startswith("head.")})
-    inputs = random_inputs({**TINY, **pixels}, (3, 16, 24), 2, 13)
-    first = headed(**inputs)
-    assert first.shape == (2, 12, 3, 16, 24)
-    assert relative(first, plain(**inputs)) > 1e-2
-    assert headed.head is not None
-    headed.head.conv_out.weight.zero_()
-    headed.head.conv_out.bias.zero_()
-    assert relative(headed(**inputs), plain(**inputs)) < PARITY
-
-
-@torch.no_grad()
-def test_pixel_head_puts_features_where_their_token_lies() -> None:
-    """A token's features must land in its own patch: light one token, see one patch."""
-    pixels = {"patch_size": [1, 4, 4], "in_channels": 12, "out_channels": 12, "vace_in_channels": 9}
-    head = tiny(**pixels, pixel_head_channels=8, pixel_head_blocks=0, pixel_head_features=2).head
-    assert head is not None
-    tokens = torch.zeros(1, 2 * 2 * 3, 24)
-    blank = head(tokens, torch.zeros(1, 1, 24), torch.zeros(1, 12, 2, 8, 12), torch.zeros(1, 9, 2, 8, 12))
-    tokens[0, 6 + 3 + 2] = 1.0  # second frame, second row, third column
-    lit = head(tokens, torch.zeros(1, 1, 24), torch.zeros(1, 12, 2, 8, 12), torch.zeros(1, 9, 2, 8, 12))
-    changed = (lit - blank).abs().sum((0, 1)) > 1e-6
-    expected = torch.zeros(2, 8, 12, dtype=torch.bool)
-    expected[1, 3:, 7:] = True  # the patch and the 3x3 convolution's one pixel around it
-    assert torch.equal(changed, expected)
-
-
-@torch.no_grad()
 @pytest.mark.parametrize("levels", [2, 3])
 def test_a_head_of_several_levels_hears_tokens_at_its_coarsest(levels: int, randomise: Randomise) -> None:
     pixels = {"patch_size": [1, 8, 8], "in_channels": 12, "out_channels": 12, "vace_in_channels": 9}
     model = tiny(**pixels, pixel_head_channels=8, pixel_head_levels=levels, pixel_head_blocks=1)
-    assert not [key for key in model.state_dict() if key.startswith(("proj_out", "head.features"))]
+    assert not [key for key in model.state_dict() if key.startswith("proj_out")]
     randomise(model, 21)
     head = model.head
     assert head is not None
@@ -317,7 +285,9 @@ def test_a_head_of_several_levels_hears_tokens_at_its_coarsest(levels: int, rand
 
 
 def test_configuration_round_trip() -> None:
-    config = PlateDiTConfig(vace_layers=(0, 3), camera_channels=24, prediction="x0", pixel_head_channels=32)
+    config = PlateDiTConfig(
+        vace_layers=(0, 3), camera_channels=24, prediction="x0", pixel_head_channels=32, pixel_head_levels=2
+    )
     text = json.dumps({**config.to_dict(), "_class_name": "x", "_diffusers_version": "0"})
     assert PlateDiTConfig.from_dict(json.loads(text)) == config
 
@@ -330,8 +300,8 @@ def test_configuration_round_trip() -> None:
         {"attention_head_dim": 7},
         {"image_dim": 1280},
         {"prediction": "noise"},
-        {"pixel_head_channels": 8, "patch_size": [2, 2, 2]},
-        {"pixel_head_levels": 2},
+        {"pixel_head_channels": 8, "pixel_head_levels": 2, "patch_size": [2, 2, 2]},
+        {"pixel_head_levels": 1},
         {"patch_size": [1, 4, 4], "pixel_head_channels": 8, "pixel_head_levels": 4},
         {"window_size": [-1, -1]},
     ],

@@ -102,8 +102,8 @@ def test_saving_replaces_whole_and_keeps_the_card(folder: Path) -> None:
 def test_what_does_not_fit_float16_is_not_written(tmp_path: Path) -> None:
     checkpoint = make_checkpoint()
     with torch.no_grad():
-        checkpoint.transformer.proj_out.bias[0] = 1e6
-    with pytest.raises(ValueError, match=r"proj_out\.bias is not finite"):
+        checkpoint.transformer.head.conv_out.bias[0] = 1e6
+    with pytest.raises(ValueError, match=r"conv_out\.bias is not finite"):
         save_checkpoint(tmp_path / "a", checkpoint)
     assert list(tmp_path.iterdir()) == []
 
@@ -210,11 +210,13 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "repeated in a file": (repeat_in_header, r"safetensors repeats text\.embedding"),
     "repeated in two files": (repeat_across_shards, r"extra\.safetensors repeats the weight text\."),
     "wrong shape": (
-        lambda f: rewrite(f, lambda t: t.update({"transformer.proj_out.bias": torch.zeros(3)})),
-        r"proj_out.bias of shape \[3\], not \[768\]",
+        lambda f: rewrite(f, lambda t: t.update({"transformer.head.conv_out.bias": torch.zeros(3)})),
+        r"conv_out.bias of shape \[3\], not \[12\]",
     ),
     "integers": (
-        lambda f: rewrite(f, lambda t: t.update({"transformer.proj_out.bias": torch.zeros(768, dtype=torch.int32)})),
+        lambda f: rewrite(
+            f, lambda t: t.update({"transformer.head.conv_out.bias": torch.zeros(12, dtype=torch.int32)})
+        ),
         "in torch.int32",
     ),
     "other size": (
