@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
+import bpy
+
 from . import command
 from .ui import (
     backend_panel,
@@ -51,15 +55,37 @@ def register() -> None:
     done = []
     try:
         for module in _MODULES:
-            module.register()
+            _enter(module)
             done.append(module)
     except BaseException:
         for module in reversed(done):
-            module.unregister()
+            _leave(module)
         raise
 
 
 def unregister() -> None:
     """Remove everything, in the opposite order."""
     for module in reversed(_MODULES):
+        _leave(module)
+
+
+def _enter(module: ModuleType) -> None:
+    """A module's CLASSES, then whatever else its own `register` does; all of it or nothing."""
+    classes = []
+    try:
+        for cls in getattr(module, "CLASSES", ()):
+            bpy.utils.register_class(cls)
+            classes.append(cls)
+        if hasattr(module, "register"):
+            module.register()
+    except BaseException:
+        for cls in reversed(classes):
+            bpy.utils.unregister_class(cls)
+        raise
+
+
+def _leave(module: ModuleType) -> None:
+    if hasattr(module, "unregister"):
         module.unregister()
+    for cls in reversed(getattr(module, "CLASSES", ())):
+        bpy.utils.unregister_class(cls)

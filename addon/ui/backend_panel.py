@@ -340,16 +340,8 @@ CLASSES: tuple[Any, ...] = (
 )
 
 
-def register() -> None:
-    """Register the panel and its operators."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
 def unregister() -> None:
     """Remove them, and stop the backend that we started."""
     if bpy.app.timers.is_registered(_watch):
         bpy.app.timers.unregister(_watch)
     local_backend.stop()
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

@@ -346,8 +346,6 @@ CLASSES = (
 
 def register() -> None:
     """Register operators and panels, and hear of jobs that end."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
     session.when_ended.append(_look_again)
 
 
@@ -357,5 +355,3 @@ def unregister() -> None:
     session.when_ended.remove(_look_again)
     forget_all()
     _looked = ()
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

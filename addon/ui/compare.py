@@ -134,17 +134,9 @@ def _keep(key: Key, told: Any) -> None:
 CLASSES = (FARPLANE_OT_compare,)
 
 
-def register() -> None:
-    """Register the operator."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
 def unregister() -> None:
     """Remove it."""
     global _shown
     _kept.clear()
     _asked.clear()
     _shown = None
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

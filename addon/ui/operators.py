@@ -205,12 +205,6 @@ CLASSES = (
 )
 
 
-def register() -> None:
-    """Register the operators."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
 def unregister() -> None:
     """Remove them, stopping what runs: the passes and the client."""
     global _generation
@@ -218,5 +212,3 @@ def unregister() -> None:
         _generation.close()
         _generation = None
     session.close()
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

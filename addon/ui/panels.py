@@ -279,8 +279,6 @@ CLASSES = (FARPLANE_PT_shot, FARPLANE_PT_settings, FARPLANE_PT_depth, FARPLANE_P
 
 def register() -> None:
     """Register the panels, and in a window the timer."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
     if not bpy.app.background:
         bpy.app.timers.register(tick, first_interval=IDLE_SECONDS, persistent=True)
 
@@ -289,5 +287,3 @@ def unregister() -> None:
     """Remove them."""
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

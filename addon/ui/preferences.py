@@ -167,15 +167,3 @@ def check_address(chosen: Settings) -> None:
 
 
 CLASSES = (FarplanePreferences,)
-
-
-def register() -> None:
-    """Register the preferences."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Remove them."""
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

@@ -51,15 +51,3 @@ def draw_header(layout: Any) -> None:
 
 
 CLASSES = (FARPLANE_MT_shot_presets, FARPLANE_OT_shot_preset_add, FARPLANE_PT_shot_presets)
-
-
-def register() -> None:
-    """Register the presets."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Remove them; the files stay."""
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

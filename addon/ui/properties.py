@@ -160,13 +160,14 @@ class Shot(bpy.types.PropertyGroup):
     )
 
 
+CLASSES = (Shot,)
+
+
 def register() -> None:
-    """Register Scene.farplane."""
-    bpy.utils.register_class(Shot)
+    """Add Scene.farplane."""
     bpy.types.Scene.farplane = PointerProperty(type=Shot)
 
 
 def unregister() -> None:
     """Remove it; what it held stays in the file."""
     del bpy.types.Scene.farplane
-    bpy.utils.unregister_class(Shot)

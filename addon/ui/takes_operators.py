@@ -277,15 +277,3 @@ CLASSES = (
     FARPLANE_OT_land,
     FARPLANE_OT_remove,
 )
-
-
-def register() -> None:
-    """Register the operators."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Remove them."""
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

@@ -221,15 +221,3 @@ def _lock_lines(found: Listed) -> list[str]:
 
 
 CLASSES = (FARPLANE_UL_takes, FARPLANE_MT_take, FARPLANE_PT_takes, FARPLANE_PT_landing)
-
-
-def register() -> None:
-    """Register the panels."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Remove them."""
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

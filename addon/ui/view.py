@@ -132,13 +132,9 @@ CLASSES = (FarplaneTakeItem, FarplaneView)
 
 def register() -> None:
     """Register WindowManager.farplane."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
     bpy.types.WindowManager.farplane = PointerProperty(type=FarplaneView)
 
 
 def unregister() -> None:
     """Remove it."""
     del bpy.types.WindowManager.farplane
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

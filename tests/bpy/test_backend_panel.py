@@ -5,7 +5,6 @@ The panels draw into a layout that writes down what it is asked for: bpy has no 
 
 from __future__ import annotations
 
-import os
 import stat
 import sys
 import time
@@ -21,7 +20,7 @@ bpy = pytest.importorskip("bpy")
 import farplane  # noqa: E402
 from farplane.addon.ui import backend_panel, local_backend, panels, preferences  # noqa: E402
 from farplane.addon.ui.session import session  # noqa: E402
-from farplane.backend.private import PrivateBackend, private_backend  # noqa: E402
+from farplane.backend.private import PrivateBackend  # noqa: E402
 from farplane.backend.service import keys  # noqa: E402
 from farplane.protocol import pairing  # noqa: E402
 from farplane.protocol.invitation import Invitation  # noqa: E402
@@ -55,16 +54,6 @@ def drawn(panel: Any) -> Recorder:
     layout = Recorder()
     panel.draw(SimpleNamespace(layout=layout), NO_WINDOW)
     return layout
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[PrivateBackend]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(PAINTER), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        with private_backend("painter:paint") as running:
-            running.published()
-            yield running
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,9 @@ from farplane.addon.batch import Record, records_in  # noqa: E402
 from farplane.addon.command import EXIT_CODES, execute, main  # noqa: E402
 from farplane.addon.storyboard import laid, remove, set_marker_prompt  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
-from farplane.backend.private import PrivateBackend, private_backend  # noqa: E402
+from farplane.backend.private import PrivateBackend  # noqa: E402
 
 PAINTER = Path(__file__).parent.parent / "backend" / "service"
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[PrivateBackend]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(PAINTER))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        with private_backend("painter:paint") as running:
-            running.published()
-            yield running
 
 
 @pytest.fixture

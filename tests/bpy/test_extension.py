@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from farplane.backend.private import PrivateBackend, private_backend  # noqa: E402
+from farplane.backend.private import PrivateBackend  # noqa: E402
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -34,16 +33,6 @@ def zips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Both zips, by Blender's own builder; its `validate` runs inside."""
     out = tmp_path_factory.mktemp("dist")
     return {python: build_zip.build(python, out) for python in build_zip.WHEELS}
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[PrivateBackend]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(PAINTER))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        with private_backend("painter:paint") as running:
-            running.published()
-            yield running
 
 
 def names(path: Path) -> set[str]:

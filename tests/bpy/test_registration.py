@@ -89,7 +89,7 @@ def test_a_registration_that_fails_leaves_nothing(broken: str, monkeypatch: pyte
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     before = traces("farplane")
     found = next(m for m in registration._MODULES if m.__name__.endswith(f".{broken}"))
-    monkeypatch.setattr(found, "register", lambda: 1 / 0)
+    monkeypatch.setattr(found, "register", lambda: 1 / 0, raising=False)  # some have classes alone
     with pytest.raises(ZeroDivisionError):
         farplane.register()
     assert not differences(before, traces("farplane"))
