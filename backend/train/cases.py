@@ -91,12 +91,12 @@ class Footage:
 # --- which -----------------------------------------------------------------------------------------------------------
 
 
-def specs_of(section: str, count: int) -> list[Spec]:
-    """The first `count` cases of a section: seeds, wordings, pairs or kinds."""
+def specs_of(section: str, count: int, first: int = 0) -> list[Spec]:
+    """`count` cases of a section (seeds, wordings, pairs or kinds) from number `first` on."""
     if section == "kinds" and not HELD_OUT_KINDS:
         return []
     start = HELD_OUT_SEED + SECTION_SEEDS * ("seeds", "wordings", "pairs", "kinds").index(section)
-    return [_spec(section, start + i, i) for i in range(count)]
+    return [_spec(section, start + i, i) for i in range(first, first + count)]
 
 
 def _spec(section: str, seed: int, index: int) -> Spec:

@@ -2,16 +2,17 @@
 
 It says whether a plate shows what its prompt asked for, and its last layer but one gives the features that
 likeness.py compares.  No plate and no weight of farplane-s has any part in it.  It learns from clips rendered for it
-(seeds of its own, the pairs of attributes that training leaves out among them), and from training shards where given.
+(seeds of its own, the pairs of attributes that training leaves out among them), and from training shards where given:
+clips and single frames.  Half of its own clips are kept from it; they tell how well it reads, and what it takes for what.
 
-Legend: N pictures, H rows, W columns; a picture is [3, 64, 112] LogC3 code, D features.
+Legend: N pictures, H rows, W columns; a picture is [3, 64, 112] LogC3 code, D features, V values of a head.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +22,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..pipeline.colour import logc3_encode
-from .data import ClipStore, render_clip
+from .cameras import random_path
+from .data import ClipStore
 from .prompts import HELD_OUT_PAIRS
-from .world import KINDS, SEASONS, TIMES, WEATHERS, WITHOUT_SEASON, Attributes, random_attributes
+from .raymarch import render
+from .world import KINDS, SEASONS, TIMES, WEATHERS, WITHOUT_SEASON, Attributes, make_world, random_attributes
 
 HEADS = {"kind": KINDS, "time": TIMES, "weather": WEATHERS, "season": SEASONS}
 WITHOUT_WEATHER = ("interior",)  # its windows show too little of it
 SIZE = (112, 64)  # width, height of what the judge looks at
 FEATURES = 128
-CLIP_FRAMES = 9
+CLIP_FRAMES, SEEN_FRAMES = 9, (0, 4, 8)
 SEEDS = 600_000  # its own renders start here: below the training worlds', above the held-out ones
-HELD_BACK = 8  # every so many of its own clips are kept to tell how good it is
+HELD_BACK = 2  # every so many of its own clips are kept to tell how good it is
 NEW_PAIRS = 8  # every so many show a pair of attributes that training leaves out
+MOST_PICTURES = 12_000  # of a folder of shards
+STEPS, BATCH, SMOOTHING = 1100, 64, 0.05
+RECIPE = 2  # of the network and of how it learns; a new number teaches again
 UNKNOWN = -100  # a label that no loss is taken of
 
 
@@ -52,20 +58,33 @@ def labels_of(attributes: Attributes) -> list[int]:
     return [tuple(HEADS[name]).index(values[name]) if name in values else UNKNOWN for name in HEADS]
 
 
+def _layer(a: int, b: int, size: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(a, b, size, stride, size // 2, bias=False), nn.BatchNorm2d(b), nn.SiLU())
+
+
+class Residual(nn.Module):
+    """A picture's channels and two convolutions of them, added."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _layer(channels, channels, 3, 1)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x + self.second(self.first(x)))
+
+
 class Judge(nn.Module):
     """Pictures [N, 3, 64, 112] (upright ones too) to D features, and these to logits per attribute."""
 
     def __init__(self) -> None:
         super().__init__()
-
-        def layer(a: int, b: int, size: int, stride: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(a, b, size, stride, size // 2, bias=False), nn.BatchNorm2d(b), nn.SiLU())
-
+        # A quarter of the size is kept for two convolutions: streaks of rain and flakes are a pixel wide.
         self.body = nn.Sequential(
-            layer(3, 24, 5, 2), nn.MaxPool2d(2), layer(24, 48, 3, 2), layer(48, 48, 3, 1),
-            layer(48, 96, 3, 1), layer(96, 96, 3, 1), layer(96, 128, 3, 2), layer(128, 128, 3, 1),
+            _layer(3, 24, 5, 2), _layer(24, 48, 3, 2), Residual(48),
+            _layer(48, 96, 3, 2), Residual(96), _layer(96, 160, 3, 2), Residual(160),
         )  # fmt: skip
-        self.last = nn.Sequential(nn.Dropout(0.2), nn.Linear(256, FEATURES), nn.SiLU())
+        self.last = nn.Sequential(nn.Dropout(0.2), nn.Linear(320, FEATURES), nn.SiLU())
         self.heads = nn.ModuleDict({name: nn.Linear(FEATURES, len(values)) for name, values in HEADS.items()})
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -96,11 +115,20 @@ def pictures_of(linear: NDArray) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """pictures [N, 3, 64, 112] float16; labels [N, heads]; kept: [N] true for those it never learns from."""
+    """pictures [N, 3, 64, 112] float16; labels [N, heads]; kept [N]: true for those it never learns from.
+
+    turned [N]: true for upright pictures, which lie on their side here (rows and columns exchanged).
+    """
 
     pictures: NDArray[np.float16]
     labels: NDArray[np.int64]
     kept: NDArray[np.bool_]
+    turned: NDArray[np.bool_]
+
+
+def joined(parts: Sequence[Lessons]) -> Lessons:
+    """Several as one."""
+    return Lessons(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Lessons)))
 
 
 def own_lessons(folder: Path, clips: int, say: Callable[[str], None]) -> Lessons:
@@ -120,53 +148,73 @@ def own_lessons(folder: Path, clips: int, say: Callable[[str], None]) -> Lessons
             labels.append(part["labels"])
             kept.append((start + np.arange(32)) % HELD_BACK == 0)
     count = pictures[0].shape[1]
+    flat = np.concatenate(pictures).reshape(-1, 3, SIZE[1], SIZE[0])
     return Lessons(
-        np.concatenate(pictures).reshape(-1, 3, SIZE[1], SIZE[0]),
+        flat,
         np.repeat(np.concatenate(labels), count, 0),
         np.repeat(np.concatenate(kept), count),
+        np.zeros(len(flat), bool),
     )
 
 
 def _own_clip(index: int) -> tuple[NDArray[np.float16], list[int]]:
-    attributes = random_attributes(SEEDS + index)
+    """What pictures_of gives of a clip of CLIP_FRAMES, without rendering the frames between."""
+    attributes, seed = random_attributes(SEEDS + index), SEEDS + index
     if index % NEW_PAIRS == 1:
         pairs = sorted(HELD_OUT_PAIRS)
         kind, time = pairs[index // NEW_PAIRS % len(pairs)]
         attributes = replace(attributes, kind=kind, time=time)
-    clip = render_clip(SEEDS + index, CLIP_FRAMES, *SIZE, attributes=attributes)
-    return pictures_of(clip.linear).astype(np.float16), labels_of(attributes)
+    world = make_world(seed, attributes)
+    path = random_path(world, seed, CLIP_FRAMES, *SIZE)
+    chosen = list(SEEN_FRAMES)
+    linear = render(world, path.K[chosen], path.world_from_camera[chosen], *SIZE, 2, (chosen[1] - chosen[0]) / 24)
+    return pictures_of(linear).astype(np.float16), labels_of(attributes)
 
 
-def shard_lessons(store: ClipStore, most: int = 2000) -> Lessons:
-    """The same from training shards, evenly spread; upright clips are left out."""
-    pictures, labels = [], []
-    for i in np.linspace(0, len(store) - 1, min(most, len(store))).astype(int):
+def shard_lessons(store: ClipStore, most: int = MOST_PICTURES) -> Lessons:
+    """The same from training shards, evenly spread: three frames of a clip, its large one too, or the only one."""
+    pictures, labels, turned = [], [], []
+    each = 1 if not len(store) or len(store.load(0)[0]) == 1 else 3
+    for i in np.linspace(0, len(store) - 1, min(most // each, len(store))).astype(int):
         code, _, row = store.load(int(i))
-        if code.shape[1] > code.shape[2]:
-            continue
-        pictures.append(shrink(code[[0, len(code) // 2, len(code) - 1]]).astype(np.float16))
-        labels.append(labels_of(Attributes(**row["attributes"])))
+        seen = [shrink(code[np.unique([0, len(code) // 2, len(code) - 1])])]
+        if "fine" in row:  # as large plates are seen: one pixel from many
+            seen.append(shrink(store.load_fine(int(i))[0][None]))
+        upright = code.shape[1] > code.shape[2]
+        for frames in seen:
+            pictures.append((frames.transpose(0, 1, 3, 2) if upright else frames).astype(np.float16))
+            labels += [labels_of(Attributes(**row["attributes"]))] * len(frames)
+            turned += [upright] * len(frames)
     if not pictures:
-        return Lessons(np.empty((0, 3, SIZE[1], SIZE[0]), np.float16), np.empty((0, 4), np.int64), np.empty(0, bool))
-    return Lessons(np.concatenate(pictures), np.repeat(np.array(labels), 3, 0), np.zeros(3 * len(pictures), bool))
+        return Lessons(
+            np.empty((0, 3, SIZE[1], SIZE[0]), np.float16), np.empty((0, len(HEADS)), np.int64), np.empty(0, bool), np.empty(0, bool)
+        )  # fmt: skip
+    return Lessons(np.concatenate(pictures), np.array(labels), np.zeros(len(labels), bool), np.array(turned))
 
 
 # --- learning and judging --------------------------------------------------------------------------------------------
 
 
-def train_judge(lessons: Lessons, steps: int = 420, batch: int = 64, seed: int = 0) -> Judge:
-    """About three minutes of one core; the same lessons give the same judge."""
+def train_judge(lessons: Lessons, steps: int = STEPS, batch: int = BATCH, seed: int = 0) -> Judge:
+    """About eight minutes of one core; the same lessons give the same judge."""
     torch.manual_seed(seed)
-    learn = np.flatnonzero(~lessons.kept)
-    x = torch.from_numpy(lessons.pictures[learn])
-    y = torch.from_numpy(lessons.labels[learn])
+    learn = ~lessons.kept
+    pools = [torch.from_numpy(np.flatnonzero(learn & (lessons.turned == side))) for side in (False, True)]
+    upright = len(pools[1]) / int(learn.sum())
+    x, y = torch.from_numpy(lessons.pictures), torch.from_numpy(lessons.labels)
     judge = Judge().train()
     optimiser = torch.optim.AdamW(judge.parameters(), lr=3e-3, weight_decay=0.05)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps, pct_start=0.2)
     for _ in range(steps):
-        part = torch.randint(len(x), (batch,))
-        logits = judge(_blemished(x[part].float()))
-        wrong = [F.cross_entropy(logits[name], y[part, i], ignore_index=UNKNOWN) for i, name in enumerate(HEADS)]
+        turned = bool(torch.rand(()) < upright)
+        pool = pools[turned]
+        part = pool[torch.randint(len(pool), (batch,))]
+        seen = x[part].float()
+        logits = judge(_blemished(seen.transpose(2, 3) if turned else seen))
+        wrong = [
+            F.cross_entropy(logits[name], y[part, i], ignore_index=UNKNOWN, label_smoothing=SMOOTHING)
+            for i, name in enumerate(HEADS)
+        ]
         optimiser.zero_grad()
         torch.stack([torch.nan_to_num(w) for w in wrong]).sum().backward()  # NaN: no label of that head in the batch
         optimiser.step()
@@ -181,17 +229,16 @@ def _blemished(batch: Tensor) -> Tensor:
     batch = batch + torch.randn_like(batch) * 0.03 * torch.rand(())
     softness = torch.rand(())
     if softness < 0.4:
-        size = 3 if softness < 0.25 else 5
+        size = 3 if softness < 0.3 else 5
         batch = F.avg_pool2d(batch, size, 1, size // 2, count_include_pad=False)
     return batch
 
 
 @torch.no_grad()
 def look(judge: Judge, pictures: NDArray) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
-    """Probabilities [N, values] by head, and features [N, D], of pictures [N, 3, H, W]."""
-    features = torch.cat(
-        [judge.features(torch.from_numpy(pictures[i : i + 64]).float()) for i in range(0, len(pictures), 64)]
-    )
+    """Probabilities [N, V] by head, and features [N, D], of pictures [N, 3, H, W], each seen with its mirror image."""
+    parts = (torch.from_numpy(pictures[i : i + 64]).float() for i in range(0, len(pictures), 64))
+    features = torch.cat([(judge.features(part) + judge.features(part.flip(3))) / 2 for part in parts])
     probabilities = {name: head(features).softmax(-1).numpy() for name, head in judge.heads.items()}
     return probabilities, features.numpy()
 
@@ -202,40 +249,58 @@ def votes(judge: Judge, pictures: NDArray) -> dict[str, str]:
     return {name: HEADS[name][int(p.mean(0).argmax())] for name, p in probabilities.items()}
 
 
-def accuracy(judge: Judge, lessons: Lessons) -> dict[str, float]:
-    """Share of the kept-back clips (three pictures each, one vote) that the judge reads rightly, by head."""
+@dataclass(frozen=True)
+class Reading:
+    """How well a judge reads real renders.  clips: kept from it, three pictures and one vote each; taught: pictures it
+    learned from; tables: by head, how many clips show a value (row) and were read as one (column), in HEADS' order."""
+
+    clips: int
+    taught: int
+    tables: dict[str, list[list[int]]]
+
+    @property
+    def right(self) -> dict[str, float]:
+        """Share of the clips that were read rightly, by head; heads that no clip has a label for are left out."""
+        sums = {name: (np.trace(table), np.sum(table)) for name, table in self.tables.items()}
+        return {name: float(good / count) for name, (good, count) in sums.items() if count}
+
+
+def read_kept(judge: Judge, lessons: Lessons) -> Reading:
+    """Have the judge read the clips that were kept from it."""
     index = np.flatnonzero(lessons.kept)
     probabilities, _ = look(judge, lessons.pictures[index])
     labels = lessons.labels[index][::3]
-    out = {}
-    for i, name in enumerate(HEADS):
+    tables = {}
+    for i, (name, values) in enumerate(HEADS.items()):
         said = probabilities[name].reshape(len(labels), 3, -1).mean(1).argmax(-1)
         known = labels[:, i] != UNKNOWN
-        if known.any():
-            out[name] = float((said == labels[:, i])[known].mean())
-    return out
+        table = np.zeros((len(values), len(values)), int)
+        np.add.at(table, (labels[known, i], said[known]), 1)
+        tables[name] = table.tolist()
+    return Reading(len(labels), int((~lessons.kept).sum()), tables)
 
 
 def ready_judge(
-    folder: Path, data: Path | None, clips: int, fingerprint: str, say: Callable[[str], None]
-) -> tuple[Judge, dict[str, float]]:
-    """The judge of a folder, taught once for each state of the world (`fingerprint`), and its accuracy by head."""
-    path, about = folder / f"judge-{fingerprint}-{clips}.pt", folder / f"judge-{fingerprint}-{clips}.json"
+    folder: Path, data: Sequence[Path], clips: int, fingerprint: str, say: Callable[[str], None]
+) -> tuple[Judge, Reading]:
+    """The judge of a folder and how well it reads.
+
+    It is taught once for each state of the world (`fingerprint`), number of its own clips and set of names of the
+    folders of shards; shards that were added since do not teach it again.
+    """
+    names = "".join(f"-{name}" for name in sorted(d.resolve().name for d in data))
+    path = folder / f"judge-{RECIPE}-{fingerprint}-{clips}{names}.pt"
+    about = path.with_suffix(".json")
     judge = Judge().eval()
     if path.exists() and about.exists():
         judge.load_state_dict(torch.load(path, weights_only=True))
-        return judge, json.loads(about.read_text())
-    lessons = own_lessons(folder / f"lessons-{fingerprint}", clips, say)
-    if data is not None and data.is_dir():
-        more = shard_lessons(ClipStore(data))
-        lessons = Lessons(*(np.concatenate(pair) for pair in zip(_parts(lessons), _parts(more), strict=True)))
-    say(f"teaching the judge on {int((~lessons.kept).sum())} pictures")
+        return judge, Reading(**json.loads(about.read_text()))
+    lessons = joined(
+        [own_lessons(folder / f"lessons-{fingerprint}", clips, say), *(shard_lessons(ClipStore(d)) for d in data)]
+    )
+    say(f"teaching the judge on {int((~lessons.kept).sum())} pictures (minutes)")
     judge = train_judge(lessons)
-    right = accuracy(judge, lessons)
+    reading = read_kept(judge, lessons)
     torch.save(judge.state_dict(), path)
-    about.write_text(json.dumps(right))
-    return judge, right
-
-
-def _parts(lessons: Lessons) -> tuple[NDArray, NDArray, NDArray]:
-    return lessons.pictures, lessons.labels, lessons.kept
+    about.write_text(json.dumps(asdict(reading)))
+    return judge, reading

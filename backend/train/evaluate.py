@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from ...protocol.errors import FarplaneError
 from ...protocol.shot import RenderSettings, Shot, validate_resolution
 from ..model.presets import FoundModel, find_model
 from .cases import (
+    SECTION_SEEDS,
     Footage,
     Size,
     Spec,
@@ -37,14 +39,14 @@ from .cases import (
     specs_of,
     world_fingerprint,
 )
-from .classifier import Judge, asked, ready_judge, shard_lessons, votes
+from .classifier import Judge, Reading, asked, ready_judge, shard_lessons, votes
 from .data import ClipStore
 from .figures import Copies, Line, likeness_lines, section_lines
 from .rows import VERSION, Row, load_row, measure_case, save_row
-from .scorecard import draw_likeness, draw_sheet, table, write_failures
+from .scorecard import confusion_tables, draw_likeness, draw_sheet, table, write_failures
 
 FULL, QUICK = Size(448, 256, 17), Size(112, 64, 9)
-TRAINING_CLIPS = 2000  # compared with, at most
+TRAINING_PICTURES = 6000  # of each folder of shards, compared with at most
 Take = Callable[[Path, Path, RenderSettings, Size], tuple[Shot, NDArray, NDArray]]
 Say = Callable[[str], None]
 
@@ -149,23 +151,23 @@ def all_rows(
     return rows
 
 
-def training_pictures(folder: Path | None) -> NDArray | None:
-    """Frames of the training shards [M, 3, 64, 112], or None."""
-    if folder is None or not folder.is_dir() or not len(store := ClipStore(folder)):
-        return None
-    return shard_lessons(store, TRAINING_CLIPS).pictures
+def training_pictures(folders: Sequence[Path]) -> NDArray | None:
+    """Frames of the training shards [M, 3, 64, 112], the upright ones left out; None if there are none."""
+    found = [shard_lessons(ClipStore(folder), TRAINING_PICTURES) for folder in folders]
+    wide = [lessons.pictures[~lessons.turned] for lessons in found]
+    return np.concatenate(wide) if sum(map(len, wide)) else None
 
 
 def write_results(
     run: Run,
     rows: dict[str, list[Row]],
     wanted: dict[str, int],
-    judge: tuple[Judge, dict[str, float]],
-    data: Path | None,
+    judge: tuple[Judge, Reading],
+    data: Sequence[Path],
     notes: list[str],
 ) -> str:
-    """figures.json, table.md, sheet.png, failures.md, failures.png and likeness.png; returns the table."""
-    network, right = judge
+    """figures.json, table.md, judge.md, sheet.png, failures.md, failures.png and likeness.png; returns the table."""
+    network, reading = judge
     training = training_pictures(data)
     everything = [row for part in rows.values() for row in part]
     sections: dict[str, list[Line]] = {}
@@ -188,7 +190,9 @@ def write_results(
         f"shots of {size.width} x {size.height}, {size.frames} frames; plates came as "
         + ", ".join(sorted({"{} x {}".format(*row.about['size']) for row in everything}))
         + "; pixels are the shot's",
-        "the judge on renders kept from it: " + ", ".join(f"{name} {value:.0%}" for name, value in right.items()),
+        f"the judge on {reading.clips} renders kept from it: "
+        + ", ".join(f"{name} {value:.0%}" for name, value in reading.right.items())
+        + " (what it takes for what: judge.md)",
         "features: the judge's last layer but one, taught on renders only",
         "likeness: not measured, no training shards were given" if training is None else
         f"likeness: against {len(training)} training frames, over all sections but Cycles (in the first section's table)",
@@ -199,12 +203,13 @@ def write_results(
     figures = {
         "model": run.settings.model, "fingerprint": {"model": run.model, "world": run.world}, "size": asdict(size),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "settings": asdict(run.settings), "judge": right, "notes": heading, "complete": not short,
+        "settings": asdict(run.settings), "judge": reading.right, "notes": heading, "complete": not short,
         "wanted": wanted, "sections": {name: [asdict(line) for line in lines] for name, lines in sections.items()},
         "rows": [{"about": r.about, "plate": r.plate, "render": r.render} for r in everything],
     }  # fmt: skip
     (run.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     (run.out / "table.md").write_text(text)
+    (run.out / "judge.md").write_text(confusion_tables(reading))
     if everything:
         draw_sheet(everything, run.out / "sheet.png")
         write_failures(
@@ -228,13 +233,19 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--kinds", type=int, default=12, help="clips of held-out kinds of scene, where the world has any")
     made.add_argument("--words", type=int, default=16, help="clips with held-out wordings")
     made.add_argument(
+        "--first", type=int, default=0, metavar="N", help="begin at case N of each section: choose settings on others"
+    )
+    made.add_argument(
         "--cycles", action="store_true", help="also the example scenes, rendered by Cycles (minutes each)"
     )
     made.add_argument("--scenes", type=Path, default=Path("examples"), help="folder of .blend files for --cycles")
     made.add_argument(
         "--minutes", type=float, default=0, help="stop before this is over, with fewer clips; 0: no limit"
     )
-    made.add_argument("--data", type=Path, default=None, help="training shards, for the judge and for the likeness")
+    made.add_argument(
+        "--data", type=Path, nargs="+", default=[], help="folders of training shards, for the judge and the likeness"
+    )
+    made.add_argument("--judge", type=Path, default=None, help="folder of the judge and its renders; else --out")
     made.add_argument("--judge-clips", type=int, default=0, help="rendered for the judge; 0: 640, with --data 192")
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--steps", type=int, default=0)
@@ -259,24 +270,36 @@ def size_of(args: argparse.Namespace) -> Size:
     return size
 
 
+def check(args: argparse.Namespace) -> None:
+    """Raise FarplaneError for cases that no section has, or a folder without shards."""
+    if not 0 <= args.first < SECTION_SEEDS - max(args.count, args.pairs, args.kinds, args.words):
+        raise FarplaneError("first", f"a section has no case {args.first}", f"Give a number under {SECTION_SEEDS}")
+    for folder in args.data:
+        if not any(folder.glob("*.json")):
+            raise FarplaneError(
+                "data", f"{folder} holds no training shards", "Give a folder that farplane train filled"
+            )
+
+
 def main(argv: list[str] | None = None, take: Take | None = None) -> None:
     """Entry of `farplane evaluate`.  take : renders a scene by Cycles and a plate for it (backend/cycles_takes.py)."""
     args = parser().parse_args(argv)
     size = size_of(args)
+    check(args)
     found = find_model(args.model)
     settings = RenderSettings(model=args.model, seed=args.seed, steps=args.steps, guidance=args.guidance)
     settings.validate()
     args.out.mkdir(parents=True, exist_ok=True)
     run = Run(args.out, found, settings, size, world_fingerprint(), model_fingerprint(found.folder))
-    clock, wanted = Clock(args.minutes), {}
-    parts, notes = [], []
+    clock, wanted, parts = Clock(args.minutes), {}, []
+    notes = [f"cases from number {args.first} of each section on"] if args.first else []
     for section, count in (
         ("seeds", args.count),
         ("pairs", args.pairs),
         ("kinds", args.kinds),
         ("wordings", args.words),
     ):
-        specs = specs_of(section, count)
+        specs = specs_of(section, count, args.first)
         if specs:
             parts.append(specs)
             wanted[section] = len(specs)
@@ -288,7 +311,7 @@ def main(argv: list[str] | None = None, take: Take | None = None) -> None:
     if scenes:
         wanted["cycles"] = len(scenes)
     judge_clips = args.judge_clips or (192 if args.data else 640)
-    judge = ready_judge(args.out, args.data, judge_clips, run.world, print)
+    judge = ready_judge(args.judge or args.out, args.data, judge_clips, run.world, print)
     clock.last = monotonic()
     rows = all_rows(run, interleaved(parts), scenes, take, clock, print)
     if not rows:

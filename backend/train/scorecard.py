@@ -1,4 +1,4 @@
-"""What `farplane evaluate` writes: table.md, sheet.png, failures.md with failures.png, likeness.png."""
+"""What `farplane evaluate` writes: table.md, judge.md, sheet.png, failures.md with failures.png, likeness.png."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ..pipeline.colour import linear_to_display, logc3_decode
+from .classifier import HEADS, Reading
 from .figures import Copies, Line, brightness_error
 from .rows import Row
 
@@ -53,6 +54,22 @@ def table(sections: dict[str, list[Line]], heading: Sequence[str]) -> str:
             values = (number(value, line.unit) for value in (line.plate, line.render, line.floor))
             clips = f"{line.clips}" if line.clips == line.out_of else f"{line.clips} of {line.out_of}"
             out.append(f"| {line.name} | {' | '.join(values)} | {line.target} | {met} | {clips} |")
+    return "\n".join(out) + "\n"
+
+
+def confusion_tables(reading: Reading) -> str:
+    """Markdown: for each of the judge's heads what the renders kept from it show, and what it reads in them."""
+    out = ["# What the judge reads in real renders", ""]
+    out += [
+        f"{reading.clips} clips kept from it, three pictures and one vote each; it learned from {reading.taught} pictures."
+    ]
+    for name, counts in reading.tables.items():
+        if name not in reading.right:
+            continue
+        out += ["", f"## {name}: {reading.right[name]:.0%}", "", "Rows: what a clip shows. Columns: what was read.", ""]
+        out += [f"| | {' | '.join(HEADS[name])} |", "|---" * (len(HEADS[name]) + 1) + "|"]
+        for value, row in zip(HEADS[name], counts, strict=True):
+            out.append(f"| {value} | {' | '.join(str(n) if n else '' for n in row)} |")
     return "\n".join(out) + "\n"
 
 

@@ -15,9 +15,9 @@ import torch
 from farplane.backend.model.presets import PRESETS, FoundModel
 from farplane.backend.train import cases, evaluate
 from farplane.backend.train.cases import Size, Spec, interleaved, model_fingerprint, specs_of
-from farplane.backend.train.classifier import Judge
+from farplane.backend.train.classifier import HEADS, Judge, Reading
 from farplane.backend.train.data import TRAINING_SEED
-from farplane.backend.train.evaluate import Clock, Run, all_rows, parser, size_of, write_results
+from farplane.backend.train.evaluate import Clock, Run, all_rows, check, parser, size_of, write_results
 from farplane.backend.train.prompts import HELD_OUT_PAIRS, is_held_out
 from farplane.backend.train.world import Attributes
 from farplane.protocol.errors import FarplaneError
@@ -25,7 +25,7 @@ from farplane.protocol.shot import CameraTrack, RenderSettings, Shot
 
 SIZE = Size(112, 64, 9)
 QUIET: Callable[[str], None] = lambda _: None  # noqa: E731
-RIGHT = {"kind": 0.9, "time": 0.9, "weather": 0.9, "season": 0.9}
+READING = Reading(64, 1000, {name: (9 * np.eye(len(v), dtype=int) + 1).tolist() for name, v in HEADS.items()})
 
 
 def wall(seed: int, frames: int, width: int, height: int, **_: object) -> SimpleNamespace:
@@ -80,6 +80,7 @@ def test_cases_are_new_to_the_model() -> None:
     assert all(spec.held_out_words for spec in words)
     assert not any(spec.held_out_words for spec in [*seeds, *pairs])
     assert specs_of("seeds", 20) == seeds
+    assert specs_of("seeds", 12, 8) == seeds[8:]  # the same cases, whichever is the first
 
 
 def test_wherever_it_stops_each_section_has_its_share() -> None:
@@ -93,7 +94,7 @@ def test_a_plate_that_is_the_render_scores_as_the_render(run: Run, monkeypatch: 
     monkeypatch.setattr(cases, "sample_plate", Painter())
     torch.manual_seed(0)
     rows = all_rows(run, specs(4), [], None, Clock(0), QUIET)
-    text = write_results(run, rows, {"seeds": 4}, (Judge().eval(), RIGHT), None, ["a note"])
+    text = write_results(run, rows, {"seeds": 4}, (Judge().eval(), READING), [], ["a note"])
     values = json.loads((run.out / "figures.json").read_text())
     assert values["complete"] is True
     lines = {line["name"]: line for line in values["sections"]["seeds"]}
@@ -109,8 +110,10 @@ def test_a_plate_that_is_the_render_scores_as_the_render(run: Run, monkeypatch: 
     assert lines["detail (high-pass RMS), of the render's"]["met"] is True
     assert "- a note" in text
     assert "likeness: not measured" in text
+    assert "the judge on 64 renders kept from it" in text
+    assert values["judge"]["season"] == pytest.approx(10 / 12)
     assert {p.name for p in run.out.iterdir() if p.is_file()} == {
-        "figures.json", "table.md", "sheet.png", "failures.md", "failures.png",
+        "figures.json", "table.md", "judge.md", "sheet.png", "failures.md", "failures.png",
     }  # fmt: skip
 
 
@@ -167,7 +170,7 @@ def test_minutes_end_a_run_with_fewer_clips_and_say_so(run: Run, monkeypatch: py
     assert len(measured["seeds"]) == 2
     assert "stopped" in told[-1]
     torch.manual_seed(0)
-    text = write_results(run, measured, {"seeds": 4}, (Judge().eval(), RIGHT), None, [])
+    text = write_results(run, measured, {"seeds": 4}, (Judge().eval(), READING), [], [])
     assert "stopped early: seeds 2 of 4" in text
     assert json.loads((run.out / "figures.json").read_text())["complete"] is False
 
@@ -210,6 +213,14 @@ def test_a_size_no_shot_can_have_is_refused(words: list[str], field: str) -> Non
     with pytest.raises(FarplaneError) as caught:
         size_of(parser().parse_args(words))
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(("words", "field"), [(["--first", "9990"], "first"), (["--data", "nowhere"], "data")])
+def test_cases_that_are_none_and_folders_without_shards_are_refused(words: list[str], field: str) -> None:
+    with pytest.raises(FarplaneError) as caught:
+        check(parser().parse_args(words))
+    assert caught.value.field == field
+    check(parser().parse_args(["--first", "100"]))
 
 
 def test_sizes_of_the_command_line() -> None:
