@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from ...protocol.errors import FarplaneError
-from .plate import TAG, Plate, drop_action, follow, plate_image, tagged
+from .plate import TAG, Plate, curve_collections, drop_action, follow, plate_image, tagged
 from .record import Entry
 
 _SHOWN = "farplane_show_background_images"  # on the camera: the switch as the artist had it
@@ -54,20 +54,13 @@ def _close_gap(data: bpy.types.Camera, removed: int) -> None:
     animation = data.animation_data
     if animation is None or animation.action is None:
         return
-    for curves in _curve_collections(animation.action):
+    for curves in curve_collections(animation.action):
         for curve in list(curves):
             match = _PATH.fullmatch(curve.data_path)
             if match and int(match[1]) == removed:
                 curves.remove(curve)
             elif match and int(match[1]) > removed:
                 curve.data_path = f"background_images[{int(match[1]) - 1}].image_user.frame_offset"
-    empty = not any(len(curves) for curves in _curve_collections(animation.action))
+    empty = not any(len(curves) for curves in curve_collections(animation.action))
     if empty and not animation.drivers and not animation.nla_tracks:
         drop_action(data)
-
-
-def _curve_collections(action: Any) -> list[Any]:
-    """The F-curve collections of an action: one before 4.4, one per slot in layered actions."""
-    if hasattr(action, "layers"):
-        return [bag.fcurves for layer in action.layers for strip in layer.strips for bag in strip.channelbags]
-    return [action.fcurves]

@@ -134,6 +134,13 @@ def drop_action(owner: bpy.types.ID) -> None:
         bpy.data.actions.remove(action)
 
 
+def curve_collections(action: Any) -> list[Any]:
+    """The F-curve collections of an action: one before 4.4, one per slot in layered actions."""
+    if hasattr(action, "layers"):
+        return [bag.fcurves for layer in action.layers for strip in layer.strips for bag in strip.channelbags]
+    return [action.fcurves]
+
+
 def blend_path(path: Path) -> str:
     """Return `path` relative to the saved .blend (``//…``), or absolute where that cannot be."""
     if bpy.data.filepath:

@@ -1,19 +1,20 @@
-"""A take on the scene's own geometry, as seen through the shot's camera.
+"""A take on the scene's own geometry, as seen through the shot's camera; what that did not see looks as before.
 
-Each object gets the projecting material on its own slots (linked to the object, not to its data), so that other
-objects with the same mesh keep theirs and the original materials stay where they are.
+Each object gets the plate in copies of its materials (shading.py) on its own slots (linked to the object, not to its
+data), so that other objects with the same mesh keep theirs and the original materials stay where they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import bpy
 
 from ...protocol.errors import FarplaneError
-from . import bake
-from .plate import TAG, Plate, drop_action, follow, plate_image, tagged
+from ..scene import metres_per_unit
+from . import bake, shading
+from .plate import TAG, Plate
 from .record import Entry
 
 _KEPT = "farplane_projection"  # on the object: landing id, whether we added a slot, and the slots as they were
@@ -26,19 +27,26 @@ def surfaces(scene: bpy.types.Scene) -> list[bpy.types.Object]:
 
 
 def land(scene: bpy.types.Scene, plate: Plate, objects: Iterable[bpy.types.Object], baked: int | None = None) -> None:
-    """Give `objects` the projecting material, or with `baked` that frame in their own coordinates (bake.py).
+    """Give `objects` the plate in their materials, or with `baked` that frame in their own coordinates (bake.py).
 
     Raises FarplaneError when none of them can carry one.
     """
     chosen = [obj for obj in objects if _can_project(obj)]
     if not chosen:
         raise FarplaneError("objects", "there is no geometry to project on", "Select a mesh that you may edit")
-    material = _material(plate) if baked is None else bake.material(plate, baked)
+    tree = shading.group(plate, metres_per_unit(scene), baked)
     if baked is not None:
         bake.bake(scene, plate, chosen, baked)
+    copies: dict[Any, bpy.types.Material] = {}
+
+    def projecting(own: bpy.types.Material | None) -> bpy.types.Material:
+        if own not in copies:
+            copies[own] = shading.material(plate, own, tree, baked)
+        return copies[own]
+
     for obj in chosen:
         _restore(obj, keep_baked=baked is not None)
-        _replace_materials(obj, plate, material, baked is not None)
+        _replace_materials(obj, plate, projecting, baked is not None)
 
 
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:
@@ -46,10 +54,7 @@ def remove(scene: bpy.types.Scene, entry: Entry) -> None:
     for obj in bpy.data.objects:
         if _KEPT in obj and obj[_KEPT]["id"] == entry.id:
             _restore(obj)
-    for material in tagged(bpy.data.materials, entry.id):
-        if material.users == 0:
-            drop_action(material.node_tree)
-            bpy.data.materials.remove(material)
+    shading.remove_unused(entry.id)
 
 
 def projected(identity: str) -> list[bpy.types.Object]:
@@ -64,13 +69,16 @@ def _can_project(obj: Any) -> bool:
     return bool(obj.material_slots) or obj.data.library is None
 
 
-def _replace_materials(obj: Any, plate: Plate, material: bpy.types.Material, baked: bool) -> None:
+def _replace_materials(
+    obj: Any, plate: Plate, projecting: Callable[[bpy.types.Material | None], bpy.types.Material], baked: bool
+) -> None:
+    """Give each slot what `projecting` makes of the material that it shows."""
     added = not obj.material_slots
     if added:
         obj.data.materials.append(None)
     kept: dict[str, Any] = {"id": plate.id, "added": added, "baked": baked}
     for index, slot in enumerate(obj.material_slots):
-        link = slot.link
+        link, material = slot.link, projecting(slot.material)
         slot.link = "OBJECT"  # now slot.material is the object's own, perhaps none
         kept[f"link{index}"] = link
         if slot.material is not None:
@@ -105,31 +113,3 @@ def _remove_added_slot(obj: Any) -> None:
             other[_KEPT]["added"] = True
     elif len(obj.data.materials) == 1 and not any(slot.material for other in sharing for slot in other.material_slots):
         obj.data.materials.clear()
-
-
-def _material(plate: Plate) -> bpy.types.Material:
-    """The plate as emission, looked up where the pixel lies in the camera's frame."""
-    existing = [found for found in tagged(bpy.data.materials, plate.id) if bake.UVW not in found]
-    if existing:
-        return existing[0]
-    material = bpy.data.materials.new(f"Farplane {plate.name}")
-    material[TAG] = plate.id
-    if material.node_tree is None:  # before 5.0
-        material.use_nodes = True
-    tree: Any = material.node_tree
-    tree.nodes.clear()
-    window = tree.nodes.new("ShaderNodeTexCoord")
-    texture = tree.nodes.new("ShaderNodeTexImage")
-    emission = tree.nodes.new("ShaderNodeEmission")
-    output = tree.nodes.new("ShaderNodeOutputMaterial")
-    for column, node in enumerate((window, texture, emission, output)):
-        node.location = (column * 280 - 560, 0)
-    tree.links.new(window.outputs["Window"], texture.inputs["Vector"])
-    tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
-    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
-    texture.image = plate_image(plate)
-    texture.extension = "EXTEND"
-    follow(texture.image_user, tree, f'nodes["{texture.name}"].image_user.frame_offset', plate)
-    if hasattr(material, "cycles"):
-        material.cycles.emission_sampling = "NONE"  # a picture of light, not a lamp to sample
-    return material

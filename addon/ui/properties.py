@@ -16,7 +16,7 @@ LANDING_KINDS = (
     (
         "projection",
         "Projection",
-        "On the selected meshes, or on all of them, seen through the camera",
+        "On the selected meshes, or on all of them, where the shot's camera saw them",
         "MOD_UVPROJECT",
         2,
     ),

@@ -197,7 +197,7 @@ class FARPLANE_OT_land(_TakeOperator):
     )
     bake: BoolProperty(  # type: ignore[valid-type]
         name="Bake to UVs",
-        description="Project this frame only, in the meshes' own coordinates, grey where the camera did not see",
+        description="Project this frame only, in the meshes' own coordinates, so that it moves with them",
         options={"SKIP_SAVE"},
     )
 
@@ -205,7 +205,7 @@ class FARPLANE_OT_land(_TakeOperator):
     def description(cls, context: bpy.types.Context, properties: Any) -> str:
         """What this kind of landing does."""
         if properties.bake:
-            return say("Project this frame only, in the meshes' own coordinates, grey where the camera did not see")
+            return say("Project this frame only, in the meshes' own coordinates, so that it moves with them")
         chosen = [item for item in LANDING_KINDS if item[0] in properties.kinds]
         return say(chosen[0][2]) if len(chosen) == 1 else say("Put this take into the scene")
 

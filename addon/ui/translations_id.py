@@ -186,8 +186,8 @@ TEXTS: dict[str, str] = {
     "Lock not measured": "Kuncian tidak diukur",
     "Lock not readable": "Kuncian tidak terbaca",
     "Bake to UVs": "Panggang ke UV",
-    "Project this frame only, in the meshes' own coordinates, grey where the camera did not see": (
-        "Proyeksikan frame ini saja, dalam koordinat mesh sendiri, abu-abu di tempat yang tidak terlihat kamera"
+    "Project this frame only, in the meshes' own coordinates, so that it moves with them": (
+        "Proyeksikan frame ini saja, dalam koordinat mesh sendiri, sehingga ikut bergerak bersamanya"
     ),
     "Compare this take with another: mark it, then choose the other one. Once more ends it": (
         "Bandingkan take ini dengan yang lain: tandai, lalu pilih yang lain. Sekali lagi untuk mengakhiri"
@@ -213,8 +213,8 @@ TEXTS: dict[str, str] = {
     "Background": "Latar Belakang",
     "Behind the camera in the viewport": "Di belakang kamera pada viewport",
     "Projection": "Proyeksi",
-    "On the selected meshes, or on all of them, seen through the camera": (
-        "Pada mesh yang dipilih, atau pada semuanya, dilihat dari kamera"
+    "On the selected meshes, or on all of them, where the shot's camera saw them": (
+        "Pada mesh yang dipilih, atau pada semuanya, di bagian yang terlihat kamera shot"
     ),
     "Compositor": "Compositor",
     "Behind the render, combined with it by depth": "Di belakang hasil render, digabung menurut kedalaman",

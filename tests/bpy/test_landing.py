@@ -22,8 +22,10 @@ bpy = pytest.importorskip("bpy")
 OpenEXR = pytest.importorskip("OpenEXR")
 
 from farplane.addon import landing, takes  # noqa: E402
+from farplane.addon.camera import intrinsics, pinhole  # noqa: E402
 from farplane.addon.exr import write_channel  # noqa: E402
 from farplane.addon.landing import KINDS, land, landed, remove  # noqa: E402
+from farplane.addon.scene import read_camera  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 
 W, H = 48, 32
@@ -60,6 +62,7 @@ def scene() -> Any:
     render.image_settings.file_format = "OPEN_EXR"
     render.image_settings.color_depth = "32"
     render.image_settings.color_mode = "RGB"
+    bpy.context.view_layer.update()
     return scene
 
 
@@ -114,8 +117,8 @@ def make_take(
     depth: float | None = None,
     **more: Any,
 ) -> Path:
-    entries = [{"frame": n} | ({"depth": f"depth.{n:04d}.exr"} if depth else {}) for n in frames]
-    take = takes.Take.create(folder, {"frames": entries})
+    entries = [{"frame": n} | sent_camera(n) | ({"depth": f"depth.{n:04d}.exr"} if depth else {}) for n in frames]
+    take = takes.Take.create(folder, {"frames": entries, "resolution": [W, H]})
     for number in frames:
         data = exr(plate_pixels(number, **more), folder / "scratch.exr", colorInteropID="lin_ap1_scene")
         take.write_frame(number, data, hashlib.sha256(data).hexdigest())
@@ -127,6 +130,14 @@ def make_take(
     if accepted:
         take.accept()
     return folder
+
+
+def sent_camera(frame: int) -> dict[str, Any]:
+    """The scene's camera as shot.json has it."""
+    scene = bpy.context.scene
+    view = read_camera(scene, scene.camera, frame)
+    sent = pinhole(view.matrix_world, intrinsics(view.lens, W, H))
+    return {"K": sent.K.tolist(), "world_from_camera": sent.world_from_camera.tolist()}
 
 
 def rendered(scene: Any, frame: int, tmp_path: Path) -> np.ndarray:
@@ -219,6 +230,14 @@ def test_projection_shows_each_frame_exactly(scene: Any, tmp_path: Path) -> None
         # grey pixels away from the hot one: the same half-float value comes back
         np.testing.assert_allclose(picture[20:, 20:], grey(shown), rtol=ROUNDING)
         assert picture[HOT[1], HOT[0]] == pytest.approx(4.0, abs=4 * NEXT_TO_HOT_IN_WINDOW)
+
+
+def test_a_take_that_tells_no_camera_is_seen_through_whichever_looks(scene: Any, tmp_path: Path) -> None:
+    take = make_take(tmp_path / "take")
+    (take / "shot.json").write_text(json.dumps({"frames": [{"frame": n} for n in (11, 12, 13, 14)]}))
+    land(scene, scene.camera, take, ["projection"])
+    scene.camera.location.x = 1.0
+    np.testing.assert_allclose(rendered(scene, 12, tmp_path)[20:, 20:], grey(12), rtol=ROUNDING)
 
 
 def test_projection_goes_on_what_was_chosen_only(scene: Any, tmp_path: Path) -> None:
