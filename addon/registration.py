@@ -20,6 +20,7 @@ from .ui import (
     presets,
     properties,
     resume,
+    saving,
     takes_operators,
     takes_panel,
     thumbnails,
@@ -46,6 +47,7 @@ _MODULES = (
     takes_panel,
     backend_panel,
     resume,
+    saving,
     command,
 )
 

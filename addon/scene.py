@@ -6,6 +6,7 @@ The window's modal operator and the command line drive the same `Extraction`, on
 from __future__ import annotations
 
 import re
+import weakref
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -102,11 +103,20 @@ def metres_per_unit(scene: bpy.types.Scene) -> float:
     return 1.0 if units.system == "NONE" else float(units.scale_length)
 
 
+_reading: weakref.WeakSet[Extraction] = weakref.WeakSet()  # those whose stand-in is in the file
+
+
+def pause_all() -> None:
+    """Take every stand-in out of the file, before it is saved; each comes back with its extraction's next step."""
+    for extraction in list(_reading):
+        extraction.pause()
+
+
 class Extraction:
     """Reads one Shot out of a scene, a frame per step: all cameras first, then depth, then the reference render.
 
     step() until it returns True, then shot().  Call close() in every case (or use it as a context manager): the
-    scene is never changed, but a stand-in copy of it lives in the file until then.
+    scene is never changed, but a stand-in copy of it lives in the file until then, or until pause().
 
     stage, done, total : where the work stands; stage is "camera", "depth" or "reference".
     """
@@ -144,9 +154,8 @@ class Extraction:
         self._steps += [("reference", index) for index in range(count)] if reference else []
         self._at = 0
         self.total = count
-        self._camera = plan_camera(scene, plan)
-        self._passes = PassRenderer(scene, width, height, engine)
-        self._passes.scene.camera = self._camera
+        self._scene, self._engine, self._camera = scene, engine, plan_camera(scene, plan)
+        self._passes = self._stand_in()
 
     def __enter__(self) -> Extraction:
         return self
@@ -175,6 +184,10 @@ class Extraction:
             return True
         stage, index = self._steps[self._at]
         try:
+            if self not in _reading:  # it was paused
+                self._passes = self._stand_in()
+                if stage != "camera":
+                    self._passes.use_own_camera()
             if stage == "camera":
                 self._read_camera(self.plan.frames[index])
             elif stage == "depth":
@@ -205,9 +218,20 @@ class Extraction:
         ).validate()
         return shot if self.prompt else replace(shot, prompt=Prompt(""))
 
+    def pause(self) -> None:
+        """Take the stand-in out of the file; the next step makes it anew, from the scene as it then is."""
+        _reading.discard(self)
+        self._passes.close()
+
     def close(self) -> None:
         """Remove the stand-in; safe to call twice, at any time."""
-        self._passes.close()
+        self.pause()
+
+    def _stand_in(self) -> PassRenderer:
+        made = PassRenderer(self._scene, *self.resolution, self._engine)
+        made.scene.camera = self._camera
+        _reading.add(self)
+        return made
 
     def _read_camera(self, frame: int) -> None:
         scene = self._passes.scene

@@ -19,6 +19,7 @@ from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import generate, panels  # noqa: E402
 from farplane.addon.ui.session import session, shot_folder  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
+from farplane.protocol.shotfile import depth_name  # noqa: E402
 
 
 def started(scene: Any, stage: str) -> generate.Generation:
@@ -110,18 +111,47 @@ def test_another_file_opened_mid_job_leaves_the_job_alone(connected: Any, poll_u
     assert bpy.context.scene.farplane.prompt == "steady hills"
 
 
-def test_a_scene_saved_mid_job_opens_without_the_stand_in(connected: Any, poll_until: Any, tmp_path: Path) -> None:
-    generation = started(connected, "depth")
+@pytest.mark.parametrize("stage", ["camera", "depth"])
+def test_a_scene_saved_mid_job_is_the_artists_own(connected: Any, poll_until: Any, tmp_path: Path, stage: str) -> None:
+    """What is in the file, read without the add-on; and the reading goes on, with the same numbers."""
+    generation = started(connected, stage)
+    generation.step()
+    assert leftovers()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mid.blend"), copy=True)
+    with bpy.data.libraries.load(str(tmp_path / "mid.blend")) as (held, _):
+        blocks = {kind: sorted(getattr(held, kind)) for kind in ("scenes", "objects", "cameras", "node_groups")}
+    assert blocks == {"scenes": ["Scene"], "objects": ["Camera", "Cube"], "cameras": ["Camera"], "node_groups": []}
+    assert not leftovers()
+    while generation.stage != "files":
+        assert not generation.step()
+    assert not leftovers(), "the end of the reading takes it away as ever"
     generation.run()
     poll_until(lambda: session.job is None)
-    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "mid.blend"))
-    panels.tick()  # what the window's timer does
-    assert not leftovers()
-    assert bpy.context.scene.name == "Scene"
-    bpy.ops.farplane.generate()
+    bpy.ops.farplane.generate()  # the same shot, nothing saved meanwhile
     poll_until(lambda: session.job is None)
-    assert session.takes[0].whole
+    after, before = session.takes
+    assert before.whole
+    assert [f["world_from_camera"] for f in before.shot()["frames"]] == [
+        f["world_from_camera"] for f in after.shot()["frames"]
+    ]
+    for name in (depth_name(frame) for frame in before.expected):
+        assert (before.folder / name).read_bytes() == (after.folder / name).read_bytes()
+
+
+def test_a_scene_deleted_and_saved_while_it_is_read_is_told(connected: Any, tmp_path: Path) -> None:
+    generation = started(connected, "depth")
+    bpy.context.window_manager.windows[0].scene = bpy.data.scenes.new("Second")
+    bpy.data.scenes.remove(connected)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "mid.blend"), copy=True)
+    assert "Start again" in steps_until_trouble(generation).remedy
+
+
+def test_a_file_that_was_left_with_a_stand_in_is_swept(connected: Any) -> None:
+    """An autosave has no handler: what it left goes when the file is open."""
+    bpy.data.scenes.new(f"{PREFIX} scene")
+    bpy.data.objects.new(f"{PREFIX} camera", bpy.data.cameras.new(f"{PREFIX} camera"))
+    panels.tick()
+    assert not leftovers()
 
 
 def test_undo_and_redo_mid_job(connected: Any, poll_until: Any) -> None:
