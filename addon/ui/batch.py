@@ -25,6 +25,7 @@ from ..variations import expand
 from .generate import Ask, Generation, current_plan, panel_prompt, panel_settings
 from .session import Job, Message, session, shot_folder
 from .translations import say
+from .view import show_in_sequencer
 
 _active: dict[Path, Run] = {}
 
@@ -251,6 +252,7 @@ def _conclude(record: Record, scene: Any) -> None:
 def lay(scene: bpy.types.Scene, record: Record) -> None:
     """Lay a storyboard into the sequencer, as a step that can be undone.  Raises FarplaneError."""
     storyboard.lay(scene, storyboard.frames_of(record), uuid.uuid4().hex, record.folder.name)
+    show_in_sequencer(scene)
     if not bpy.app.background and bpy.ops.ed.undo_push.poll():
         bpy.ops.ed.undo_push(message=say("Lay Storyboard"))
 

@@ -17,6 +17,7 @@ from .properties import LANDING_KINDS
 from .session import Message, session
 from .summary import Listed, Summary
 from .translations import say
+from .view import show_in_sequencer
 
 
 def selected() -> Listed | None:
@@ -221,6 +222,8 @@ class FARPLANE_OT_land(_TakeOperator):
             baked = max((n for n in take.expected if n <= scene.frame_current), default=min(take.expected))
             meshes = meshes or [obj for obj in landing.projection.surfaces(scene) if obj.type == "MESH"]
         landed = landing.land(scene, camera_of(take, scene), take.folder, kinds, objects=meshes or None, baked=baked)
+        if "strip" in kinds:
+            show_in_sequencer(scene)
         session.message = Message(say("{} is landed", take.label))
         names = [say(label) for kind, label, *_ in LANDING_KINDS if kind in kinds]
         self.report({"INFO"}, say("Landed {} as {}", landed.name, ", ".join(names)))

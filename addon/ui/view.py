@@ -32,6 +32,13 @@ def redraw_views() -> None:
                 area.tag_redraw()
 
 
+def show_in_sequencer(scene: bpy.types.Scene) -> None:
+    """Sequencers that show no scene yet show this one: from 5.0 on it is chosen by hand, in each workspace."""
+    for workspace in bpy.data.workspaces:
+        if getattr(workspace, "sequencer_scene", scene) is None:
+            workspace.sequencer_scene = scene
+
+
 def _read_note(self: Any) -> str:
     item = self.chosen()
     return item.take.note if item is not None else ""

@@ -91,6 +91,7 @@ def test_drafts_of_all_markers_become_an_animatic(marked: Any, tmp_path: Path, p
     assert session.message.text == "2 of 3 takes are here"
     ((identity, title),) = storyboard.laid(marked).items()
     assert title == "storyboard 001"
+    assert {getattr(each, "sequencer_scene", marked) for each in bpy.data.workspaces} == {marked}  # 5.0: else unseen
     strips = storyboard.strips_of(marked.sequence_editor)
     found = sorted((s.type, int(s.frame_final_start), int(s.frame_final_end)) for s in strips)
     assert found == [("IMAGE", 1, 3), ("IMAGE", 3, 5), ("TEXT", 1, 3), ("TEXT", 3, 5), ("TEXT", 5, 7)]

@@ -5,6 +5,7 @@ The backend's pipeline is the service tests' painter; the first word of the prom
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,7 @@ def test_from_the_prompt_to_the_landed_take_and_back(connected: Any, tmp_path: P
     assert (decided.state, decided.note) == ("accepted", "the light is right")
     bpy.ops.farplane.land(folder=str(folder), kinds={"background", "strip"})
     assert landed(scene)[0].kinds == ("background", "strip")
+    assert {getattr(each, "sequencer_scene", scene) for each in bpy.data.workspaces} == {scene}  # 5.0: else unseen
     assert scene.camera.data.background_images[0].image.filepath == "//farplane/Scene/take 001/plate.0011.exr"
     bpy.ops.farplane.remove(landing_id=landed(scene)[0].id)
     assert not landed(scene)
@@ -120,6 +122,13 @@ def test_an_unknown_model_is_refused_before_any_work(connected: Any) -> None:
     connected.farplane.model_name = "farplane-xxl"
     assert connected.farplane.model == "farplane-xxl", "the scene keeps its model though nobody offers it"
     assert "unknown to the backend" in error_of(bpy.ops.farplane.generate)
+
+
+def test_a_disk_without_room_is_told_before_any_work(connected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: type("usage", (), {"free": 30 << 20}))
+    assert "has 30 MiB free, and the shot may need 65 MiB" in error_of(bpy.ops.farplane.generate)
+    assert not bpy.data.scenes[1:], "nothing was read"
+    assert not (Path(bpy.data.filepath).parent / "farplane").exists()
 
 
 def test_mistakes_in_the_scene_are_told(connected: Any) -> None:
