@@ -10,6 +10,7 @@ from . import command
 from .ui import (
     backend_panel,
     batch_panel,
+    catalogue,
     compare,
     depth_view,
     estimate,
@@ -41,6 +42,7 @@ _MODULES = (
     compare,
     depth_view,
     estimate,
+    catalogue,
     presets,
     panels,
     batch_panel,

@@ -15,7 +15,7 @@ import bpy
 
 from ...protocol import codec
 from ...protocol.errors import FarplaneError
-from ...protocol.events import Connected, ModelInfo
+from ...protocol.events import Connected
 from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot
 from ...protocol.shotfile import depth_name, shot_to_json
 from .. import takes
@@ -23,6 +23,7 @@ from ..command import CONNECT_SECONDS, check_model
 from ..exr import write_channel
 from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
 from ..takes import Take
+from .catalogue import model_info
 from .properties import Shot as ShotProperties
 from .session import Job, keep_folder, session, shot_folder
 
@@ -231,11 +232,6 @@ def draft_steps(model: str) -> int:
     """Denoise steps of a draft; the model's own number where the model is not known yet."""
     found = model_info(model)
     return max(DRAFT_LEAST, round(found.steps / DRAFT_SHARE)) if found is not None and found.steps else 0
-
-
-def model_info(name: str) -> ModelInfo | None:
-    """What the backend said about a model."""
-    return next((model for model in session.models if model.name == name), None)
 
 
 def current_plan(scene: bpy.types.Scene) -> ShotPlan:

@@ -13,7 +13,8 @@ import bpy
 from ...protocol.errors import FarplaneError
 from .. import passes
 from . import compare, depth_view, estimate, overlay, presets, resume, view
-from .generate import current_plan, manual_range, model_info, panel_settings, plate_size
+from .catalogue import model_info
+from .generate import current_plan, manual_range, panel_settings, plate_size
 from .meter import meter
 from .operators import generation_line, redraw, running_generation
 from .session import Job, Message, session, shot_folder

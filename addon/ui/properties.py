@@ -9,7 +9,8 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 
 from ...protocol.events import ModelInfo
 from ...protocol.shot import RenderSettings
-from .session import session
+from . import catalogue
+from .translations import say
 
 LANDING_KINDS = (
     ("background", "Background", "Behind the camera in the viewport", "CAMERA_DATA", 1),
@@ -31,22 +32,31 @@ _model_items: list[tuple[str, str, str]] = []
 def model_label(model: ModelInfo) -> str:
     """Name, size and state, as short as a menu wants it."""
     if model.state != "ready":
-        return f"{model.name} (not installed)"
+        return say("{} (not installed)", model.name)
     size = f"{model.size_mb / 1000:.1f} GB" if model.size_mb >= 1000 else f"{model.size_mb:.0f} MB"
     return f"{model.name} ({size})"
 
 
 def _models(self: Any, context: Any) -> list[tuple[str, str, str]]:
-    """The backend's models, ready ones first; the default alone while there is no connection."""
+    """The backend's models, ready ones first; while there is no connection, as it told them last."""
+    told = catalogue.models()
+    missing = say("Its weights are not on the backend's machine")
     names = [
-        (m.name, model_label(m), m.title if m.state == "ready" else f"{m.title}. Its weights are not on the backend")
-        for m in sorted(session.models, key=lambda model: model.state != "ready")
+        (m.name, model_label(m), m.title if m.state == "ready" else f"{m.title}. {missing}")
+        for m in sorted(told, key=lambda model: model.state != "ready")
     ]
     chosen = self.model_name
     if chosen not in [name for name, *_ in names]:
-        names.insert(0, (chosen, chosen, "Chosen for this scene"))
+        names.insert(0, (chosen, *_not_told(chosen, bool(told))))
     _model_items[:] = names
     return _model_items
+
+
+def _not_told(name: str, asked: bool) -> tuple[str, str]:
+    """Label and tooltip of a model that the backend did not name, or was not `asked` for."""
+    if asked:
+        return say("{} (not offered)", name), say("Chosen for this scene, but the backend does not offer it")
+    return say("{} (not asked yet)", name), say("The backend tells its size and state once it is connected")
 
 
 def _model_index(self: Any) -> int:

@@ -124,7 +124,8 @@ class Session:
     """The connection, the jobs and the list of takes.
 
     jobs : by UUID, in the order they were asked for.  when_ended : called on the main thread with each job whose
-    `outcome` was just decided; its take is on the disk then.
+    `outcome` was just decided; its take is on the disk then.  when_connected : called when the backend has told its
+    models.
     """
 
     def __init__(self) -> None:
@@ -136,6 +137,7 @@ class Session:
         self.message: Message | None = None  # what happened last
         self.jobs: dict[str, Job] = {}
         self.when_ended: list[Callable[[Job], None]] = []
+        self.when_connected: list[Callable[[], None]] = []
         self.wanted = False  # the panel was drawn: somebody wants to know
         self.listed: list[Listed] = []
         self.shot: Path | None = None  # whose takes are listed
@@ -239,6 +241,8 @@ class Session:
             case events.Connected():
                 self.connection, self.problem = "connected", None
                 self.models, self.version = event.models, event.version
+                for listener in list(self.when_connected):
+                    listener()
             case events.Disconnected():
                 self.connection = "disconnected"
                 self.problem = Message(sentence(say(event.problem)), say(event.remedy), True)

@@ -50,6 +50,15 @@ TEXTS: dict[str, str] = {
     "Model": "Model",
     "Which of the backend's models makes the plate": "Model backend mana yang membuat plate",
     "Its weights are not on the backend's machine": "Bobotnya tidak ada di mesin backend",
+    "{} (not installed)": "{} (tidak terpasang)",
+    "{} (not offered)": "{} (tidak ditawarkan)",
+    "{} (not asked yet)": "{} (belum ditanyakan)",
+    "Chosen for this scene, but the backend does not offer it": (
+        "Dipilih untuk adegan ini, tetapi backend tidak menawarkannya"
+    ),
+    "The backend tells its size and state once it is connected": (
+        "Backend memberi tahu ukuran dan keadaannya setelah tersambung"
+    ),
     "Size": "Ukuran",
     "Pixels of the plate": "Jumlah piksel plate",
     "Fit to Model": "Sesuaikan dengan Model",

@@ -35,10 +35,11 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A saved scene with a camera and a square, and the add-on registered; nobody to talk to."""
     bpy = pytest.importorskip("bpy")
     import farplane
-    from farplane.addon.ui import estimate
+    from farplane.addon.ui import catalogue, estimate
 
     monkeypatch.setenv("FARPLANE_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setattr(estimate, "user_folder", lambda name: tmp_path / "user" / name)
+    for module in (catalogue, estimate):
+        monkeypatch.setattr(module, "user_folder", lambda name: tmp_path / "user" / name)
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))

@@ -1,0 +1,74 @@
+"""The Model menu before the backend has answered: what it told last, or that it was not asked yet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+import farplane  # noqa: E402
+from farplane.addon.ui import catalogue, preferences, properties  # noqa: E402
+from farplane.addon.ui.session import session  # noqa: E402
+from farplane.protocol.events import ModelInfo  # noqa: E402
+
+
+def menu(scene: Any) -> dict[str, str]:
+    """{identifier: label}"""
+    return {item[0]: item[1] for item in properties._models(scene.farplane, bpy.context)}
+
+
+def tooltip(scene: Any) -> str:
+    return next(i[2] for i in properties._models(scene.farplane, bpy.context) if i[0] == scene.farplane.model_name)
+
+
+def test_before_anybody_was_asked_the_menu_says_so(scene: Any) -> None:
+    assert menu(scene) == {"farplane-s": "farplane-s (not asked yet)"}
+    assert "once it is connected" in tooltip(scene)
+    assert scene.farplane.model == "farplane-s"
+
+
+def test_what_a_backend_told_is_there_at_the_next_start(connected: Any, poll_until: Any, tmp_path: Path) -> None:
+    session.connect()
+    poll_until(lambda: session.connection == "connected")
+    told, labels = session.models, menu(connected)
+    assert told
+    assert {m.name for m in told} < set(labels), "and the scene's own, which it does not offer"
+    assert labels["/painter"] == "/painter (not offered)"
+    assert all(
+        ("MB" in label or "GB" in label or "not installed" in label) for k, label in labels.items() if k[0] != "/"
+    )
+    session.disk.flush()
+    session.disconnect()
+    assert session.models == ()
+    assert menu(connected) == labels
+    farplane.unregister()  # as when Blender is closed and opened again
+    farplane.register()
+    assert session.models == ()
+    assert catalogue.models() == told
+    assert menu(bpy.context.scene) == labels
+    assert json.loads((tmp_path / "user" / "history" / "models.json").read_bytes()).keys() == {""}
+
+
+def test_each_backend_has_its_own(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = (ModelInfo(name, "A model", 1500.0, "ready", ((64, 36),), 1, 4, 1.0) for name in ("here", "there"))
+    away = ModelInfo("away", "Another", 12.0, "missing", (), 4, 4, 1.0)
+    for address, models in (("", (here,)), ("tcp://render:5555", (away, there))):
+        monkeypatch.setattr(preferences, "settings", lambda address=address: preferences.Settings(address=address))
+        session.models = models
+        catalogue.remember()
+        session.models = ()
+    assert list(menu(scene).values()) == ["farplane-s (not offered)", "there (1.5 GB)", "away (not installed)"]
+    assert catalogue.model_info("away") == away
+    monkeypatch.setattr(preferences, "settings", preferences.Settings)
+    assert list(menu(scene)) == ["farplane-s", "here"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"": [{}]}', '{"": [{"name": "x", "state": "odd"}]}', "{", "null"])
+def test_a_damaged_file_tells_nothing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "models.json"
+    path.write_text(text)
+    assert catalogue._read(path) == {}
