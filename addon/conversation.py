@@ -171,7 +171,7 @@ class Conversation:
     def _welcome(self, message: events.Welcome) -> None:
         self.is_open = True
         self._max_upload = message.max_upload
-        self._emit(events.Connected(message.models, message.backend))
+        self._emit(events.Connected(message.models, message.backend, message.max_upload))
         for record in list(self._jobs.values()):
             self._begin(record)
         for job in list(self._forget):

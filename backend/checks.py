@@ -134,11 +134,6 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def take_bytes(frames: int, width: int, height: int) -> int:
-    """An upper estimate of a take on disk: half RGB plates, side files, a copy of the scene."""
-    return frames * width * height * 6 + MIN_FREE_BYTES
-
-
 def _make(folder: Path) -> list[Path]:
     """Make `folder` and return the folders that were not there, innermost first."""
     if folder.is_symlink():

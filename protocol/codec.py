@@ -187,6 +187,11 @@ def upload_size(submit: Submit) -> int:
     return offset + size
 
 
+def expected_upload(frames: int, width: int, height: int, *, reference: bool) -> int:
+    """What `upload_size` will say of a shot that is not read yet."""
+    return frames * (9 * 8 + 16 * 8 + width * height * (4 + (12 if reference else 0)))
+
+
 def assemble(submit: Submit, arrays: dict[str, NDArray]) -> Shot:
     """The shot again, from its Submit and its arrays by name.  Not validated."""
     return Shot(

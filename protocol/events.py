@@ -288,10 +288,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class Connected:
-    """The backend answered.  version : its own, as text."""
+    """The backend answered.  version : its own, as text.  max_upload : bytes that one job may send, 0 unknown."""
 
     models: tuple[ModelInfo, ...]
     version: str
+    max_upload: int = 0
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ MIN_SIDE = 32
 MAX_SIDE = 8192
 MAX_PIXELS = 4096 * 4096  # a frame
 MAX_PROMPT_BYTES = 8192
+EXR_HEADER = 8192  # bytes; a plate's header is under 2 KiB
+ARTIFACT_BYTES = 32 << 20  # of report.json, report.png and contact.png, which are a few MiB
 COMPRESSIONS = ("ZIP", "ZIPS", "PIZ", "DWAA", "DWAB", "HTJ2K")
 
 OperationKind = Literal["generate"]
@@ -239,3 +241,18 @@ def validate_resolution(width: int, height: int) -> None:
         raise FarplaneError(
             "resolution", f"{width}x{height} is over 16.7 megapixels", "Lower the resolution percentage"
         )
+
+
+def exr_bytes(frames: int, width: int, height: int, pixel: int) -> int:
+    """The most that `frames` EXR files take, of `pixel` bytes a pixel (half RGB is 6, float32 depth 4).
+
+    Every compression of the format stores a block as it is where nothing is gained; a block is at least one line,
+    with 16 bytes of its own (its place in the file, its line number and its length).
+    """
+    return frames * (height * (width * pixel + 16) + EXR_HEADER)
+
+
+def plate_bytes(frames: int, width: int, height: int) -> int:
+    """The most that a plate and what comes with it (report, sheets, preview) take on a disk."""
+    film = frames * width * height  # H.264 at the preview's quality: pure noise takes 0.7 bytes a pixel
+    return exr_bytes(frames, width, height, 6) + film + ARTIFACT_BYTES

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...protocol import events
+from ...protocol import codec, events
 from ...protocol.errors import FarplaneError
 from ...protocol.events import Event
 from ...protocol.shot import RenderSettings, Shot
@@ -62,6 +62,15 @@ def check_model(connected: events.Connected, settings: RenderSettings) -> None:
             raise FarplaneError("model", f"{settings.model} is not on the backend's machine", remedy)
     elif not set(settings.model) & {"/", "\\"}:
         raise FarplaneError("model", f"{settings.model} is unknown to the backend", remedy)
+
+
+def check_upload(connected: events.Connected, frames: int, size: tuple[int, int], *, reference: bool) -> None:
+    """Raise FarplaneError for a shot that is more than the backend takes, before it is read."""
+    needed = codec.expected_upload(frames, *size, reference=reference)
+    if 0 < connected.max_upload < needed:
+        problem = f"{needed >> 20} MiB are more than the backend takes ({connected.max_upload >> 20} MiB)"
+        remedy = "Render fewer frames or lower the resolution" + (", or add --no-reference" if reference else "")
+        raise FarplaneError("shot", problem, remedy)
 
 
 def draft(connected: events.Connected, settings: RenderSettings) -> RenderSettings:

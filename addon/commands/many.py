@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +23,8 @@ from ..reporting import Cancelled, Reporter, Stop
 from ..scene import ShotPlan, plan_shots
 from ..takes import Take
 from ..variations import Grid, expand
-from .link import CANCEL_SECONDS, Ended, Listener, check_model, connect, draft, follow
-from .reading import extract, scene_prompt, scene_settings
+from .link import CANCEL_SECONDS, Ended, Listener, check_model, check_upload, connect, draft, follow
+from .reading import check_room, extract, scene_prompt, scene_settings
 from .single import save_copy
 
 PARTLY = 3  # exit code: some takes failed, the others are whole
@@ -43,7 +43,8 @@ def run_variations(
     for plan, root in zip(plans, roots, strict=True):
         record = Record(root, "variations", _title(prompt.text, plan, plans), grid.rows, grid.columns)
         work.begin(record, [_entry_of(root, index, grid) for index in range(len(grid.cells))])
-    with work.connected(options, settings) as (batch, settings):
+    size = check_room(scene, plans, options, folder.path, takes=len(grid.cells))
+    with work.connected(options, settings, [len(plan.frames) for plan in plans], size) as (batch, settings):
         for plan, record in zip(plans, work.records, strict=True):
             shot = extract(scene, plan, Prompt(grid.cells[0].text, prompt.negative), options, report, stop, work.listen)
             first: StagedFiles | None = None
@@ -83,7 +84,8 @@ def run_storyboard(
             for index, (shot, place) in enumerate(zip(shots, places, strict=True))
         ],
     )
-    with work.connected(options, settings) as (batch, settings):
+    size = check_room(scene, [shot.plan for shot in shots], options, folder.path)
+    with work.connected(options, settings, [len(shot.plan.frames) for shot in shots], size) as (batch, settings):
         for one, entry in zip(shots, record.entries, strict=True):
             asked = Prompt(one.prompt, prompt.negative)
             try:
@@ -137,14 +139,16 @@ class _Work:
 
     @contextmanager
     def connected(
-        self, options: argparse.Namespace, settings: RenderSettings
+        self, options: argparse.Namespace, settings: RenderSettings, frames: Sequence[int], size: tuple[int, int]
     ) -> Iterator[tuple[Batch, RenderSettings]]:
-        """A batch on the backend; on the way out, by an error too, all is stopped and what is whole is kept."""
+        """A batch of shots of so many `frames` on the backend; on the way out, by an error too, all is stopped and what is whole is kept."""
         client = self._client = Client(options.backend, options.server_key, options.config)
         client.start()
         try:
             answer = connect(client, self.stop)
             check_model(answer, settings)
+            for count in frames:
+                check_upload(answer, count, size, reference=False)
             batch = self._batch = Batch(client, self._tell)
             self._listener = Listener(client, batch.receive, self.report)
             with self._staged:

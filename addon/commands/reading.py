@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bpy
 
 from ...protocol.errors import FarplaneError
-from ...protocol.shot import Prompt, RenderSettings, Shot
+from ...protocol.shot import Prompt, RenderSettings, Shot, validate_resolution
 from ..reporting import Reporter, Stop
-from ..scene import REFERENCE_SAMPLES, Extraction, ShotPlan
+from ..scene import REFERENCE_SAMPLES, Extraction, ShotPlan, scene_resolution
+from ..space import check_space, shot_bytes, take_bytes
 
 
 def open_scene(path: Path, report: Reporter) -> None:
@@ -76,6 +78,26 @@ def scene_settings(scene: bpy.types.Scene, options: argparse.Namespace) -> Rende
     settings = RenderSettings(**given, guidance=options.guidance, compression=options.compression.upper())
     settings.validate()
     return settings
+
+
+def check_room(
+    scene: bpy.types.Scene, plans: Sequence[ShotPlan], options: argparse.Namespace, folder: Path, takes: int = 1
+) -> tuple[int, int]:
+    """The (W, H) of the shots.
+
+    Raises FarplaneError where no plate can have that size, or the disk has no room for `takes` of each shot.
+    """
+    width, height = options.size or scene_resolution(scene)
+    validate_resolution(width, height)
+    frames = [len(plan.frames) for plan in plans]
+    if options.command == "shot":
+        check_space(folder, sum(shot_bytes(count, width, height) for count in frames))
+        return width, height
+    landed = bool(getattr(options, "land", False))
+    each = (take_bytes(n, width, height, reference=options.reference, landed=landed) for n in frames)
+    copies = 2 * os.path.getsize(bpy.data.filepath) if landed and os.path.isfile(bpy.data.filepath) else 0
+    check_space(folder, takes * sum(each) + copies)  # the copy of the scene is saved beside its place first
+    return width, height
 
 
 def extract(

@@ -18,8 +18,8 @@ from ..client import Client
 from ..output import OutputFolder, StagedFiles
 from ..reporting import Reporter, Stop
 from ..scene import ShotPlan, plan_shots
-from .link import check_model, connect, draft, render_take
-from .reading import extract, scene_prompt, scene_settings
+from .link import check_model, check_upload, connect, draft, render_take
+from .reading import check_room, extract, scene_prompt, scene_settings
 
 
 def run_shot(
@@ -28,6 +28,7 @@ def run_shot(
     """`shot`: every shot of the scene into one shot.json, with its depth files beside it."""
     prompt = scene_prompt(scene, options)
     plans = plan_shots(scene, options.frames)
+    check_room(scene, plans, options, folder.path)
     shots = []
     with StagedFiles(folder.path) as files:
         for plan in plans:
@@ -53,6 +54,7 @@ def run_render(
     places = [folder.path if len(plans) == 1 else folder.path / takes.folder_name(plan.name) for plan in plans]
     for place in places:
         folder.begin(place)
+    size = check_room(scene, plans, options, folder.path)
     client = Client(options.backend, options.server_key, options.config)
     client.start()
     done: list[tuple[ShotPlan, Path]] = []
@@ -60,6 +62,8 @@ def run_render(
     try:
         connected = connect(client, stop)
         check_model(connected, settings)
+        for plan in plans:
+            check_upload(connected, len(plan.frames), size, reference=options.reference)
         if options.draft:
             settings = draft(connected, settings)
         for plan, place in zip(plans, places, strict=True):

@@ -16,12 +16,13 @@ import bpy
 from ...protocol import codec
 from ...protocol.errors import FarplaneError
 from ...protocol.events import Connected
-from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot
+from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot, validate_resolution
 from ...protocol.shotfile import depth_name, shot_to_json
 from .. import takes
-from ..command import CONNECT_SECONDS, check_model
+from ..command import CONNECT_SECONDS, check_model, check_upload
 from ..exr import write_channel
 from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
+from ..space import check_space, take_bytes
 from ..takes import Take
 from .catalogue import model_info
 from .properties import Shot as ShotProperties
@@ -152,13 +153,17 @@ class Generation:
         if session.connection == "connected":
             if self._is_draft:
                 self.asks = [(p, replace(s, steps=draft_steps(s.model))) for p, s in self.asks]
+            answer = Connected(session.models, session.version, session.max_upload)
             for settings in {settings.model: settings for _, settings in self.asks}.values():
-                check_model(Connected(session.models, session.version), settings)
+                check_model(answer, settings)
             scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene_uid), None)
             if scene is None:
                 raise FarplaneError("scene", f"{self.scene_name} is gone", "Start again")
             keep_folder(scene, self.plan.name)
             size = plate_size(scene, self.asks[0][1].model)
+            validate_resolution(*size)
+            check_upload(answer, len(self.plan.frames), size, reference=False)
+            check_space(self.folder, len(self.asks) * take_bytes(len(self.plan.frames), *size))
             self._extraction = Extraction(scene, self.plan, self.asks[0][0], size)
         elif session.connection == "disconnected" and session.problem is not None:
             raise FarplaneError("backend", session.problem.text, session.problem.remedy)

@@ -26,7 +26,7 @@ from ..takes import Take
 from . import preferences
 from .disk import Disk
 from .summary import Listed, Shelf
-from .translations import say
+from .translations import filled, say
 
 Connection = Literal["off", "connecting", "connected", "disconnected"]
 Outcome = Literal["", "finished", "cancelled", "failed"]
@@ -46,7 +46,7 @@ class Message:
     @staticmethod
     def of(error: FarplaneError) -> Message:
         """An error, as the panel says it."""
-        return Message(f"{say(sentence(error.field))}: {say(error.problem)}", say(error.remedy), True)
+        return Message(f"{say(sentence(error.field))}: {filled(error.problem)}", filled(error.remedy), True)
 
 
 @dataclass
@@ -132,6 +132,7 @@ class Session:
         self.client: Client | None = None
         self.connection: Connection = "off"
         self.version = ""
+        self.max_upload = 0
         self.models: tuple[ModelInfo, ...] = ()
         self.problem: Message | None = None  # why there is no connection
         self.message: Message | None = None  # what happened last
@@ -240,12 +241,12 @@ class Session:
         match event:
             case events.Connected():
                 self.connection, self.problem = "connected", None
-                self.models, self.version = event.models, event.version
+                self.models, self.version, self.max_upload = event.models, event.version, event.max_upload
                 for listener in list(self.when_connected):
                     listener()
             case events.Disconnected():
                 self.connection = "disconnected"
-                self.problem = Message(sentence(say(event.problem)), say(event.remedy), True)
+                self.problem = Message(sentence(filled(event.problem)), filled(event.remedy), True)
             case _ if event.job in self.jobs:
                 self._take_of_job(self.jobs[event.job], event)
 

@@ -23,7 +23,7 @@ from ...protocol import codec, events
 from ...protocol.errors import FarplaneError
 from ...protocol.events import ItemInfo, Message, ModelInfo, ProtocolError, RemoteProtocolError
 from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, MAX_TEXT, WINDOW
-from ...protocol.shot import validate_frames, validate_resolution
+from ...protocol.shot import plate_bytes, validate_frames, validate_resolution
 from .jobs import ENDED, JobRow, JobStore
 from .peer import Peer, Sending
 from .spool import Upload
@@ -37,7 +37,7 @@ MAX_WAITING = 100  # unfinished jobs of one client
 MAX_FETCHES = 64  # open fetches of one peer
 IDLE_SECONDS = 3600.0  # an upload whose sender has gone
 MAX_UPLOAD = 16 << 30  # bytes of one job
-SPARE_DISK = 1 << 30  # bytes that an upload must leave free
+SPARE_DISK = 1 << 30  # bytes that a shot and its plate must leave free
 
 
 @dataclass(eq=False)
@@ -177,9 +177,11 @@ class Dispatch:
             raise FarplaneError(
                 "queue", f"{MAX_WAITING} of your jobs are waiting", "Let some finish first, or cancel them"
             )
+        needed = size + plate_bytes(len(message.frames), *message.resolution) + SPARE_DISK
         free = shutil.disk_usage(self._store.data).free
-        if free < size + SPARE_DISK:
-            raise FarplaneError("disk", f"the backend has {free >> 20} MiB left", "Free some space on its machine")
+        if free < needed:
+            problem = f"the backend has {free >> 20} MiB left, and the shot may need {needed >> 20} MiB there"
+            raise FarplaneError("disk", problem, "Free some space on its machine")
 
     def _check_model(self, name: str) -> None:
         offered = {model.name: model for model in self._models()}

@@ -110,6 +110,11 @@ def test_a_shot_that_the_backend_will_not_take_is_not_sent() -> None:
     assert failed.field == "shot"
 
 
+def test_what_the_backend_takes_is_known_when_it_has_answered() -> None:
+    table = Table(max_upload=1000)
+    assert events.Connected((), "1", max_upload=1000) in table.heard
+
+
 def test_no_more_than_a_window_is_asked_for() -> None:
     table = Table()
     table.accepted()

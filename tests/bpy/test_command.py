@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,50 @@ def test_a_failure_halfway_leaves_the_folder_as_it_was(tmp_path):
     (out / "notes.txt").write_text("mine")
     assert refused(path, "shot", "--out", out)[0] == "depth"
     assert os.listdir(out) == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["shot"], 4 * (480 * (640 * 4 + 16))),
+        (["render", "--prompt", "fog"], 4 * 480 * 640 * (6 + 2 * 4 + 6)),  # plate, depth twice, the scene's own render
+        (["render", "--prompt", "fog", "--no-reference", "--no-land"], 4 * 480 * 640 * (6 + 4)),
+        (["variations", "--prompt", "{fog|sun|rain}"], 3 * 4 * 480 * 640 * (6 + 4)),
+    ],
+)
+@pytest.mark.parametrize("there", [True, False])
+def test_a_disk_without_room_is_told_before_any_work(tmp_path, monkeypatch, arguments, needed, there):
+    """No progress, and no word of the backend that is not there: neither was looked at yet."""
+    path = build(tmp_path / "a.blend", size=(640, 480))
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: type("usage", (), {"free": needed}))
+    words = [path, *arguments, "--out", out]
+    code, told = said(*words, *([] if arguments == ["shot"] else ["--config", tmp_path / "config"]))
+    assert code == 1
+    assert [event["event"] for event in told] == ["error"]
+    assert told[0]["field"] == "output folder"
+    assert "MiB free, and the shot may need" in told[0]["problem"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.blend", "out"][: 1 + there]
+    assert not there or os.listdir(out) == ["notes.txt"]
+    # Enough, with room for reports and files' own headers: the next thing that is missing is told, or the shot is read.
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: type("usage", (), {"free": needed + (3 * 65 << 20)}))
+    code, told = said(*words, *([] if arguments == ["shot"] else ["--config", tmp_path / "config"]))
+    assert code == (0 if arguments == ["shot"] else 1)
+    assert told[-1].get("field") == (None if arguments == ["shot"] else "backend")
+
+
+def test_a_shot_over_the_backends_limit_is_told_before_it_is_read():
+    from farplane.addon.commands.link import check_upload
+    from farplane.protocol.events import Connected
+
+    largest = Connected((), "1", 16 << 30)
+    check_upload(largest, 1440, (1920, 1080), reference=False)  # 11.9 GB of depth
+    check_upload(Connected((), "1"), 1440, (4096, 4096), reference=True)  # it did not say
+    with pytest.raises(FarplaneError, match=r"45562 MiB are more than the backend takes .*--no-reference"):
+        check_upload(largest, 1440, (1920, 1080), reference=True)
 
 
 # -- as a child process, with a backend -------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_a_shot_survives_the_way(frames: int, reference: bool) -> None:
     assert again == submit
     assert isinstance(again, events.Submit)
     stream = b"".join(bytes(data) for _, data in codec.pieces(buffers, 0, 10**6))
-    assert len(stream) == codec.upload_size(again)
+    assert len(stream) == codec.upload_size(again) == codec.expected_upload(frames, 48, 34, reference=reference)
     arrays = {}
     for info, offset, size in codec.upload_layout(again):
         data = stream[offset : offset + size]
