@@ -283,7 +283,9 @@ def _require_perspective(camera: bpy.types.Object) -> None:
         raise FarplaneError("camera", f"{camera.name} is not a camera", "Make a camera the scene's active one")
     if camera.data.type != "PERSP":
         kind = {"ORTHO": "orthographic", "PANO": "panoramic"}.get(camera.data.type, camera.data.type.lower())
-        raise FarplaneError("camera", f"{camera.name} is {kind}", "Set the camera's lens to Perspective")
+        raise FarplaneError(
+            "camera", f"{camera.name} is no perspective camera but {kind}", "Set the camera's lens to Perspective"
+        )
 
 
 def plain_name(name: str) -> str:

@@ -452,8 +452,8 @@ def _in_words(error: OSError, path: Path, doing: str) -> FarplaneError:
             "output folder", f"the disk of {path} is full", "Free some space, or choose another folder"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        verb = "read" if doing == "read" else "written to"
-        return FarplaneError("output folder", f"{path} cannot be {verb}", "Choose a folder that is yours")
+        problem = f"{path} cannot be read" if doing == "read" else f"{path} cannot be written to"
+        return FarplaneError("output folder", problem, "Choose a folder that is yours")
     if error.errno == errno.ENOENT and doing == "read":
         return FarplaneError("take", f"{path} does not exist", "Choose the folder of a take")
     if error.errno == errno.ELOOP:

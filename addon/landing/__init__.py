@@ -125,7 +125,7 @@ def _kinds(kinds: Iterable[str]) -> tuple[str, ...]:
     unknown = sorted(asked - set(KINDS))
     if unknown or not asked:
         raise FarplaneError(
-            "landing", f"{', '.join(unknown) or 'nothing'} is no way to land", f"Use {', '.join(KINDS)}"
+            "landing", f"{', '.join(unknown) or 'nothing'} is no way to land", f"Use one of {', '.join(KINDS)}"
         )
     return tuple(kind for kind in KINDS if kind in asked)
 

@@ -124,7 +124,8 @@ class FARPLANE_OT_pair(_Operator):
         try:
             layout.label(text=say("Backend at {}", Invitation.read(self.line).address), icon="CHECKMARK")
         except FarplaneError as error:
-            layout.label(text=f"{Message.of(error).text}. {say(error.remedy)}", icon="ERROR")
+            told = Message.of(error)
+            layout.label(text=f"{told.text}. {told.remedy}", icon="ERROR")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Keep address and keys, and connect."""

@@ -33,7 +33,7 @@ class _Operator(bpy.types.Operator):
         """Report an error and cancel."""
         session.message = Message.of(error)
         redraw()
-        self.report({"ERROR"}, f"{session.message.text}. {error.remedy}")
+        self.report({"ERROR"}, f"{session.message.text}. {session.message.remedy}")
         return CANCELLED
 
 

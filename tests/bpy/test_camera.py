@@ -234,7 +234,7 @@ def test_extraction_reads_the_same_cameras_as_a_played_back_scene(scene):
 def test_cameras_without_a_pinhole_are_refused(scene, kind):
     camera = add_camera(scene)
     camera.data.type = kind
-    with pytest.raises(FarplaneError, match=r"camera: cam is (orthographic|panoramic)"):
+    with pytest.raises(FarplaneError, match=r"camera: cam is no perspective camera but (orthographic|panoramic)"):
         read_camera(scene, camera, 1)
     with pytest.raises(FarplaneError, match="camera"):
         plan_shots(scene)

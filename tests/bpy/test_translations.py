@@ -1,13 +1,13 @@
 """Every text of the interface has its Indonesian, and every Indonesian has its text.
 
-The texts are read from the sources: labels, tooltips, properties, enum items, buttons, messages and errors.
+The texts are read from the sources: labels, tooltips, properties, enum items, buttons, messages, and the errors of
+all rooms that the interface may show, with {} where a value stands.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import string
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,13 +100,6 @@ class Reader(ast.NodeVisitor):
         elif name == "Message":
             for argument in node.args[:2]:
                 self.add(argument)
-        elif name == "FarplaneError" and len(node.args) == 3:
-            field, problem, remedy = node.args
-            if isinstance(field, ast.Constant):
-                self.found.add((ANY, field.value.capitalize()))
-            if not isinstance(problem, ast.JoinedStr):  # what is filled in is named in English
-                self.add(problem)
-            self.add(remedy)
         elif name == "report" and len(node.args) == 2:
             self.add(node.args[1])
         is_property = name.endswith("Property")
@@ -119,12 +112,179 @@ class Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
 
+# The command line speaks English, and nothing else shows what these raise.
+COMMAND_LINE = {
+    "addon/command.py",
+    "addon/output.py",
+    *(f"addon/commands/{n}.py" for n in ("single", "many", "reading")),
+}
+# What is no text of the add-on's own.  Each with its reason.
+NOT_OURS = {
+    "event.field": "the backend's word, which `filled` looks up",
+    "event.problem": "the backend's",
+    "event.remedy": "the backend's",
+    "message.remedy": "the backend's",
+    "str(error)": "the wire's own words about a broken message",
+    "said[1].problem": "the client's, read where it says it",
+    "said[1].remedy": "the client's",
+    "session.problem.text": "said already",
+    "session.problem.remedy": "said already",
+    "say('{} cannot be run ({})', program, error.strerror)": "said already",
+    "say('pyzmq is missing, without it there is no way to the backend')": "said already",
+    "UNKNOWN_KEY.format(key=self._client.public_key)": "below",
+    "self._loop(dealer, monitor)": "read where it says it",
+    "not_found()": "said already",
+    "self._stage == 'open'": "no text",
+    "name": "the field of a key, as the caller calls it: below",
+    "what": "the field of a file, as the caller calls it: below",
+    "remedy": "of a file, as the caller knows it: below",
+    "problem": "the client's, read where it says it",
+    "offline()": "said already",
+}
+# Texts that reach an error through a parameter, and the file that has them.
+PASSED = {
+    "addon/exr.py": {"Depth", "Plate", "Extract the shot again", "Render it again, with ZIP compression"},
+    "addon/client.py": {"On the backend's machine run: farplane clients add -- '{}'"},
+}
+# Made by a programmer's mistake, or told to a person at a terminal: no artist meets them.
+NOBODY_SEES = {"{} is no job's UUID", "Use what submit returned"}
+
+
+class Errors(Reader):
+    """Collects what FarplaneErrors say, and what a Problem of the client is, as templates with {}."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.unknown: list[str] = []
+        self.scopes: list[ast.AST] = []
+
+    @staticmethod
+    def of_all() -> Errors:
+        whole = Errors("")
+        for path in sorted([*ADDON.rglob("*.py"), *(ADDON.parent / "protocol").glob("*.py")]):
+            name = path.relative_to(ADDON.parent).as_posix()
+            if name in COMMAND_LINE or path.name.startswith("translations"):
+                continue
+            one, source = Errors(name), path.read_text()
+            one.visit(ast.parse(source))
+            whole.found |= one.found
+            whole.unknown += one.unknown
+            for text in PASSED.get(name, ()):
+                written = text.replace("{}", "{key}")
+                assert written in source or f'"{text.lower()}"' in source, (name, text)
+                whole.found.add((ANY, text))
+        whole.found -= {(ANY, text) for text in NOBODY_SEES}
+        return whole
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.scopes.append(node)
+        self.generic_visit(node)
+        self.scopes.pop()
+
+    def visit_Return(self, node: ast.Return) -> None:
+        """In the client, what is wrong and what to do are a tuple."""
+        inside = self.scopes[-1]
+        returned = ast.unparse(inside.returns) if isinstance(inside, ast.FunctionDef) and inside.returns else ""
+        if returned.startswith(("Problem", "tuple[Problem")) and isinstance(node.value, ast.Tuple):
+            self.say(node.value)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if called(node) == "FarplaneError" and node.args:
+            field, *rest = node.args
+            if isinstance(field, ast.Constant):
+                self.found.add((ANY, field.value[:1].upper() + field.value[1:]))
+            else:
+                self.say(field)
+            for part in rest:
+                self.say(part)
+        elif called(node) == "_mistake":
+            for part in node.args:
+                self.say(part)
+        self.generic_visit(node)
+
+    def say(self, node: ast.expr) -> None:
+        """A text, or what a name stands for in this function."""
+        if isinstance(node, ast.Constant):
+            self.add(node)
+        elif isinstance(node, ast.JoinedStr):
+            text = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+            if is_words(text):
+                self.found.add((ANY, text))
+        elif isinstance(node, ast.IfExp):
+            self.say(node.body)
+            self.say(node.orelse)
+        elif isinstance(node, ast.Tuple):
+            for part in node.elts:
+                self.say(part)
+        elif isinstance(node, ast.Starred):
+            self.say(node.value)
+        elif isinstance(node, ast.BinOp):  # a text, and perhaps an addition for the command line
+            self.say(node.left)
+        elif isinstance(node, ast.Name) and (values := self.values_of(node.id)):
+            for value in values:
+                self.say(value)
+        elif isinstance(node, ast.Name) and node.id.isupper():
+            pass  # a constant of the client's, which its own reader finds
+        elif ast.unparse(node) not in NOT_OURS:
+            self.unknown.append(f"{self.name}:{node.lineno}: {ast.unparse(node)}")
+
+    def values_of(self, name: str) -> list[ast.expr]:
+        inside = self.scopes[-1] if self.scopes else ast.Module([], [])
+        found = [n for n in ast.walk(inside) if isinstance(n, ast.Assign)]
+        return [n.value for n in found if isinstance(n.targets[0], ast.Name) and n.targets[0].id == name]
+
+
+def test_no_error_hides_its_words() -> None:
+    unknown = Errors.of_all().unknown
+    assert not unknown, "\n".join(unknown)
+
+
+def test_an_error_with_values_finds_its_template() -> None:
+    """Each of the errors' templates, filled in, is found again; a text of somebody else's is left as it is."""
+    values = ("Scene.001", "24", "/home/a b/x.exr", "Camera")
+    for text in translations.translations_id_errors.TEXTS:
+        if translations.is_template(text):
+            some = values[: text.count("{}")]
+            found = translations.template_of(text.format(*some))
+            assert found is not None, text
+            assert found[0].format(*found[1]) == text.format(*some)
+            assert found[0] == text or found[0].count("{}") < text.count("{}"), (text, found[0])
+    assert translations.template_of("CUDA out of memory") is None
+    assert translations.filled("CUDA out of memory") == "CUDA out of memory"
+    assert translations.template_of("near 3 m is not before far 2 m") == (
+        "near {} m is not before far {} m",
+        ("3", "2"),
+    )
+
+
+def test_an_error_is_said_with_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through to the panel's message.  The bpy module has no languages; so Blender's look-up stands in."""
+    from farplane.addon.ui.session import Message
+    from farplane.protocol.errors import FarplaneError
+
+    texts, _ = translations.LANGUAGES["id"]
+    monkeypatch.setattr(translations, "pgettext_iface", lambda text: texts.get(text, text))
+    error = FarplaneError("camera", "Cam.002 is gone from Night", "Choose another camera")
+    told = Message.of(error)
+    assert (told.text, told.remedy) == ("Kamera: Cam.002 sudah tidak ada di Night", "Pilih kamera lain")
+    told = Message.of(FarplaneError("gpu", "it is {odd}", "Use `{}`"))
+    assert (told.text, told.remedy) == ("Gpu: it is {odd}", "Use `{}`")
+
+
 def readers() -> Iterator[Reader]:
     for path in sorted(UI.glob("*.py")):
         if not path.name.startswith("translations"):
             reader = Reader(path.name)
             reader.visit(ast.parse(path.read_text()))
             yield reader
+    yield Errors.of_all()
     client, whole = Reader("client.py"), ast.parse((ADDON / "client.py").read_text())
     for node in whole.body:
         if isinstance(node, ast.Assign):
@@ -145,7 +305,7 @@ def held(language: str) -> dict[Text, str]:
 
 def fields(text: str) -> list[str]:
     """The places that are filled in, in order of their names."""
-    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+    return sorted(re.findall(r"\{(\w*)(?::[^}]*)?\}", text))
 
 
 def test_what_is_put_together_is_a_template() -> None:
@@ -194,7 +354,6 @@ class FARPLANE_OT_x(Operator):
         layout.label(text=say("{} of {}", 1, 2) if a else "Plain")
         layout.operator("x", text="Button")
         layout.label(text=f"{a} frames")
-        raise FarplaneError("field", "a problem", f"{n} remedies")
 STAGE_NAMES = {"a": "Stage"}
 SOME_KINDS = (("k", "Kind", "Kind tip", "ICON", 1),)
 m = Message("Message", "Remedy")
@@ -202,10 +361,24 @@ m = Message("Message", "Remedy")
     reader.visit(ast.parse(source))
     assert reader.found == {
         (ANY, "Tooltip of it"), (OPERATOR, "Label"), (ANY, "Name"), (ANY, "Describe"), (ANY, "Item"), (ANY, "Item tip"),
-        (ANY, "{} of {}"), (ANY, "Plain"), (OPERATOR, "Button"), (ANY, "Field"), (ANY, "a problem"), (ANY, "Stage"), (ANY, "Kind"),
+        (ANY, "{} of {}"), (ANY, "Plain"), (OPERATOR, "Button"), (ANY, "Stage"), (ANY, "Kind"),
         (ANY, "Kind tip"), (ANY, "Message"), (ANY, "Remedy"),
     }  # fmt: skip
-    assert len(reader.wrong) == 2
+    assert len(reader.wrong) == 1
+    errors = Errors("example")
+    errors.visit(
+        ast.parse("""
+def f():
+    remedy = "A remedy" if a else f"{n} remedies"
+    raise FarplaneError("some field", f"{n} of {m} problems", remedy)
+    raise FarplaneError(field, "problem", hidden())
+def g() -> Problem:
+    return f"no such {thing}", "Look again"
+""")
+    )
+    said = {"Some field", "{} of {} problems", "A remedy", "{} remedies", "problem", "no such {}", "Look again"}
+    assert {text for _, text in errors.found} == said
+    assert [line.rsplit(": ", 1)[1] for line in errors.unknown] == ["field", "hidden()"]
 
 
 def test_say_fills_in_what_is_not_translated_too() -> None:
