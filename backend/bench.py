@@ -1,7 +1,8 @@
 """`farplane bench`: seconds per stage of a render, median of several runs, on this machine.
 
 The shot comes from a folder that `farplane shot` wrote, so that the same shot can be timed again elsewhere.  The
-pipeline runs in this process, without the wire; the first run warms up and is told apart.
+pipeline runs in this process, without the wire; the first run warms up and is told apart.  Seconds of one machine say
+little by themselves: --against names the --json of an earlier run, and each figure is told as a ratio to that one's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ..protocol.errors import FarplaneError
 from ..protocol.shot import Prompt, RenderSettings, Shot
 from .pipeline.job import Job
 from .service.server import PIPELINE
@@ -66,11 +68,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--prompt", default="a green valley at noon, clear weather")
     parser.add_argument("--pipeline", default=PIPELINE, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--against", type=Path, help="figures of an earlier run to tell these as ratios to")
     options = parser.parse_args(arguments)
+    baseline = None if options.against is None else read_figures(options.against)
     settings = RenderSettings(model=options.model, steps=options.steps)
     settings.validate()
     shot = replace(read_take_shot(options.folder), prompt=Prompt(options.prompt)).validate()
     figures = measure(shot, settings, options.pipeline, max(options.runs, 1))
+    if baseline is not None:
+        figures["against"] = compare(figures, baseline)
     show(figures, Console())
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -105,16 +111,49 @@ def measure(shot: Shot, settings: RenderSettings, pipeline: str, runs: int) -> d
     }
 
 
+def read_figures(path: Path) -> dict:
+    """What an earlier `--json` wrote.  Raises FarplaneError when it is something else."""
+    try:
+        figures = json.loads(path.read_bytes())
+        whole = isinstance(figures["stages"], dict) and figures["median_s"] > 0
+    except OSError as error:
+        raise FarplaneError("baseline", f"{path}: {error.strerror}", "Name the --json of an earlier run") from error
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise FarplaneError("baseline", f"{path} holds no figures of a bench", "Name the --json of an earlier run")
+    return figures
+
+
+def compare(figures: dict, baseline: dict) -> dict[str, object]:
+    """Ratios of these seconds to the baseline's, for the stages that both have, and what was not the same."""
+    others = baseline["stages"]
+    stages = {name: seconds / others[name] for name, seconds in figures["stages"].items() if others.get(name)}
+    asked = ("model", "resolution", "frames", "machine")
+    return {
+        "stages": stages,
+        "median": figures["median_s"] / baseline["median_s"],
+        "differs": [name for name in asked if baseline.get(name) != figures[name]],
+    }
+
+
 def show(figures: dict, console: Console) -> None:
     """Print the figures as one table."""
+    against = figures.get("against", {"stages": {}})
+    ratio = "{:.2f} x".format
     width, height = figures["resolution"]
     title = f"{figures['model']}, {figures['frames']} frames {width}x{height}, median of {figures['runs']}"
-    table = Table("stage", "seconds", title=title, caption=", ".join(f"{k} {v}" for k, v in figures["machine"].items()))
-    table.columns[1].justify = "right"
+    caption = ", ".join(f"{k} {v}" for k, v in figures["machine"].items())
+    if against.get("differs"):
+        caption += f"; the baseline is of another {', '.join(against['differs'])}"
+    table = Table("stage", "seconds", "baseline" if "median" in against else "", title=title, caption=caption)
+    table.columns[1].justify = table.columns[2].justify = "right"
     for stage, seconds in figures["stages"].items():
-        table.add_row(stage, f"{seconds:.2f}")
+        table.add_row(stage, f"{seconds:.2f}", ratio(against["stages"][stage]) if stage in against["stages"] else "")
     table.add_section()
-    table.add_row("the whole render", f"{figures['median_s']:.2f}")
+    table.add_row(
+        "the whole render", f"{figures['median_s']:.2f}", ratio(against["median"]) if "median" in against else ""
+    )
     table.add_row("the first one", f"{figures['first_run_s']:.2f}")
     table.add_row("peak memory, MB", f"{figures['peak_memory_mb']:.0f}")
     console.print(table)

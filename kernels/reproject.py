@@ -13,6 +13,9 @@ of its own.  Positions are computed in float64, so that both implementations cho
 The z-buffer holds one 64-bit key a target pixel: the bits of the float32 depth (for positive numbers they sort as the
 numbers do), then the source pixel's index.  The least key wins, whatever the order of arrival: the result is
 deterministic, and of two equally deep pixels the first in memory is seen.
+
+Nothing in the pipeline calls this yet: where the target's own depth is known, looking up backwards is more exact
+(docs/decisions/reprojection-kernel.md).
 """
 
 from __future__ import annotations

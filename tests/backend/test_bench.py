@@ -49,6 +49,39 @@ def test_figures(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert f"{figures['median_s']:.2f}" in printed
 
 
+def test_a_baseline_turns_seconds_into_ratios(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "cli_pipeline"))
+    first, second = folder / "first.json", folder / "second.json"
+    common = [str(folder), "--runs", "1", "--pipeline", "counted:run_job"]
+    assert bench.main([*common, "--json", str(first)]) == 0
+    assert "baseline" not in capsys.readouterr().out
+    old = json.loads(first.read_text())
+    old |= {"median_s": 1000.0, "resolution": [34, 30], "stages": {"denoise": 500.0, "gone": 3.0}}
+    first.write_text(json.dumps(old))
+    assert bench.main([*common, "--against", str(first), "--json", str(second)]) == 0
+    figures = json.loads(second.read_text())
+    against = figures["against"]
+    assert against["median"] == pytest.approx(figures["median_s"] / 1000)
+    assert against["stages"] == {"denoise": pytest.approx(figures["stages"]["denoise"] / 500)}
+    assert against["differs"] == ["resolution"]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "the baseline is of another resolution" in printed
+    assert "0.00 x" in printed
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", "{}", '{"stages": 3, "median_s": 1}', '{"stages": {}, "median_s": 0}']
+)
+def test_a_baseline_that_is_none(folder: Path, text: str | None) -> None:
+    path = folder / "old.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(FarplaneError, match="baseline"):
+        bench.main([str(folder), "--against", str(path)])
+
+
 @pytest.mark.parametrize("arguments", [["--steps", "5000"], ["--prompt", " "]])
 def test_mistakes(folder: Path, arguments: list[str]) -> None:
     with pytest.raises(FarplaneError):
