@@ -55,7 +55,7 @@ class Order:
         if self.backend and self.pipeline:
             raise FarplaneError("pipeline", "it is for a private backend", "Leave out --backend or --pipeline")
         if not (self.backend or self.pipeline):
-            find_model(self.settings.model)
+            _check_model(self.settings.model)
 
     def arguments(self) -> list[str]:
         """The command line of the child."""
@@ -108,6 +108,14 @@ def extract(
         text = f"{shot['name']}: frames {shot['first']}-{shot['last']}, {width}x{height}"
         console.print(escape(text), highlight=False, soft_wrap=True)
     console.print(escape(str(out / "shot.json")), highlight=False, soft_wrap=True)
+
+
+def _check_model(name: str) -> None:
+    """Raise FarplaneError for a model that is not there or does not load, before minutes go into its scene."""
+    found = find_model(name)
+    from .model.weights import check_weights  # it brings torch along: 2 s
+
+    check_weights(found.folder, found.preset.kind)
 
 
 @dataclass

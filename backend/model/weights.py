@@ -13,10 +13,10 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -78,6 +78,30 @@ def load_checkpoint(folder: Path, device: str | torch.device = "cpu", dtype: tor
 
 def load_transformer(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> PlateDiT:
     """Read the `transformer` folder of a Wan-VACE model in diffusers' layout into a PlateDiT."""
+    transformer = _empty_transformer(folder)
+    _fill(transformer, read_tensors(folder, "diffusion_pytorch_model"), folder, device, dtype)
+    return transformer.eval()
+
+
+def check_weights(folder: Path, kind: Literal["farplane", "wan"]) -> None:
+    """Raise the FarplaneError that loading a model's folder would, before anything else is done with it.
+
+    Of a Wan folder only the headers of the files are read: names, shapes, and that the data fill the file.
+    """
+    if kind == "farplane":
+        load_checkpoint(folder)
+        return
+    for part in ("tokenizer", "text_encoder", "vae", "transformer"):
+        if not (folder / part).is_dir():
+            raise FarplaneError("model", f"{folder.name} has no {part} folder", "Download the whole model again")
+    for part in ("transformer", "transformer_2"):
+        if (folder / part).is_dir():
+            found = read_tensors(folder / part, "diffusion_pytorch_model", _shapes_of_shard)
+            _check_fit(_empty_transformer(folder / part).state_dict(), found, folder / part)
+
+
+def _empty_transformer(folder: Path) -> PlateDiT:
+    """What a Wan transformer's config.json describes, without memory behind its weights."""
     path = folder / "config.json"
     config = read_json(path)
     name = config.get("_class_name", "WanVACETransformer3DModel")
@@ -85,11 +109,9 @@ def load_transformer(folder: Path, device: str | torch.device = "cpu", dtype: to
         raise bad(path, f"is a {name}, not a VACE transformer", "Use a Wan-VACE folder in diffusers' layout")
     try:
         with torch.device("meta"):
-            transformer = PlateDiT(PlateDiTConfig.from_dict(config))
+            return PlateDiT(PlateDiTConfig.from_dict(config))
     except (TypeError, ValueError) as error:
         raise bad(path, f"does not describe a transformer ({error})", "Download the model again") from error
-    _fill(transformer, read_tensors(folder, "diffusion_pytorch_model"), folder, device, dtype)
-    return transformer.eval()
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float16) -> None:
@@ -130,20 +152,31 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: torch.dtype = t
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_tensors(folder: Path, stem: str) -> dict[str, Tensor]:
+def _read_shard(path: Path) -> dict[str, Tensor]:
+    return _of_shard(path, lambda shard, key: shard.get_tensor(key))
+
+
+def _shapes_of_shard(path: Path) -> dict[str, Tensor]:
+    """The same without data: tensors of the right shapes and nothing behind them."""
+    return _of_shard(path, lambda shard, key: torch.empty(shard.get_slice(key).get_shape(), device="meta"))
+
+
+def read_tensors(
+    folder: Path, stem: str, read_shard: Callable[[Path], dict[str, Tensor]] = _read_shard
+) -> dict[str, Tensor]:
     """All tensors of `stem`.safetensors, or of the shards that `stem`.safetensors.index.json names; on the CPU."""
     index, single = folder / f"{stem}.safetensors.index.json", folder / f"{stem}.safetensors"
     if index.is_file():
         where = read_json(index).get("weight_map")
         if not isinstance(where, dict) or not all(isinstance(v, str) and v == Path(v).name for v in where.values()):
             raise bad(index, "has no sound weight_map", "Copy the checkpoint again")
-        tensors = _merge(folder / shard for shard in sorted(set(where.values())))
+        tensors = _merge((folder / shard for shard in sorted(set(where.values()))), read_shard)
         missing = sorted(set(where) - set(tensors))
         if missing:
             raise bad(index, f"names weights that its shards lack ({_some(missing)})", "Copy the checkpoint again")
         return tensors
     if single.is_file():
-        return _merge([single])
+        return _merge([single], read_shard)
     pickles = [p.name for p in sorted(folder.iterdir()) if p.suffix in PICKLES] if folder.is_dir() else []
     if pickles:
         raise bad(
@@ -172,23 +205,23 @@ def bad(path: Path, problem: str, remedy: str) -> FarplaneError:
     return FarplaneError("model", f"{path.parent.name}/{path.name} {problem}", remedy)
 
 
-def _merge(paths: Iterable[Path]) -> dict[str, Tensor]:
+def _merge(paths: Iterable[Path], read_shard: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for path in paths:
-        for key, value in _read_shard(path).items():
+        for key, value in read_shard(path).items():
             if key in tensors:
                 raise bad(path, f"repeats the weight {key}", "Copy or download the folder again")
             tensors[key] = value
     return tensors
 
 
-def _read_shard(path: Path) -> dict[str, Tensor]:
+def _of_shard(path: Path, read: Callable[[Any, str], Tensor]) -> dict[str, Tensor]:
     if not path.is_file():
         raise bad(path, "is missing", "Copy or download the whole folder again")
     try:
         with safe_open(path, framework="pt") as shard:  # checks the header's length and that the data fill the file
             _refuse_repeats(path)
-            return {key: shard.get_tensor(key) for key in shard.keys()}  # noqa: SIM118 it is no dict
+            return {key: read(shard, key) for key in shard.keys()}  # noqa: SIM118 it is no dict
     except (SafetensorError, OSError, RuntimeError) as error:
         if _looks_pickled(path):
             raise bad(path, "is a pickle under another name", "Convert it to safetensors where you trust it") from error
@@ -222,20 +255,27 @@ def _fill(
 ) -> None:
     """Put tensors into a module in place of its own parameters; exactly its keys and shapes."""
     wanted = module.state_dict()
+    _check_fit(wanted, tensors, folder)
+    ready = {}
+    for key in wanted:
+        value = tensors.pop(key)
+        kept = torch.float32 if any(part in key for part in FLOAT_PARTS) else dtype
+        ready[key] = value.to(device, kept)
+    module.load_state_dict(ready, strict=True, assign=True)
+
+
+def _check_fit(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Raise FarplaneError unless `tensors` have exactly these keys and shapes, and are floating-point."""
     for problem, keys in (("lacks", set(wanted) - set(tensors)), ("has unknown", set(tensors) - set(wanted))):
         if keys:
             raise bad(folder, f"{problem} weights ({_some(sorted(keys))})", "Use the weights that fit its config.json")
-    ready = {}
     for key, like in wanted.items():
-        value = tensors.pop(key)
+        value = tensors[key]
         if value.shape != like.shape:
             shapes = f"{list(value.shape)}, not {list(like.shape)}"
             raise bad(folder, f"has {key} of shape {shapes}", "Use the weights that fit its config.json")
         if not value.is_floating_point():
             raise bad(folder, f"has {key} in {value.dtype}", "Use floating-point weights")
-        kept = torch.float32 if any(part in key for part in FLOAT_PARTS) else dtype
-        ready[key] = value.to(device, kept)
-    module.load_state_dict(ready, strict=True, assign=True)
 
 
 def _write_shards(folder: Path, tensors: Mapping[str, Tensor], stem: str) -> None:
