@@ -4,7 +4,7 @@
 #   make demo SCENES=all      all three example scenes
 #   make test                 the whole check: style, types, import contracts, tests
 #   make test-slow            tests that take over a minute each
-#   make test-gui             tests in a real Blender window, on a virtual screen
+#   make test-gui             tests in the real windows of Blender 4.3 and 5.2, on a virtual screen
 #   make zip                  the Blender extension, one zip per Python, in dist/
 #   make bench                seconds per stage of a render on this machine
 #   make lint                 style, types, import contracts alone

@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import bpy
+from bpy_extras import view3d_utils
 
 sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
+import pulse
 from stage import ARGUMENTS, FOLDER, MODULE, picture, play, told, wait, wait_for
 
 MODEL = ARGUMENTS[1]
+FRAMES = 5  # a software renderer takes its time for each frame's depth
+SHOWN = 4  # the frame that is compared on the screen
 
 
 def view() -> dict[str, Any]:
@@ -49,6 +54,21 @@ def press(key: str, **modifiers: bool) -> Iterator[None]:
     yield from wait(0.7)
 
 
+def redraw() -> None:
+    """The tab is drawn again, as under the artist's mouse."""
+    tab().tag_redraw()
+
+
+def camera_frame() -> list[int]:
+    """Where the camera's frame lies on the screen: left, top, right, bottom in pixels."""
+    region, space, camera = view()["region"], view()["area"].spaces.active, bpy.context.scene.camera
+    corners = [camera.matrix_world @ corner for corner in camera.data.view_frame(scene=bpy.context.scene)]
+    points = [view3d_utils.location_3d_to_region_2d(region, space.region_3d, corner) for corner in corners]
+    x, y = ([region.x + p.x for p in points], [region.y + p.y for p in points])
+    height = bpy.context.window_manager.windows[0].height
+    return [round(v) for v in (min(x), height - max(y), max(x), height - min(y))]
+
+
 def work() -> Iterator[None]:
     bpy.context.preferences.view.show_splash = False
     bpy.context.preferences.view.ui_scale = 1.0
@@ -62,6 +82,7 @@ def work() -> Iterator[None]:
     landing = importlib.import_module(f"{MODULE}.addon.landing")
     operators = importlib.import_module(f"{MODULE}.addon.ui.operators")
     meter = importlib.import_module(f"{MODULE}.addon.ui.meter").meter
+    window = bpy.context.window_manager.windows[0]
 
     space = view()["area"].spaces.active
     space.show_region_ui = True
@@ -77,7 +98,13 @@ def work() -> Iterator[None]:
 
     scene = bpy.context.scene
     scene.farplane.model_name = MODEL
-    scene.frame_end = 9  # a software renderer takes its time for each frame's depth
+    scene.frame_end = FRAMES
+    pulse.begin(window)
+    for _ in range(10):  # idle; the tab is drawn now and then, as while a job runs
+        redraw()
+        yield from wait(0.2)
+    events = {"idle": pulse.end()}
+    pulse.begin(window)
     meter.reset()
     told["invoke"] = list(run(bpy.ops.farplane.generate))
     yield from wait_for(
@@ -87,20 +114,25 @@ def work() -> Iterator[None]:
     picture("2-passes")
     told["modal"] = operators.running_generation() is not None
     yield from wait_for(lambda: session.job is not None or session.message is not None)
-    yield from wait_for(lambda: session.job is None or (session.job.preview and session.job.step >= 3))
+    yield from wait_for(lambda: session.job is None or session.job.preview)
     yield from wait(0.4)
     picture("3-denoise")
     yield from wait_for(lambda: session.job is None)
+    events["generate"] = pulse.end()
     told["message"] = str(session.message)
     told["frames"] = len(session.takes[0].frames())
-    told["main thread"] = meter.report()
+    told["main thread"] = {**meter.report(), **events}
+    (FOLDER / "main-thread.json").write_text(json.dumps(told["main thread"], indent=1))
     yield from wait(0.6)
     picture("4-take")
 
-    bpy.context.scene.frame_set(bpy.context.scene.frame_start + 6)
+    bpy.context.scene.frame_set(SHOWN)
     yield from wait(1)
     picture("5-blockout")
     take = session.takes[0]
+    told["model"] = json.loads((take.folder / "shot.json").read_text())["settings"]["model"]
+    for name in (f"plate.{SHOWN:04d}.exr", f"depth.{SHOWN:04d}.exr"):
+        shutil.copy(take.folder / name, FOLDER / name)
     bpy.context.window_manager.farplane.note = "as in the blockout"
     run(bpy.ops.farplane.accept)  # the chosen take: the one that has just come
     decided = json.loads((take.folder / "take.json").read_text())
@@ -112,6 +144,7 @@ def work() -> Iterator[None]:
         obj.hide_set(obj.type == "MESH")
     yield from wait(1.5)
     picture("5-landed")
+    told["frame"], told["sidebar"] = camera_frame(), tab().x
     told["image"] = [list(bg.image.size) for bg in scene.camera.data.background_images]
 
     # Ctrl-Z undoes a removal the landing back, and Shift-Ctrl-Z brings it again

@@ -22,6 +22,7 @@ FOLDER = Path(ARGUMENTS[0])
 MODULE = "bl_ext.user_default.farplane"
 BOUND = 800.0  # seconds; only ends a hang
 told: dict[str, Any] = {"blender": bpy.app.version_string}
+_own = [0.0]  # seconds of the driver's steps
 
 
 def picture(name: str) -> None:
@@ -44,12 +45,19 @@ def wait_for(what: Callable[[], Any]) -> Iterator[None]:
         yield
 
 
+def own_seconds() -> float:
+    """How long the driver itself has held the main thread: its pictures, and all that its steps call."""
+    return _own[0]
+
+
 def play(steps: Iterator[None], leave: Callable[[], object]) -> None:
     """Take one step a tick; at the end, or after an error, write result.json and leave Blender."""
 
     def advance() -> float | None:
+        began = time.perf_counter()
         try:
             next(steps)
+            _own[0] += time.perf_counter() - began
             return 0.05
         except StopIteration:
             pass

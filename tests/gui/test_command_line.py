@@ -26,16 +26,13 @@ bpy.context.scene.render.resolution_x, bpy.context.scene.render.resolution_y = 6
 bpy.ops.wm.save_as_mainfile(filepath=sys.argv[-2])
 """
 
-pytestmark = [pytest.mark.gui, pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")]
+pytestmark = pytest.mark.gui
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
+def folder(root: Path) -> Iterator[Path]:
     """A folder in the Debian tree, as the tree's own programs do not see ours."""
-    root = Path(
-        subprocess.run([ROOT / "scripts" / "gui_root.sh"], check=True, capture_output=True, text=True).stdout.strip()
-    )
     made = Path(tempfile.mkdtemp(dir=root / "tmp", prefix="farplane-cli-"))
     yield made
     shutil.rmtree(made)
