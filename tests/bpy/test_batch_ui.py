@@ -15,6 +15,7 @@ from farplane.addon.batch import Record  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import batch, resume  # noqa: E402
 from farplane.addon.ui.session import session  # noqa: E402
+from farplane.protocol.errors import FarplaneError  # noqa: E402
 
 
 def settled() -> bool:
@@ -104,6 +105,37 @@ def test_drafts_of_all_markers_become_an_animatic(marked: Any, tmp_path: Path, p
     assert list(storyboard.laid(marked).values()) == ["storyboard 001"]
     with pytest.raises(RuntimeError, match="not in the sequencer"):
         bpy.ops.farplane.remove_storyboard(storyboard_id=identity)
+
+
+def test_a_renamed_scene_and_a_deleted_camera_while_a_storyboard_is_read(
+    marked: Any, tmp_path: Path, poll_until: Any
+) -> None:
+    """The other shots go on, and are laid into the scene, whatever it is called by now."""
+    marked.farplane.prompt = "plain hills"
+    run = batch.begin_storyboard(marked)
+    while len(run.jobs) == 0:
+        assert not run.step()
+    marked.name = "Night"
+    bpy.data.objects.remove(bpy.data.objects["close"])
+    run.run()
+    poll_until(settled)
+    record = Record.open(tmp_path / "farplane" / "storyboard 001")
+    assert [entry.whole for entry in record.entries] == [True, False, False]
+    assert "close is gone from Night" in record.entries[1].problem
+    assert list(storyboard.laid(marked).values()) == ["storyboard 001"]
+
+
+def test_a_scene_deleted_while_a_storyboard_is_read_is_told(marked: Any, tmp_path: Path, poll_until: Any) -> None:
+    marked.farplane.prompt = "plain hills"
+    bpy.context.window_manager.windows[0].scene = bpy.data.scenes.new("Second")
+    run = batch.begin_storyboard(marked)
+    while len(run.jobs) == 0:
+        assert not run.step()
+    bpy.data.scenes.remove(marked)
+    with pytest.raises(FarplaneError, match="gone"):
+        run.run()
+    poll_until(settled)
+    assert [scene.name for scene in bpy.data.scenes] == ["Second"], "no stand-in is left"
 
 
 def test_without_markers_it_says_what_to_do(connected: Any) -> None:

@@ -245,7 +245,7 @@ def test_the_camera_may_go(shot: Any, tmp_path: Path) -> None:
 
 def names() -> dict[str, list[str]]:
     kinds = ("materials", "node_groups", "actions", "images")
-    return {kind: sorted(block.name for block in getattr(bpy.data, kind)) for kind in kinds}
+    return {kind: sorted({block.name for block in getattr(bpy.data, kind)} - {"Render Result"}) for kind in kinds}
 
 
 def test_reopened_it_is_the_same_and_goes_without_a_trace(shot: Any, tmp_path: Path) -> None:
@@ -259,9 +259,30 @@ def test_reopened_it_is_the_same_and_goes_without_a_trace(shot: Any, tmp_path: P
     scene = bpy.context.scene
     np.testing.assert_array_equal(render(scene, scene.objects["Other"], tmp_path), before)
     landing.remove(scene, folder)
-    bpy.data.images.remove(bpy.data.images["Render Result"])
     assert names() == had
     assert all(obj.material_slots[0].material.name == "Own" for obj in scene.objects if obj.type == "MESH")
+
+
+def test_undo_takes_it_back_and_redo_brings_it_again(shot: Any, tmp_path: Path) -> None:
+    folder = take_of(shot)
+    had = names()
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.farplane.land(folder=str(folder), kinds={"projection"})
+    bpy.ops.ed.undo_push(message="landed")
+    if not bpy.ops.ed.undo.poll():
+        pytest.skip("this Blender has no undo in the background")
+    shot.frame_set(13)
+    with_it = render(shot, shot.objects["Other"], tmp_path)
+    bpy.ops.ed.undo()
+    scene = bpy.context.scene
+    assert names() == had
+    assert all(obj.material_slots[0].material.name == "Own" for obj in scene.objects if obj.type == "MESH")
+    scene.frame_set(13)
+    assert (render(scene, scene.objects["Other"], tmp_path)[..., 0] == 0).all(), "nothing of the plate is seen"
+    bpy.ops.ed.redo()
+    scene = bpy.context.scene
+    scene.frame_set(13)
+    np.testing.assert_array_equal(render(scene, scene.objects["Other"], tmp_path), with_it)
 
 
 def test_the_artists_own_material_is_not_touched(shot: Any) -> None:
