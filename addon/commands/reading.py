@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def open_scene(path: Path, report: Reporter) -> None:
     try:
         bpy.ops.wm.open_mainfile(filepath=str(path.absolute()), load_ui=False, use_scripts=False)
     except RuntimeError as error:
-        theirs = _header_version(path)
+        theirs = max(_header_version(path), _version_in(str(error)))
         if theirs > ours:
             raise _too_new(path, theirs) from error
         raise FarplaneError("scene", f"{path} is damaged or no .blend file", "Save the scene again") from error
@@ -46,6 +47,15 @@ def _too_new(path: Path, version: tuple[int, ...]) -> FarplaneError:
         f"{path.name} was saved by Blender {theirs}, and this is {ours}",
         "Set FARPLANE_BLENDER to that Blender's program, or save the scene from an older one",
     )
+
+
+def _version_in(words: str) -> tuple[int, int]:
+    """The version of a file too new for this Blender, as Blender's own error tells it; (0, 0) in any other error.
+
+    It is the only one to know where the file is compressed.
+    """
+    told = re.search(r"newer version of Blender \((\d+)\.(\d+)", words)
+    return (int(told[1]), int(told[2])) if told else (0, 0)
 
 
 def _header_version(path: Path) -> tuple[int, int]:

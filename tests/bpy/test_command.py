@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -180,6 +181,25 @@ def test_a_scene_from_a_newer_blender(blend, tmp_path):
     field, problem = refused(blend, "shot", "--out", tmp_path / "out")
     assert field == "scene"
     assert f"saved by Blender {major + 2}.{minor}" in problem
+
+
+def test_a_whole_scene_from_a_newer_blender(tmp_path, blend):
+    """One that this Blender opens all the same, compressed (by gzip, which it still reads, as it reads zstd)."""
+    data = blend.read_bytes()
+    major, minor = bpy.app.version[:2]
+    path = tmp_path / "newer.blend"
+    path.write_bytes(gzip.compress(data[:12] + f"v{major + 2:02d}{minor:02d}".encode() + data[17:]))
+    field, problem = refused(path, "shot", "--out", tmp_path / "out")
+    assert field == "scene"
+    assert f"saved by Blender {major + 2}.{minor}" in problem
+
+
+def test_blenders_own_word_for_a_newer_file():
+    from farplane.addon.commands.reading import _version_in
+
+    newer = "Error: a.blend: File saved by a newer version of Blender (6.1), Blender 6.0 or later is needed to open it."
+    assert _version_in(newer) == (6, 1)
+    assert _version_in("Error: Failed to read blend file 'a.blend', not a blend file") == (0, 0)
 
 
 @pytest.mark.parametrize(
