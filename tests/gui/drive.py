@@ -59,6 +59,14 @@ def redraw() -> None:
     tab().tag_redraw()
 
 
+def look(name: str, seconds: float = 1.5) -> Iterator[None]:
+    """Let the panels glide to their places, then take the picture."""
+    for _ in range(round(seconds / 0.3)):
+        redraw()
+        yield from wait(0.3)
+    picture(name)
+
+
 def camera_frame() -> list[int]:
     """Where the camera's frame lies on the screen: left, top, right, bottom in pixels."""
     region, space, camera = view()["region"], view()["area"].spaces.active, bpy.context.scene.camera
@@ -123,12 +131,10 @@ def work() -> Iterator[None]:
     told["frames"] = len(session.takes[0].frames())
     told["main thread"] = {**meter.report(), **events}
     (FOLDER / "main-thread.json").write_text(json.dumps(told["main thread"], indent=1))
-    yield from wait(0.6)
-    picture("4-take")
+    yield from look("4-take")
 
     bpy.context.scene.frame_set(SHOWN)
-    yield from wait(1)
-    picture("5-blockout")
+    yield from look("5-blockout")
     take = session.takes[0]
     told["model"] = json.loads((take.folder / "shot.json").read_text())["settings"]["model"]
     for name in (f"plate.{SHOWN:04d}.exr", f"depth.{SHOWN:04d}.exr"):
@@ -142,8 +148,7 @@ def work() -> Iterator[None]:
     told["landed"] = list(landing.landed(scene)[0].kinds)
     for obj in scene.objects:  # the blockout out of the way: the plate alone is seen
         obj.hide_set(obj.type == "MESH")
-    yield from wait(1.5)
-    picture("5-landed")
+    yield from look("5-landed")
     told["frame"], told["sidebar"] = camera_frame(), tab().x
     told["image"] = [list(bg.image.size) for bg in scene.camera.data.background_images]
 
@@ -172,9 +177,8 @@ def work() -> Iterator[None]:
     )
     yield from press("ESC")
     yield from wait_for(lambda: operators.running_generation() is None)
-    yield from wait(0.5)
     told["after esc"] = [str(session.message.text), session.job is None, len(bpy.data.scenes)]
-    picture("6-cancelled")
+    yield from look("6-cancelled")
 
     bpy.ops.preferences.addon_disable(module=MODULE)
     yield from wait(0.5)

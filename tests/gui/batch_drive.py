@@ -1,0 +1,174 @@
+"""Runs inside the GUI Blender: Variations and Storyboard pressed, their takes awaited, what came of them looked at.
+
+    blender --enable-event-simulate --python batch_drive.py -- FOLDER MODEL
+
+FOLDER holds farplane.zip, scene.blend and drive.py, whose helpers do the work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
+import pulse
+from drive import MODEL, look, run, tab, view
+from stage import FOLDER, MODULE, picture, play, told, wait, wait_for
+
+FRAMES = 3  # of each shot
+PROMPT = "a forest valley at {noon|night}, clear sky, in summer"
+SECOND = "a forest valley at dusk, snow"
+
+
+def ui(name: str) -> Any:
+    """A module of the add-on's interface."""
+    return importlib.import_module(f"{MODULE}.addon.ui.{name}")
+
+
+def unfold(*folded: str) -> None:
+    """All panels of the tab open but these: what is folded is the window's own, which Python cannot reach."""
+    modules = [ui(name) for name in ("panels", "batch_panel", "takes_panel", "backend_panel")]
+    panels = [cls for module in modules for cls in module.CLASSES if issubclass(cls, bpy.types.Panel)]
+    for cls in reversed(panels):
+        bpy.utils.unregister_class(cls)
+    for cls in panels:  # in the order in which they stand in the tab
+        cls.bl_options = {"DEFAULT_CLOSED"} if cls.__name__.rpartition("_")[2] in folded else set()
+        bpy.utils.register_class(cls)
+
+
+def second_camera(scene: Any) -> None:
+    """Two shots: the valley from its camera, and from the same place with a longer lens."""
+    close = scene.camera.copy()
+    close.data = scene.camera.data.copy()
+    close.data.lens *= 1.8
+    close.name = "Close"
+    scene.collection.objects.link(close)
+    for name, frame, camera in (("wide", 1, scene.camera), ("close", 1 + FRAMES, close)):
+        scene.timeline_markers.new(name, frame=frame).camera = camera
+    ui("batch_panel").storyboard.set_marker_prompt(scene, "close", SECOND)
+
+
+def ended(session: Any) -> Iterator[None]:
+    """Wait until a batch that was just pressed is over, and its sheet is written."""
+    yield from wait_for(lambda: session.jobs or session.message is not None)
+    yield from wait_for(lambda: not session.jobs and not ui("batch")._active)
+    yield from wait(1.5)
+
+
+def sheet(kind: str) -> dict[str, Any]:
+    """What lies on the disk of a batch; its contact sheet goes to the pictures."""
+    (path,) = FOLDER.rglob(f"{kind} 001/contact.png")
+    shutil.copy(path, FOLDER / f"{kind}-contact.png")
+    record = json.loads(next(path.parent.glob("*.json")).read_text())
+    takes = sorted(str(take.parent.relative_to(FOLDER)) for take in FOLDER.rglob("take.json"))
+    return {"record": record, "takes": takes, "message": str(ui("session").session.message)}
+
+
+def beside(path: Path) -> Iterator[None]:
+    """The contact sheet in an image editor in the view's left half."""
+    with bpy.context.temp_override(**view()):
+        bpy.ops.screen.area_split(direction="VERTICAL", factor=0.4)
+    yield from wait(0.5)
+    screen = bpy.context.window_manager.windows[0].screen
+    left = min((a for a in screen.areas if a.type == "VIEW_3D"), key=lambda a: a.x)
+    left.type = "IMAGE_EDITOR"
+    left.spaces.active.image = bpy.data.images.load(str(path))
+    yield from wait(0.5)
+    region = next(region for region in left.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=left, region=region):
+        bpy.ops.image.view_all(fit_view=True)
+
+
+def sequencer(scene: Any) -> Iterator[None]:
+    """The same half as a sequencer, as an artist opens one: its picture above, its strips below."""
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "IMAGE_EDITOR")
+    area.type = "SEQUENCE_EDITOR"
+    area.spaces.active.view_type = "SEQUENCER_PREVIEW"
+    yield from wait(0.7)
+    told["sequencer scene"] = getattr(window.workspace, "sequencer_scene", scene) == scene
+    for operator, kind in ((bpy.ops.sequencer.view_all, "WINDOW"), (bpy.ops.sequencer.view_all_preview, "PREVIEW")):
+        region = next(region for region in area.regions if region.type == kind)
+        with bpy.context.temp_override(window=window, area=area, region=region):
+            operator()
+    preview = next(region for region in area.regions if region.type == "PREVIEW")
+    told["preview"] = [preview.x, window.height - preview.y - preview.height, preview.width, preview.height]
+
+
+def strips(scene: Any) -> list[list[Any]]:
+    """Kind, channel, first frame and the one after the last, of every strip."""
+    editor = scene.sequence_editor
+    if editor is None:
+        return []
+    every = editor.strips if hasattr(editor, "strips") else editor.sequences
+    return sorted([s.type, s.channel, int(s.frame_final_start), int(s.frame_final_end)] for s in every)
+
+
+def work() -> Iterator[None]:
+    bpy.context.preferences.view.ui_scale = 1.0
+    bpy.ops.extensions.package_install_files(
+        filepath=str(FOLDER / "farplane.zip"), repo="user_default", enable_on_install=True
+    )
+    bpy.ops.wm.open_mainfile(filepath=str(FOLDER / "scene.blend"))
+    yield from wait(1)
+    session, scene = ui("session").session, bpy.context.scene
+    window = bpy.context.window_manager.windows[0]
+    space = view()["area"].spaces.active
+    space.show_region_ui = True
+    space.region_3d.view_perspective = "CAMERA"
+    unfold()
+    yield from wait(0.5)
+    tab().active_panel_category = "Farplane"  # can be set only once the region has drawn
+    run(bpy.ops.view3d.view_center_camera)
+    scene.farplane.model_name, scene.farplane.quality, scene.farplane.prompt = MODEL, "DRAFT", PROMPT
+    scene.frame_end = FRAMES
+    yield from wait_for(lambda: session.connection == "connected")
+    yield from look("1-panels")
+
+    pulse.begin(window)
+    told["variations invoked"] = list(run(bpy.ops.farplane.variations))
+    yield from wait_for(lambda: session.message is not None or (session.job is not None and session.job.preview))
+    yield from wait(0.4)
+    picture("2-variations-run")
+    yield from ended(session)
+    events = {"variations": pulse.end()}
+    told["variations"] = sheet("variations")
+    yield from beside(FOLDER / "variations-contact.png")
+    yield from look("3-variations")
+
+    second_camera(scene)
+    scene.frame_end = 2 * FRAMES
+    session.message = None
+    yield from wait(1)
+    pulse.begin(window)
+    told["storyboard invoked"] = list(run(bpy.ops.farplane.storyboard))
+    yield from wait_for(lambda: session.message is not None or (session.job is not None and session.job.preview))
+    yield from wait(0.4)
+    picture("4-storyboard-run")
+    yield from ended(session)
+    events["storyboard"] = pulse.end()
+    told["storyboard"] = sheet("storyboard")
+    told["strips"] = strips(scene)
+    yield from sequencer(scene)
+    for frame, name in ((2, "5-animatic-wide"), (FRAMES + 2, "5-animatic-close")):
+        scene.frame_set(frame)
+        yield from look(name)
+
+    (identity,) = ui("batch_panel").storyboard.laid(scene)
+    run(bpy.ops.farplane.remove_storyboard, storyboard_id=identity)
+    told["strips after removal"] = strips(scene)
+    told["main thread"] = events
+    (FOLDER / "main-thread.json").write_text(json.dumps(events, indent=1))
+    told["done"] = True
+
+
+if __name__ == "__main__":
+    bpy.context.preferences.view.show_splash = False  # now: in the first tick it is there already
+    play(work(), bpy.ops.wm.quit_blender)
