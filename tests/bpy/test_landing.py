@@ -156,6 +156,8 @@ _SKIP |= {"is_evaluated", "session_uid", "users", "tag", "is_library_indirect", 
 # an image's pixels, and a mesh's arrays, come into being when somebody first looks
 _SKIP |= {"storage_type", "has_data", "size", "depth", "channels", "bindcode", "is_dirty", "pixels", "is_float"}
 _SKIP |= {"bl_rna", "filepath", "frame_current", "frame_float", "frame_subframe", "frame_current_final"}
+if bpy.app.version < (4, 5, 0):  # 4.2 crashes when ToolSettings.uv_sculpt's brush, palette or curve is read
+    _SKIP.add("uv_sculpt")
 
 
 def dump(struct: Any, depth: int = 0) -> Any:
