@@ -10,6 +10,7 @@ a crash, goes on where it was when the same command is given again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
@@ -101,7 +102,7 @@ def measured(run: Run, spec: Spec) -> Row:
 def measured_take(run: Run, scene: Path, take: Take) -> Row:
     """The row of a scene rendered by Cycles, by the whole way an artist goes."""
     name = f"cycles-{scene.stem}"
-    key = run.key("", [scene.stem, digest(scene.stat().st_size), VERSION])
+    key = run.key("", [scene.stem, hashlib.sha256(scene.read_bytes()).hexdigest(), VERSION])
     row = load_row(run.cases / name, key)
     if row is not None:
         return row

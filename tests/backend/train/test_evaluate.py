@@ -194,6 +194,10 @@ def test_a_scene_of_cycles_is_measured_against_its_own_render(run: Run) -> None:
     assert row.about == rows["cycles"][0].about
     assert row.about["asked"] is None
     assert row.plate["lock"] == row.render["lock"]
+    scene.write_bytes(b"y")  # of the same size, and another scene
+    all_rows(run, [], [scene], take, Clock(0), QUIET)
+    assert len(calls) == 2
+    assert len(set(calls)) == 2
 
 
 def test_a_change_of_a_models_file_changes_its_name(tmp_path: Path) -> None:
