@@ -91,8 +91,6 @@ def remove_unused(identity: str) -> None:
     """Remove the materials and groups of a landing that nothing uses any more."""
     for made in tagged(bpy.data.materials, identity):
         if made.users == 0:
-            if made.node_tree is not None:  # the keys are the original's: 4.2 would go on counting this user of them
-                made.node_tree.animation_data_clear()
             bpy.data.materials.remove(made)
     for tree in tagged(bpy.data.node_groups, identity):
         if tree.bl_idname == "ShaderNodeTree" and tree.users == 0:
