@@ -69,7 +69,7 @@ def lessons(count: int, rng: np.random.Generator) -> Lessons:
 
 def test_the_judge_learns_what_pictures_tell_and_not_from_those_kept_back() -> None:
     taught = lessons(360, np.random.default_rng(2))
-    reading = read_kept(train_judge(taught, steps=60, batch=16), taught)
+    reading = read_kept(train_judge(taught, steps=100, batch=24), taught)
     right = reading.right
     assert set(right) == {"kind", "time"}  # no picture has a label for the others
     assert (reading.clips, reading.taught) == (24, 288)
