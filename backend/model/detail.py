@@ -21,23 +21,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import timestep_features
-from .pixel_head import PixelBlock, run_blocks
+from .pixel_head import PixelBlock, doubled, run_blocks
 
 RESIDUAL = 0.4  # deviation of the residual, in standardised code (standard deviation of a plate: 1)
 FACTOR = 4  # the small picture's size to the large one's
 TIME_FEATURES = 64
+MARGIN = 8  # pixels painted beyond each border and cut off
 
 
 @dataclass(frozen=True)
 class DetailConfig:
     """channels : at half size; twice as many at a quarter, three times at an eighth.  blocks : at each size, each way.
 
-    surface_channels : of the geometry it is given (geometry.surface_channels).
+    full_channels : at full size, where there are two convolutions.  surface_channels : of the geometry it is given
+    (geometry.surface_channels).  words : of the vocabulary (WordEncoder.bag).
     """
 
     channels: int = 48
     blocks: int = 2
-    surface_channels: int = 7
+    full_channels: int = 32
+    surface_channels: int = 10
+    words: int = 2
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -57,25 +61,32 @@ class DetailNet(nn.Module):
         self.before = nn.ModuleList(self._stack(width, time_dim) for width in widths[:-1])
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.middle = self._stack(widths[-1], time_dim)
-        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
+        self.words = nn.Linear(config.words, time_dim, bias=False)
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.after = nn.ModuleList(self._stack(width, time_dim) for width in widths[:-1])
-        self.conv_out = nn.Conv2d(c, 4 * 16, 1)
-        self.last = nn.Conv2d(16 + 6 + config.surface_channels, 3, 3, padding=1)
+        full = config.full_channels
+        self.conv_out = nn.Conv2d(c, full, 1)
+        self.full_in = nn.Conv2d(full + 6 + config.surface_channels, full, 3, padding=1)
+        self.last = nn.Conv2d(full, 3, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(cast(Tensor, self.last.bias))
+        nn.init.zeros_(self.words.weight)
 
     def _stack(self, width: int, time_dim: int) -> nn.ModuleList:
         return nn.ModuleList(PixelBlock(width, time_dim) for _ in range(self.config.blocks))
 
-    def forward(self, noisy: Tensor, level: Tensor, small: Tensor, surface: Tensor, trust: Tensor) -> Tensor:
+    def forward(
+        self, noisy: Tensor, level: Tensor, small: Tensor, surface: Tensor, trust: Tensor, words: Tensor
+    ) -> Tensor:
         """The residual [M, 3, H, W], in units of RESIDUAL.
 
         noisy [M, 3, H, W] at noise levels `level` [M] in 0 … 1; small [M, 3, H, W] the small picture enlarged
         (`enlarge`), standardised code; surface [M, C, H, W]; trust [M] in 0 … 1: how far the small picture is to be
-        believed (1: to the pixel; 0: colour and light only).
+        believed (1: to the pixel; 0: colour and light only); words [M, config.words] the prompt's share of each word.
         """
         features = torch.cat([timestep_features(1000.0 * v, TIME_FEATURES) for v in (level, trust)], dim=-1)
-        time = self.time(features.to(self.conv_in.weight.dtype))
+        weights = self.conv_in.weight.dtype
+        time = self.time(features.to(weights)) + self.words(words.to(weights))
         given = torch.cat((noisy, small, surface), dim=1).contiguous(memory_format=torch.channels_last)
         x = self.conv_in(F.pixel_unshuffle(given, 2))
         kept = []
@@ -85,9 +96,9 @@ class DetailNet(nn.Module):
             x = down(x)
         x = run_blocks(self.middle, x, time)
         for stack, up, skip in zip(reversed(self.after), reversed(self.up), reversed(kept), strict=True):
-            x = run_blocks(stack, F.pixel_shuffle(up(x), 2) + skip, time)
-        fine = F.pixel_shuffle(self.conv_out(x), 2)
-        return self.last(torch.cat((fine, given.to(fine.dtype)), dim=1))
+            x = run_blocks(stack, doubled(up(x)) + skip, time)
+        fine = doubled(self.conv_out(x))
+        return self.last(F.silu(self.full_in(torch.cat((fine, given.to(fine.dtype)), dim=1))))
 
 
 def enlarge(small: Tensor, size: tuple[int, int]) -> Tensor:
@@ -104,21 +115,33 @@ def detail_levels(steps: int) -> list[float]:
 
 @torch.no_grad()
 def detail_step(
-    net: DetailNet, state: Tensor, base: Tensor, surface: Tensor, level: float, lower: float, trust: float
+    net: DetailNet,
+    state: Tensor,
+    base: Tensor,
+    surface: Tensor,
+    words: Tensor,
+    level: float,
+    lower: float,
+    trust: float,
 ) -> tuple[Tensor, Tensor]:
     """One Euler step from noise `level` to `lower`: (new state, estimate of the residual), [M, 3, H, W] float32.
 
-    state : the noisy residual; base : the small pictures, enlarged.  surface [M, C, H, W].
+    state : the noisy residual; base : the small pictures, enlarged.  surface [M, C, H, W]; words [1|M, V].
     """
     levels, trusts = (torch.full((len(state),), value, device=state.device) for value in (level, trust))
+    wider = [F.pad(a, [MARGIN] * 4, mode="reflect") for a in (state, base, surface)]  # or the border gets a rim
     with torch.autocast(state.device.type, torch.bfloat16):
-        residual = net(state, levels, base, surface, trusts).float()
+        residual = net(wider[0], levels, *wider[1:], trusts, words.expand(len(state), -1)).float()
+    residual = residual[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
     return residual + (lower / level) * (state - residual), residual
 
 
-def add_detail(net: DetailNet, small: Tensor, surface: Tensor, noise: Tensor, *, trust: float, steps: int) -> Tensor:
-    """Pictures [M, 3, H, W] in standardised code from small ones [M, 3, h, w], surface and noise at H x W."""
+def add_detail(
+    net: DetailNet, small: Tensor, surface: Tensor, words: Tensor, noise: Tensor, *, trust: float, steps: int
+) -> Tensor:
+    """Pictures [M, 3, H, W] in standardised code from small ones [M, 3, h, w], surface and noise at H x W, and words
+    [1|M, V]."""
     base, state = enlarge(small, (noise.shape[2], noise.shape[3])), noise
     for level, lower in pairwise(detail_levels(steps)):
-        state, _ = detail_step(net, state, base, surface, level, lower, trust)
+        state, _ = detail_step(net, state, base, surface, words, level, lower, trust)
     return base + RESIDUAL * state

@@ -60,8 +60,8 @@ PRESETS: tuple[Preset, ...] = (
         steps=4,
         guidance=1.3,
         shift=1.0,
-        detail_trust=0.2,
-        geometry_guidance=2.0,
+        detail_trust=0.3,
+        geometry_guidance=1.4,
         source="ships with Farplane",
     ),
     Preset(

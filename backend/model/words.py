@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .synonyms import taught_word
+
 MAX_WORDS = 48
 _WORD = re.compile(r"[^\W_]+")  # letters and digits of any script: a word in Japanese is unknown, not absent
 EMPTY, UNKNOWN = 0, 1  # ids before the vocabulary's own: no prompt, a word never seen
@@ -40,14 +42,35 @@ class WordEncoder(nn.Module):
         letters = (c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c))
         return _WORD.findall("".join(letters).lower())
 
+    def read_as(self, word: str) -> str | None:
+        """The word of the vocabulary that stands for a word: itself, one of the same meaning, or None."""
+        return word if word in self._index else taught_word(word, self._index)
+
+    def replaced_words(self, prompt: str) -> dict[str, str]:
+        """Words that were never taught and what each is read as, in order."""
+        read = {word: self.read_as(word) for word in self.words(prompt)[:MAX_WORDS]}
+        return {word: known for word, known in read.items() if known is not None and known != word}
+
     def unknown_words(self, prompt: str) -> list[str]:
-        """Words that the model never saw or that lie past MAX_WORDS, in order, each once."""
+        """Words that mean nothing to the model or that lie past MAX_WORDS, in order, each once."""
         words = self.words(prompt)
-        return list(dict.fromkeys(w for i, w in enumerate(words) if i >= MAX_WORDS or w not in self._index))
+        return list(dict.fromkeys(w for i, w in enumerate(words) if i >= MAX_WORDS or self.read_as(w) is None))
+
+    def ids(self, prompt: str) -> list[int]:
+        """A prompt's words as numbers; one EMPTY for none."""
+        read = [self.read_as(word) for word in self.words(prompt)[:MAX_WORDS]]
+        return [UNKNOWN if word is None else self._index[word] for word in read] or [EMPTY]
+
+    def bag(self, prompts: list[str]) -> Tensor:
+        """[B, len(vocabulary) + 2] float32: each word's share of a prompt, whatever their order."""
+        bags = torch.zeros(len(prompts), len(self.vocabulary) + 2)
+        for row, prompt in zip(bags, prompts, strict=True):
+            ids = torch.tensor(self.ids(prompt))
+            row.index_add_(0, ids, torch.full((len(ids),), 1.0 / len(ids)))
+        return bags
 
     def forward(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
-        words = [self.words(prompt)[:MAX_WORDS] for prompt in prompts]
-        ids = [[self._index.get(word, UNKNOWN) for word in row] or [EMPTY] for row in words]
+        ids = [self.ids(prompt) for prompt in prompts]
         length = max(map(len, ids))
         device = self.embedding.weight.device
         table = torch.tensor([row + [EMPTY] * (length - len(row)) for row in ids], device=device)

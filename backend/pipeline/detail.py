@@ -16,17 +16,19 @@ from torch import Tensor
 
 from ...protocol.shot import CameraTrack, Shot
 from ..model.detail import FACTOR, RESIDUAL, DetailNet, detail_levels, detail_step, enlarge
-from .geometry import shot_scale, surface_channels, warped_noise
+from .geometry import Look, shot_scale, surface_channels, warped_noise
 
 
 @dataclass(frozen=True)
 class DetailPlan:
-    """trust : how far the small plate is believed, 0 … 1; steps; seed of the noise; shown : frame of the preview."""
+    """trust : how far the small plate is believed, 0 … 1; steps; seed of noise and look; shown : frame of the preview;
+    words [1, V] : the prompt (WordEncoder.bag)."""
 
     trust: float
     steps: int
     seed: int
     shown: int
+    words: Tensor
 
 
 def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArray[np.float32], CameraTrack]:
@@ -58,19 +60,19 @@ def detailed(
     del fresh
     # In place of the noise, frame by frame: a minute of frames is held once.
     state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
-    scale = shot_scale(depth)
+    scale, look = shot_scale(depth), Look.of_seed(plan.seed)
     for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
         shown = small[:1]
         for t in range(len(small)):
             check()
+            one = slice(t, t + 1)
             surface = surface_channels(
-                depth[t : t + 1], camera.K[t : t + 1], camera.world_from_camera[t : t + 1], scale=scale, like=camera
+                depth[one], camera.K[one], camera.world_from_camera[one], scale=scale, like=camera, look=look
             )
             base = enlarge(small[t : t + 1], (height, width))
             given = state[t : t + 1].to(small.device)
-            now, residual = detail_step(
-                net, given, base, torch.from_numpy(surface).to(small.device), level, lower, plan.trust
-            )
+            told = torch.from_numpy(surface).to(small.device), plan.words.to(small.device)
+            now, residual = detail_step(net, given, base, *told, level, lower, plan.trust)
             state[t] = (base + RESIDUAL * now if lower == 0 else now)[0].cpu()
             if t == plan.shown:
                 shown = base + RESIDUAL * residual

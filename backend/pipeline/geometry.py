@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numba
@@ -17,13 +18,31 @@ from numpy.typing import NDArray
 
 from ...protocol.shot import CameraTrack
 
-SURFACE_CHANNELS = 7  # root of inverse depth, log depth, sky, normal (3), height
+SURFACE_CHANNELS = 10  # root of inverse depth, log depth, kind, normal (3), height; facing, towards, palette
 RAY_CHANNELS = 6  # direction (3), moment (3)
 GROUP = 4  # frames to a latent frame
 KEY_EVERY = 8  # frames between the frames that own noise
 BLOTCH, BLOTCH_SIGMA = 0.2, 2.5  # what is left of long waves; px of the Gaussian that tells them
 
 Frames = NDArray[np.float32]
+
+
+class Look(NamedTuple):
+    """What neither depth nor words tell of a picture and chance decides: a seed's own light and colours.
+
+    A network that is not told where the sun stands paints the mean of all suns, which is flat, and the mean of all
+    palettes, which is brown.
+    azimuth : of the sun or moon, radians about world +Z from +X; palette : 0 … 1, which of a kind's own colours.
+    """
+
+    azimuth: float
+    palette: float
+
+    @staticmethod
+    def of_seed(seed: int) -> Look:
+        """The look that a seed draws, any azimuth and any palette alike."""
+        azimuth, palette = np.random.Generator(np.random.Philox([seed, 2])).random(2)
+        return Look(float(2.0 * math.pi * azimuth), float(palette))
 
 
 def shot_scale(depth: Frames) -> tuple[float, float]:
@@ -43,8 +62,13 @@ def surface_channels(
     *,
     scale: tuple[float, float] | None = None,
     like: CameraTrack | None = None,
+    look: Look | None = None,
+    exact: bool = True,
 ) -> Frames:
-    """[T, 7, H, W]: sqrt(near/z), log2(z/typical)/6, sky, world normal turned to the first camera's heading, height.
+    """[T, 10, H, W]: sqrt(near/z), log2(z/typical)/6, kind, world normal turned to the first camera's heading, height;
+    then of the look: the level part of the normal along the sun's azimuth, that of the viewing ray, the palette in
+    -1 … 1.  The last three are 0 without a look.  The kind is 1 for sky, and for a surface -1 if the depth is `exact`
+    (the picture keeps its edges) and 0 if it is a rough blockout, which a picture may leave where a real scene would.
 
     scale : (near, typical) of a longer shot these frames are from; like : its cameras, whose first one counts.
     """
@@ -59,6 +83,8 @@ def surface_channels(
         typical,
         heading,
         float(first[2, 3]),
+        *((0.0, 0.0, 0.0) if look is None else (math.cos(look.azimuth), math.sin(look.azimuth), 2 * look.palette - 1)),
+        -1.0 if exact else 0.0,
     )
 
 
@@ -160,7 +186,7 @@ def _gather(target, done, source, depth_t, depth_s, inverse, K, move):
 
 
 @numba.njit(nogil=True, cache=True)
-def _surface(depth, inverse, pose, near, typical, heading, level):
+def _surface(depth, inverse, pose, near, typical, heading, level, sun_x, sun_y, palette, kind):
     count, height, width = depth.shape
     out = np.zeros((count, SURFACE_CHANNELS, height, width), np.float32)
     ch, sh = math.cos(heading), math.sin(heading)
@@ -170,14 +196,20 @@ def _surface(depth, inverse, pose, near, typical, heading, level):
         for i in range(height):
             for j in range(width):
                 z = depth[f, i, j]
+                rx = k[0, 0] * (j + 0.5) + k[0, 1] * (i + 0.5) + k[0, 2]
+                ry = k[1, 0] * (j + 0.5) + k[1, 1] * (i + 0.5) + k[1, 2]
+                dx = m[0, 0] * rx + m[0, 1] * ry + m[0, 2]
+                dy = m[1, 0] * rx + m[1, 1] * ry + m[1, 2]
+                out[f, 8, i, j] = (sun_x * dx + sun_y * dy) / math.sqrt(rx * rx + ry * ry + 1.0)
+                out[f, 9, i, j] = palette
                 if not z < np.inf:
                     out[f, 1, i, j] = 1.5
                     out[f, 2, i, j] = 1.0
                     continue
                 out[f, 0, i, j] = min(math.sqrt(near / z), 1.25)
+                out[f, 2, i, j] = kind
                 out[f, 1, i, j] = min(max(math.log2(z / typical) / 6.0, -1.5), 1.5)
-                x = (k[0, 0] * (j + 0.5) + k[0, 1] * (i + 0.5) + k[0, 2]) * z
-                y = (k[1, 0] * (j + 0.5) + k[1, 1] * (i + 0.5) + k[1, 2]) * z
+                x, y = rx * z, ry * z
                 wz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] - level
                 out[f, 6, i, j] = math.asinh(wz / (0.1 * typical)) / 4.0
                 # The smaller of the two one-sided differences does not step over a silhouette.
@@ -209,4 +241,5 @@ def _surface(depth, inverse, pose, near, typical, heading, level):
                 out[f, 3, i, j] = ch * gx + sh * gy
                 out[f, 4, i, j] = -sh * gx + ch * gy
                 out[f, 5, i, j] = gz
+                out[f, 7, i, j] = sun_x * gx + sun_y * gy
     return out

@@ -1,7 +1,7 @@
 """Conditioning of farplane-s: known frames, mask, surface and rays, packed four frames to a latent frame.
 
-The control volume has 56 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be changed,
-0 where there are none), mask 4 (1 = make it), surface 28 (geometry.surface_channels).  The camera has 24: Plücker
+The control volume has 68 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be changed,
+0 where there are none), mask 4 (1 = make it), surface 40 (geometry.surface_channels).  The camera has 24: Plücker
 rays.  A dropped condition is zero throughout; no real surface is, so the network can tell.
 
 Legend: B clips, T = 4n+1 frames, G = n+1 latent frames, H rows, W columns.
@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...protocol.shot import CameraTrack
-from .geometry import GROUP, RAY_CHANNELS, SURFACE_CHANNELS, pack_groups, plucker_rays, shot_scale, surface_channels
+from .geometry import (
+    GROUP,
+    RAY_CHANNELS,
+    SURFACE_CHANNELS,
+    Look,
+    pack_groups,
+    plucker_rays,
+    shot_scale,
+    surface_channels,
+)
 
 COLOURS = 3
 RESTART = 0.7  # the noise level after the first step
@@ -28,7 +37,7 @@ CAMERA_CHANNELS = GROUP * RAY_CHANNELS
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """control : [B, 56, G, H, W] float32; camera : [B, 24, G, H, W] float32."""
+    """control : [B, 68, G, H, W] float32; camera : [B, 24, G, H, W] float32."""
 
     control: Tensor
     camera: Tensor
@@ -51,12 +60,18 @@ def make_condition(
     known_frames: NDArray[np.float32] | None = None,
     known: NDArray[np.bool_] | None = None,
     with_camera: bool = True,
+    look: Look | None = None,
+    whole: tuple[tuple[float, float], CameraTrack] | None = None,
+    exact: bool = True,
 ) -> Condition:
     """The condition of one clip.
 
     depth : [T, H, W] metres or None (text only).  size : (H, W).
     known_frames : [T, H, W, 3] standardised code, read where known ([T] or [T, H, W]) is True: whole frames to go on
     from, or all but a region to be made anew.
+    look : the light and palette of the picture; None leaves them open, and so does a depth of None.
+    whole : (scale, cameras) of the shot these frames are a window of, so that all its windows are told alike.
+    exact : the depth is that of the picture to be made, not of a rough stand-in for it.
     """
     count, (height, width) = len(camera.K), size
     if count % GROUP != 1:
@@ -68,11 +83,14 @@ def make_condition(
         planes[:, :COLOURS] = np.where(kept[..., None], known_frames, 0.0).transpose(0, 3, 1, 2)
         planes[:, 2 * COLOURS] = ~kept
     if depth is not None:
-        planes[:, 2 * COLOURS + 1 :] = surface_channels(depth, camera.K, camera.world_from_camera)
+        scale, like = (shot_scale(depth), camera) if whole is None else whole
+        planes[:, 2 * COLOURS + 1 :] = surface_channels(
+            depth, camera.K, camera.world_from_camera, scale=scale, like=like, look=look, exact=exact
+        )
     rays = np.zeros((count, RAY_CHANNELS, height, width), np.float32)
     if with_camera:
-        scale = shot_scale(depth)[1] if depth is not None else 1.0
-        rays = plucker_rays(camera.K, camera.world_from_camera, height, width, scale)
+        typical = 1.0 if depth is None else (shot_scale(depth) if whole is None else whole[0])[1]
+        rays = plucker_rays(camera.K, camera.world_from_camera, height, width, typical)
     return Condition(torch.from_numpy(pack_groups(planes))[None], torch.from_numpy(pack_groups(rays))[None])
 
 

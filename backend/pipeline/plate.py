@@ -28,11 +28,12 @@ from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint
 from .colour import logc3_decode
 from .detail import DetailPlan, detailed, resampled
-from .geometry import warped_noise, without_blotches
+from .geometry import Look, shot_scale, warped_noise, without_blotches
 from .pixel_conditioning import RESTART, Condition, make_condition, network_input, network_time
 from .wan import OnStep, model_size
 
 HDR = "native"  # the network was trained on scene-linear light and makes values above 1 itself
+BORDER = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])  # the principal point's place in K
 STRIDE = 4  # frames between windows: every frame but the ends is seen by two
 
 
@@ -88,13 +89,16 @@ def generate(
     steps, guidance = settings.steps or preset.steps, settings.guidance or preset.guidance
     base_steps, fine_steps = (steps, 0) if checkpoint.detail is None else (preset.base_steps, steps)
     total_steps = base_steps + fine_steps
-    fitted = fit_shot(shot, preset, checkpoint.transformer.config.patch_size[1])
+    margin = checkpoint.transformer.config.patch_size[1]
+    fitted = overscanned(fit_shot(shot, preset, margin), margin)
     starts = window_starts(len(fitted.depth), preset.clip)
-    asked = questions(guidance, preset.geometry_guidance)
-    conditions = [
-        Condition.stack([window_condition(fitted, start, preset.clip, with_depth=q.geometry) for q in asked]).to(device)
-        for start in starts
-    ]
+    asked, look = questions(guidance, preset.geometry_guidance), Look.of_seed(settings.seed)
+
+    def condition_of(start: int) -> Condition:
+        parts = [window_condition(fitted, start, preset.clip, look, with_depth=q.geometry) for q in asked]
+        return Condition.stack(parts).to(device)
+
+    conditions = [condition_of(start) for start in starts]
     texts = [shot.prompt.negative if question.negative else shot.prompt.text for question in asked]
     with torch.no_grad():
         hidden, mask = checkpoint.text(texts)
@@ -130,24 +134,30 @@ def generate(
     middle = fitted.count // 2
 
     def report(step: int, x0: Tensor) -> None:
-        on_step(step, total_steps, lambda: to_linear(x0[:, :, middle].float())[0])
+        on_step(step, total_steps, lambda: to_linear(cropped(x0[:, :, middle].float(), margin))[0])
 
     def report_fine(step: int, picture: Tensor) -> None:
         on_step(base_steps + step, total_steps, lambda: to_linear(picture)[0])
 
     noise = torch.from_numpy(shot_noise(fitted, settings.seed).transpose(3, 0, 1, 2)[None].copy()).to(device)
     state = denoise(model, noise, EulerSolver(base_steps, preset.shift, RESTART), "x0", report)
-    plate = state[0].transpose(0, 1)[: fitted.count]
+    plate = cropped(state[0].transpose(0, 1)[: fitted.count], margin)
     if checkpoint.detail is not None:
-        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle)
+        words = checkpoint.text.bag([shot.prompt.text])
+        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle, words)
         plate = detailed(checkpoint.detail, plate, shot, plan, report_fine, check)
     return to_linear(plate)
 
 
 def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:
     """What the report says of a prompt: words the model never saw (the shot is rendered all the same)."""
-    unknown = loaded(found.folder, "cuda" if torch.cuda.is_available() else "cpu").text.unknown_words(shot.prompt.text)
-    return (f"not in this model's vocabulary: {', '.join(unknown)}",) if unknown else ()
+    text = loaded(found.folder, "cuda" if torch.cuda.is_available() else "cpu").text
+    notes = []
+    if replaced := text.replaced_words(shot.prompt.text):
+        notes.append("read as: " + ", ".join(f"{word} as {known}" for word, known in replaced.items()))
+    if unknown := text.unknown_words(shot.prompt.text):
+        notes.append(f"not in this model's vocabulary: {', '.join(unknown)}")
+    return tuple(notes)
 
 
 def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
@@ -156,6 +166,24 @@ def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
     frames = np.minimum(np.arange(max(count, preset.clip)), count - 1)
     depth, camera = resampled(shot, model_size(shot.resolution, preset.max_pixels, patch), frames)
     return ModelShot(count, depth, camera)
+
+
+def overscanned(shot: ModelShot, margin: int) -> ModelShot:
+    """The same with `margin` pixels more on every side, surfaces going on as they end and the cameras seeing farther:
+    a convolution knows less at a picture's border, and paints a rim there.
+
+    Over a plane 1 / z is linear in the pixel, so an odd reflection of it goes on along the plane.
+    """
+    camera = CameraTrack(shot.camera.K + margin * BORDER, shot.camera.world_from_camera)
+    near = 1.0 / shot.depth
+    wide = np.pad(near, ((0, 0), (margin, margin), (margin, margin)), mode="reflect", reflect_type="odd")
+    with np.errstate(divide="ignore"):
+        return ModelShot(shot.count, 1.0 / np.clip(wide, 0.0, 2.0 * near.max()), camera)
+
+
+def cropped(pictures: Tensor, margin: int) -> Tensor:
+    """[..., H, W] without the overscan."""
+    return pictures[..., margin:-margin, margin:-margin]
 
 
 def window_starts(count: int, clip: int) -> list[int]:
@@ -169,12 +197,16 @@ def window_weight(clip: int) -> Tensor:
     return torch.minimum(ramp, ramp.flip(0))
 
 
-def window_condition(shot: ModelShot, start: int, clip: int, *, with_depth: bool = True) -> Condition:
-    """Surface and rays of one window, relative to its own first camera and its own scale, as in training."""
+def window_condition(
+    shot: ModelShot, start: int, clip: int, look: Look | None = None, *, with_depth: bool = True
+) -> Condition:
+    """Surface and rays of one window; rays start at its own first camera, scale and heading are the shot's own, so
+    that a surface is told alike in every window."""
     part = slice(start, start + clip)
     camera = CameraTrack(shot.camera.K[part], shot.camera.world_from_camera[part])
     depth = shot.depth[part] if with_depth else None
-    return make_condition(depth, camera, (shot.depth.shape[1], shot.depth.shape[2]))
+    whole = shot_scale(shot.depth), shot.camera
+    return make_condition(depth, camera, (shot.depth.shape[1], shot.depth.shape[2]), look=look, whole=whole)
 
 
 def shot_noise(shot: ModelShot, seed: int) -> NDArray[np.float32]:

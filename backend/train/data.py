@@ -1,8 +1,9 @@
 """Training clips on disk: rendered once by the world, read by the trainer while more are being made.
 
 A shard is a folder entry of five files: `NNNNN.code.npy` float16 [n, T, H, W, 3] LogC3 code, `NNNNN.depth.npy`
-float16 [n, T, H, W] log2 of the blockout's depth in metres (inf where nothing is hit), `NNNNN.fine.*.npy` the same for
-one frame of each clip at FACTOR times the size [n, 4H, 4W(, 3)], `NNNNN.json` the cameras and attributes.  The JSON is
+float16 [n, T, H, W] log2 of the blockout's depth in metres (inf where nothing is hit), `NNNNN.exact.npy` that of the
+render's own, `NNNNN.fine.*.npy` the same for one frame of each clip at FACTOR times the size [n, 4H, 4W(, 3)],
+`NNNNN.json` the cameras and attributes.  The JSON is
 written last and renamed into place, so a shard is whole or absent.  Every fourth shard is upright.  Shards of single
 frames (`--images`; T = 1, nothing fine) show many more places and lights for the same time: what a word looks like
 takes thousands of them to learn.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +27,8 @@ from numpy.typing import NDArray
 from ...protocol.shot import CameraTrack
 from ..model.detail import FACTOR
 from ..pipeline.colour import logc3_encode
+from ..pipeline.geometry import Look
+from .light import make_light
 from .prompts import is_held_out
 from .world import KINDS, Attributes, World, make_world, random_attributes
 
@@ -89,17 +93,19 @@ def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] 
     arrays = {
         "code": np.empty((CLIPS, frames, height, width, 3), np.float16),
         "depth": np.empty((CLIPS, frames, height, width), np.float16),
+        "exact": np.empty((CLIPS, frames, height, width), np.float16),
         "fine.code": np.empty((*large, 3), np.float16),
         "fine.depth": np.empty(large, np.float16),
+        "fine.exact": np.empty(large, np.float16),
     }
     rows: list[dict] = []
     for i in range(CLIPS):
         seed = TRAINING_SEED + index * CLIPS + i
-        clip = render_clip(seed, frames, width, height, attributes=shard_attributes(index, i), samples=4)
+        clip = render_clip(seed, frames, width, height, attributes=shard_attributes(index, i), exact=True, samples=4)
         chosen = int(np.random.default_rng([seed, 5]).integers(frames))
         fine = render_frame(clip, chosen, FACTOR, samples=2)
-        arrays["code"][i], arrays["depth"][i] = logc3_encode(clip.linear), log_depth(clip.depth)
-        arrays["fine.code"][i], arrays["fine.depth"][i] = logc3_encode(fine.linear[0]), log_depth(fine.depth[0])
+        fill(arrays, i, "", clip)
+        fill(arrays, i, "fine.", fine)
         rows.append(clip_row(clip, seed) | {"fine": chosen})
     return write_shard(target, arrays, rows)
 
@@ -114,6 +120,7 @@ def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE) -> 
     arrays = {
         "code": np.empty((count, 1, height, width, 3), np.float16),
         "depth": np.empty((count, 1, height, width), np.float16),
+        "exact": np.empty((count, 1, height, width), np.float16),
     }
     rows: list[dict] = []
     for i in range(WORLDS):
@@ -121,11 +128,18 @@ def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE) -> 
         for view in range(VIEWS):
             seed = world.seed + view * VIEW_STEP
             lit = replace(world, seed=seed, attributes=training_attributes(seed, world.attributes.kind))
-            clip = render_clip(seed, 1, width, height, world=lit, samples=4)
-            n = i * VIEWS + view
-            arrays["code"][n], arrays["depth"][n] = logc3_encode(clip.linear), log_depth(clip.depth)
+            clip = render_clip(seed, 1, width, height, world=lit, exact=True, samples=4)
+            fill(arrays, i * VIEWS + view, "", clip)
             rows.append(clip_row(clip, seed))
     return write_shard(target, arrays, rows)
+
+
+def fill(arrays: dict[str, NDArray], i: int, which: str, clip: Clip) -> None:
+    """Put a clip with its exact depth at place `i` of a shard's arrays; `which`: "" or "fine." (its one frame)."""
+    assert clip.exact is not None
+    part = 0 if which else slice(None)
+    arrays[which + "code"][i] = logc3_encode(clip.linear[part])
+    arrays[which + "depth"][i], arrays[which + "exact"][i] = log_depth(clip.depth[part]), log_depth(clip.exact[part])
 
 
 def clip_row(clip: Clip, seed: int) -> dict:
@@ -134,9 +148,16 @@ def clip_row(clip: Clip, seed: int) -> dict:
         "seed": seed,
         "attributes": asdict(clip.attributes),
         "move": clip.move,
+        "look": list(look_of(clip.world, seed)),
         "K": clip.camera.K.tolist(),
         "world_from_camera": clip.camera.world_from_camera.tolist(),
     }
+
+
+def look_of(world: World, seed: int) -> Look:
+    """The sun's azimuth and the palette that a world is rendered with, under the light of `seed`."""
+    x, y, _ = make_light(world.attributes, seed).sun
+    return Look(math.atan2(y, x), world.style)
 
 
 def write_shard(target: Path, arrays: dict[str, NDArray], rows: list[dict]) -> Path:
@@ -172,14 +193,15 @@ def log_depth(depth: NDArray[np.float32]) -> NDArray[np.float16]:
 
 def render_frame(clip: Clip, frame: int, factor: int, samples: int = 2) -> Clip:
     """One frame of a clip again, `factor` times as large."""
-    from .raymarch import blockout_depth, render
+    from .raymarch import blockout_depth, exact_depth, render
 
     height, width = (factor * n for n in clip.depth.shape[1:])
     K = clip.camera.K[frame : frame + 1] * np.array([factor, factor, 1.0])[:, None]
     pose = clip.camera.world_from_camera[frame : frame + 1]
     linear = render(clip.world, K, pose, width, height, samples)
     depth = blockout_depth(clip.world, K, pose, width, height)
-    return replace(clip, linear=linear, depth=depth, exact=None, camera=CameraTrack(K, pose))
+    exact = exact_depth(clip.world, K, pose, width, height)
+    return replace(clip, linear=linear, depth=depth, exact=exact, camera=CameraTrack(K, pose))
 
 
 class ClipStore:
@@ -196,7 +218,10 @@ class ClipStore:
         for path in sorted(self.folder.glob("*.json")):
             if path.stem in self._arrays:
                 continue
-            files = {n: path.with_suffix(f".{n}.npy") for n in ("code", "depth", "fine.code", "fine.depth")}
+            files = {
+                n: path.with_suffix(f".{n}.npy")
+                for n in ("code", "depth", "exact", "fine.code", "fine.depth", "fine.exact")
+            }
             self._arrays[path.stem] = {n: np.load(f, mmap_mode="r") for n, f in files.items() if f.exists()}
             for i, row in enumerate(json.loads(path.read_text())):
                 row["shard"], row["index"] = path.stem, i
@@ -207,18 +232,19 @@ class ClipStore:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def load(self, index: int) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
-        """(code [T, H, W, 3] float16, depth [T, H, W] float32 metres, row)."""
-        return self._load(index, "")
+    def load(self, index: int, exact: bool = False) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
+        """(code [T, H, W, 3] float16, depth [T, H, W] float32 metres, row); the blockout's depth, or the exact one."""
+        return self._load(index, "", exact)
 
-    def load_fine(self, index: int) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
+    def load_fine(self, index: int, exact: bool = False) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
         """(code [H, W, 3] float16, depth [H, W] float32 metres, row) of the clip's large frame."""
-        return self._load(index, "fine.")
+        return self._load(index, "fine.", exact)
 
-    def _load(self, index: int, which: str) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
+    def _load(self, index: int, which: str, exact: bool) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
         row = self.rows[index]
         arrays, i = self._arrays[row["shard"]], row["index"]
-        return arrays[which + "code"][i], np.exp2(arrays[which + "depth"][i].astype(np.float32)), row
+        depth = arrays[which + ("exact" if exact else "depth")][i]
+        return arrays[which + "code"][i], np.exp2(depth.astype(np.float32)), row
 
     def upright(self, index: int) -> bool:
         """Whether a clip is higher than wide."""

@@ -1,14 +1,15 @@
 """Train the detail stage: crops of large renders, given the same picture at a quarter of the size.
 
-At work the small picture comes from the transformer, not from a render, so here it is made worse by a drawn amount
-and the network is told how much (`trust`): blurred, and laid over with soft noise such as an unfinished plate has.
+At work the small picture comes from the transformer, not from a render.  It has the colours and the silhouettes and
+little of what lies between, so here a render is made so by a drawn amount, and the network is told how much (`trust`):
+smoothed along its surfaces but not across their edges, a little blurred, and laid over with soft noise.
 
 Legend: M crops, H rows, W columns of the large picture, h = H / 4, w = W / 4.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge
+from ..model.words import WordEncoder
 from ..pipeline.colour import linear_to_display, logc3_decode
-from ..pipeline.geometry import surface_channels
-from .data import ClipStore
-from .train import CODE_MEAN, CODE_STD, mirror
+from ..pipeline.geometry import Look, surface_channels
+from .data import ClipStore, look_of
+from .prompts import vocabulary, write_prompt
+from .train import CODE_MEAN, CODE_STD, Shown
+from .world import Attributes
 
 Frames = NDArray[np.float32]
 
@@ -33,56 +37,84 @@ class DetailRecipe:
 
     channels: int = 64
     blocks: int = 2
+    full_channels: int = 32
     batch: int = 8
     crop: int = 128
     crops_a_frame: int = 4
     learning_rate: float = 1.2e-3
     warmup: int = 100
     ema: float = 0.998
-    blur: float = 1.3  # px of the small picture, at no trust
-    noise: float = 0.35  # deviation of the soft noise at no trust, in standardised code
+    radius: float = 4.0  # of the smoothing, px of the small picture, at no trust
+    blur: float = 1.0  # deviation of a blur beside it, at the most
+    noise: float = 0.05  # deviation of the soft noise at no trust, in standardised code
     pure_noise: float = 0.3
+    text_dropout: float = 0.1
+    look_dropout: float = 0.05
+    exact: float = 0.5  # as in train.Recipe
     seed: int = 2
 
 
 @dataclass(frozen=True, eq=False)
 class DetailBatch:
-    """large [M, 3, H, W], small [M, 3, h, w], surface [M, 7, H, W], noise [M, 3, H, W], trust [M]."""
+    """large [M, 3, H, W], small [M, 3, h, w], surface [M, 10, H, W], noise [M, 3, H, W], trust [M],
+    words [M, V]."""
 
     large: Tensor
     small: Tensor
     surface: Tensor
     noise: Tensor
     trust: Tensor
+    words: Tensor
 
     def to(self, device: str) -> DetailBatch:
-        return DetailBatch(*(a.to(device) for a in (self.large, self.small, self.surface, self.noise, self.trust)))
+        return DetailBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def worsen(small: Frames, trust: float, recipe: DetailRecipe, rng: np.random.Generator) -> Frames:
-    """A small picture [h, w, 3] as an unfinished plate would have it."""
+def smoothed(picture: Frames, guide: Frames, radius: int, step: float = 0.02) -> Frames:
+    """A picture [h, w, 3] without its texture: He, Sun and Tang's guided filter (2013), which keeps the edges of
+    `guide` [h, w] that are higher than about `step` and averages within `radius` pixels elsewhere."""
+    size = 2 * radius + 1
+
+    def mean(values: Frames) -> Frames:
+        return np.asarray(cv2.boxFilter(values, -1, (size, size), borderType=cv2.BORDER_REFLECT_101), np.float32)
+
+    middle, colours = mean(guide)[..., None], mean(picture)
+    spread = mean(guide * guide)[..., None] - middle**2
+    slope = (mean(guide[..., None] * picture) - middle * colours) / (spread + step**2)
+    return mean(slope) * guide[..., None] + mean(colours - slope * middle)
+
+
+def worsen(small: Frames, guide: Frames, trust: float, recipe: DetailRecipe, rng: np.random.Generator) -> Frames:
+    """A small picture [h, w, 3] over depth `guide` [h, w] (surface channel 1) as the first stage would have it."""
     lost = 1.0 - trust
-    if lost * recipe.blur > 0.2:
-        blurred = cv2.GaussianBlur(small, (0, 0), lost * recipe.blur, borderType=cv2.BORDER_REFLECT_101)
-        small = np.asarray(blurred, np.float32)
+    radius = round(recipe.radius * lost**1.5)
+    if radius:
+        small = smoothed(small, guide, radius)
+    if (blur := lost * recipe.blur * rng.random()) > 0.2:
+        small = np.asarray(cv2.GaussianBlur(small, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101), np.float32)
     soft = rng.standard_normal(small.shape, np.float32)
     size = rng.uniform(0.6, 2.5)
     soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), size)) * (3.5 * size)  # back to a deviation of about 1
     return small + np.float32(lost * recipe.noise * rng.random()) * soft
 
 
-def make_detail_batch(store: ClipStore, recipe: DetailRecipe, rng: np.random.Generator) -> DetailBatch:
+def make_detail_batch(
+    store: ClipStore, encoder: WordEncoder, recipe: DetailRecipe, rng: np.random.Generator
+) -> DetailBatch:
     """Draw frames, mirror half of them, cut crops out."""
     parts: list[list[NDArray]] = [[], [], [], []]  # large, small, surface, noise
     trusts: list[float] = []
+    prompts: list[str] = []
     while len(trusts) < recipe.batch:
-        code, depth, row = store.load_fine(int(rng.integers(len(store))))
+        exact = bool(rng.random() < recipe.exact)
+        code, depth, row = store.load_fine(int(rng.integers(len(store))), exact)
         K = row["K"][row["fine"]][None] * np.array([FACTOR, FACTOR, 1.0])[:, None]
         pose = row["world_from_camera"][row["fine"]][None]
-        frames, depths = code[None].astype(np.float32), depth[None]
-        if rng.random() < 0.5:
-            frames, depths, K, pose = mirror(frames, depths, K, pose)
-        surface = surface_channels(depths, K, pose)[0]
+        shown = Shown(code[None].astype(np.float32), depth[None], K, pose, Look(*row["look"]))
+        frames, depths, K, pose, look = shown.mirrored() if rng.random() < 0.5 else shown
+        told = None if rng.random() < recipe.look_dropout else look
+        surface = surface_channels(depths, K, pose, look=told, exact=exact)[0]
+        prompt = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
         large = np.ascontiguousarray((frames[0] - CODE_MEAN) / CODE_STD)
         height, width = large.shape[:2]
         for _ in range(recipe.crops_a_frame):
@@ -91,14 +123,16 @@ def make_detail_batch(store: ClipStore, recipe: DetailRecipe, rng: np.random.Gen
             cut = np.s_[top : top + recipe.crop, left : left + recipe.crop]
             part = large[cut]
             trust = float(rng.random())
-            small = worsen(halved(part), trust, recipe, rng)
+            guide = np.ascontiguousarray(surface[1][cut][FACTOR // 2 :: FACTOR, FACTOR // 2 :: FACTOR])
+            small = worsen(halved(part), guide, trust, recipe, rng)
             noise = rng.standard_normal(part.shape, np.float32)
             first = [a.transpose(2, 0, 1) for a in (part, small, noise)]  # channels first
             for values, value in zip(parts, (first[0], first[1], surface[:, *cut], first[2]), strict=True):
                 values.append(value)
             trusts.append(trust)
+            prompts.append("" if rng.random() < recipe.text_dropout else prompt)
     crops, smalls, surfaces, noises = (torch.from_numpy(np.stack(values)) for values in parts)
-    return DetailBatch(crops, smalls, surfaces, noises, torch.tensor(trusts))
+    return DetailBatch(crops, smalls, surfaces, noises, torch.tensor(trusts), encoder.bag(prompts))
 
 
 def halved(large: Frames) -> Frames:
@@ -113,18 +147,20 @@ class DetailPlan:
 
     def __init__(self, recipe: DetailRecipe, store: ClipStore) -> None:
         self.recipe, self.store = recipe, store
+        self.encoder = WordEncoder(vocabulary(), 1)  # for its word list
         self.learning_rate, self.warmup = recipe.learning_rate, recipe.warmup
         self.ema, self.seed = recipe.ema, recipe.seed
 
     def make_model(self) -> DetailNet:
-        return DetailNet(DetailConfig(self.recipe.channels, self.recipe.blocks))
+        words = len(self.encoder.vocabulary) + 2
+        return DetailNet(DetailConfig(self.recipe.channels, self.recipe.blocks, self.recipe.full_channels, words=words))
 
     def optimisers(self, model: nn.Module) -> list[torch.optim.Optimizer]:
         return [torch.optim.AdamW(model.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)]
 
     def make_batch(self, rng: np.random.Generator) -> DetailBatch:
         self.store.refresh()
-        return make_detail_batch(self.store, self.recipe, rng)
+        return make_detail_batch(self.store, self.encoder, self.recipe, rng)
 
     def to_device(self, batch: DetailBatch, device: str) -> DetailBatch:
         return batch.to(device)
@@ -138,7 +174,7 @@ class DetailPlan:
         s = level[:, None, None, None]
         noisy = (1 - s) * target + s * batch.noise
         with torch.autocast(target.device.type, torch.bfloat16):
-            guess = model(noisy, level, base, batch.surface, batch.trust)
+            guess = model(noisy, level, base, batch.surface, batch.trust, batch.words)
         error = (guess.float() - target).square()
         # Lamps and window frames are few and far from the mean: past three deviations they count by distance.
         error = torch.where(error < 9.0, error, 6.0 * error.clamp(min=1e-6).sqrt() - 9.0).mean((1, 2, 3))
@@ -148,20 +184,29 @@ class DetailPlan:
         return len(self.store)
 
     def draw(self, model: nn.Module, path: Path) -> None:
-        """Held-out frames: small picture, detail at full and at half trust, render."""
+        """Held-out frames: the small picture nearly trusted and what is made of it, hardly trusted and made, render."""
         from PIL import Image
 
-        from .sheets import held_out_clip
+        from .sheets import SHEET, held_out_clip
 
         rows = []
         for index in range(5):
             fine = held_out_clip(index, 448, 256, 1)
             large = ((encode(fine.linear[0])) - CODE_MEAN) / CODE_STD
-            small = torch.from_numpy(halved(large).transpose(2, 0, 1).copy())[None]
-            surface = torch.from_numpy(surface_channels(fine.depth, fine.camera.K, fine.camera.world_from_camera))
+            assert fine.exact is not None
+            look = look_of(fine.world, fine.world.seed)
+            geometry = surface_channels(fine.exact, fine.camera.K, fine.camera.world_from_camera, look=look)
+            shrunk = halved(large)
+            guide = np.ascontiguousarray(geometry[0, 1, FACTOR // 2 :: FACTOR, FACTOR // 2 :: FACTOR])
+            told = torch.from_numpy(geometry), self.encoder.bag([SHEET[index][2]])
             noise = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 256, 448), np.float32))
-            made = [add_detail(model, small, surface, noise, trust=t, steps=4)[0] for t in (0.9, 0.4)]  # type: ignore[arg-type]
-            shown = [enlarge(small, (256, 448))[0], *made, torch.from_numpy(large.transpose(2, 0, 1).copy())]
+            shown = []
+            for trust in (0.9, 0.2):
+                worse = worsen(shrunk, guide, trust, self.recipe, np.random.default_rng(1))
+                small = torch.from_numpy(worse.transpose(2, 0, 1).copy())[None]
+                made = add_detail(model, small, *told, noise, trust=trust, steps=4)  # type: ignore[arg-type]
+                shown += [enlarge(small, (256, 448))[0], made[0]]
+            shown.append(torch.from_numpy(large.transpose(2, 0, 1).copy()))
             rows.append(np.concatenate([display(picture) for picture in shown], 1))
         Image.fromarray(np.concatenate(rows)).save(path)
 

@@ -17,7 +17,7 @@ from ..model.sampling import flow_sigmas
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import RESTART, make_condition, pack_frames, unpack_frames
-from .data import SIZE, Clip, render_clip
+from .data import SIZE, Clip, look_of, render_clip
 from .world import Attributes
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ SHEET = (
 def held_out_clip(index: int, width: int, height: int, frames: int = 9) -> Clip:
     """A clip of the sheet, rendered once a process."""
     seed, attributes, _ = SHEET[index]
-    return render_clip(seed, frames, width, height, attributes=attributes, samples=4)
+    return render_clip(seed, frames, width, height, attributes=attributes, exact=True, samples=4)
 
 
 @torch.no_grad()
@@ -51,9 +51,12 @@ def sample(
 
     device = next(model.parameters()).device
     camera = clip.camera
-    condition = make_condition(clip.depth, camera, (clip.depth.shape[1], clip.depth.shape[2])).to(device)
+    size = clip.depth.shape[1], clip.depth.shape[2]
+    look = look_of(clip.world, clip.world.seed)  # the render's own, so that the two may be compared
+    depth = clip.depth if clip.exact is None else clip.exact
+    condition = make_condition(depth, camera, size, look=look, exact=depth is clip.exact).to(device)
     fresh = np.random.default_rng(seed).standard_normal(clip.linear.shape, np.float32)
-    noise = pack_frames(without_blotches(warped_noise(fresh, clip.depth, camera.K, camera.world_from_camera)))
+    noise = pack_frames(without_blotches(warped_noise(fresh, depth, camera.K, camera.world_from_camera)))
     x = noise[None].to(device)
     for s, lower in pairwise(flow_sigmas(steps, 1.0, RESTART)):
         with torch.autocast(device.type, torch.bfloat16):
@@ -72,7 +75,8 @@ def draw_sheet(model: nn.Module, path: Path) -> None:
     for index, (_, _, prompt) in enumerate(SHEET):
         clip = held_out_clip(index, *SIZE)
         made = sample(model, clip, prompt)
-        depth = np.sqrt(np.clip(3 / clip.depth[0], 0, 1))[..., None].repeat(3, -1)
+        assert clip.exact is not None
+        depth = np.sqrt(np.clip(3 / clip.exact[0], 0, 1))[..., None].repeat(3, -1)
         row = [
             (depth * 255).astype(np.uint8),
             *linear_to_display(clip.linear[[0, -1]]),

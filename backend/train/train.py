@@ -10,13 +10,14 @@ Legend: B clips, T frames, G latent frames (groups of 4), H rows, W columns.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from ..model.autoencoder import PixelCodec
 from ..model.dit import PlateDiT, PlateDiTConfig
 from ..model.weights import Checkpoint, save_checkpoint
 from ..model.words import WordEncoder
-from ..pipeline.geometry import warped_noise, without_blotches
+from ..pipeline.geometry import Look, warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import RESTART, Condition, make_condition, network_input, network_time, pack_frames
 from .data import ClipStore
 from .loop import Run
@@ -62,6 +63,8 @@ class Recipe:
     text_dropout: float = 0.1
     depth_dropout: float = 0.08
     camera_dropout: float = 0.1
+    look_dropout: float = 0.05
+    exact: float = 0.7  # clips told by the depth of the render itself, the others by a rough blockout's
     word_dropout: float = 0.03  # words made unknown, so that an unknown word means nothing in particular
     editing: float = 0.3  # clips of which something is known: first frame, both ends, a start, all but a region
     first_step: float = 1.0  # clips that train the step from nothing; the others are noisy up to RESTART
@@ -79,7 +82,7 @@ class Recipe:
             ffn_dim=self.ffn,
             num_layers=self.layers,
             vace_layers=self.vace_layers,
-            vace_in_channels=56,
+            vace_in_channels=68,
             camera_channels=24,
             prediction="x0",
             pixel_head_channels=self.head_channels,
@@ -109,12 +112,27 @@ class Model(nn.Module):
         )
 
 
-def mirror(code: NDArray, depth: NDArray, K: NDArray, pose: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """The same clip in a world mirrored along X: left and right change places, cameras stay right-handed."""
-    K = K.copy()
-    K[:, 0, 2] = depth.shape[2] - K[:, 0, 2]
-    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    return code[:, :, ::-1], np.ascontiguousarray(depth[:, :, ::-1]), K, flip @ pose @ flip
+class Shown(NamedTuple):
+    """Frames and all that is told of them.  code [T, H, W, 3], depth [T, H, W], K [T, 3, 3], pose [T, 4, 4]."""
+
+    code: NDArray
+    depth: NDArray
+    K: NDArray
+    pose: NDArray
+    look: Look
+
+    def mirrored(self) -> Shown:
+        """The same in a world mirrored along X: left and right change places, cameras stay right-handed."""
+        K = self.K.copy()
+        K[:, 0, 2] = self.depth.shape[2] - K[:, 0, 2]
+        flip = np.diag([-1.0, 1.0, 1.0, 1.0])
+        return Shown(
+            self.code[:, :, ::-1],
+            np.ascontiguousarray(self.depth[:, :, ::-1]),
+            K,
+            flip @ self.pose @ flip,
+            self.look._replace(azimuth=math.pi - self.look.azimuth),
+        )
 
 
 def draw_known(rng: np.random.Generator, shape: tuple[int, ...], recipe: Recipe) -> NDArray[np.bool_]:
@@ -153,28 +171,30 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
     first = int(rng.integers(len(store)))
     alike = [i for i in range(len(store)) if store.upright(i) == store.upright(first)]
     for index in (first, *rng.choice(alike, recipe.batch * (IMAGES if single else 1) - 1)):
-        code, depth, row = store.load(int(index))
+        exact = bool(rng.random() < recipe.exact)
+        code, depth, row = store.load(int(index), exact)
         chosen = slice(t := int(rng.integers(len(code))), t + 1) if single else slice(None)
         code, depth = code[chosen].astype(np.float32), depth[chosen]
-        K, pose = row["K"][chosen], row["world_from_camera"][chosen]
-        if rng.random() < 0.5:
-            code, depth, K, pose = mirror(code, depth, K, pose)
+        shown = Shown(code, depth, row["K"][chosen], row["world_from_camera"][chosen], Look(*row["look"]))
+        code, depth, K, pose, look = shown.mirrored() if rng.random() < 0.5 else shown
         frames = np.ascontiguousarray((code - CODE_MEAN) / CODE_STD, dtype=np.float32)
         known = draw_known(rng, depth.shape, recipe)
-        shown = None if rng.random() < recipe.depth_dropout else depth
+        told = None if rng.random() < recipe.depth_dropout else depth
         conditions.append(
             make_condition(
-                shown,
+                told,
                 CameraTrack(K, pose),
                 (frames.shape[1], frames.shape[2]),
                 known_frames=frames,
                 known=known,
                 with_camera=rng.random() >= recipe.camera_dropout,
+                look=None if rng.random() < recipe.look_dropout else look,
+                exact=exact,
             )
         )
         x0.append(pack_frames(frames))
         fresh = rng.standard_normal(frames.shape, np.float32)
-        noise.append(pack_frames(without_blotches(warped_noise(fresh, shown, K, pose))))
+        noise.append(pack_frames(without_blotches(warped_noise(fresh, told, K, pose))))
         text = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
         text = " ".join("xyzzy" if rng.random() < recipe.word_dropout else word for word in text.split())
         prompts.append("" if rng.random() < recipe.text_dropout else text)

@@ -104,7 +104,7 @@ def test_words_of_a_prompt() -> None:
     assert encoder.words("A Snow-covered forést; at NIGHT, 2 trees_") == [
         "a", "snow", "covered", "forest", "at", "night", "2", "trees",
     ]  # fmt: skip
-    assert encoder.unknown_words("snow, ice, Snow and ice") == ["ice", "and"]
+    assert encoder.unknown_words("snow, lava, Snow and lava") == ["lava", "and"]
     assert encoder.unknown_words("夜の森 valley") == ["夜の森"]
     assert encoder.unknown_words("snow " * MAX_WORDS + "valley") == ["valley"]
     assert encoder.unknown_words("") == []
@@ -189,3 +189,10 @@ def test_the_table_needs_no_torch() -> None:
     """`farplane models` and the server's list must not wait for torch."""
     code = "import sys, farplane.backend.model.presets as p; p.offered(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_bag_is_each_words_share() -> None:
+    encoder = WordEncoder(["dusk", "valley"], 4)
+    bags = encoder.bag(["a valley, valley at DUSK", ""])
+    # "a" and "at" are unknown here.
+    torch.testing.assert_close(bags, torch.tensor([[0.0, 0.4, 0.2, 0.4], [1.0, 0.0, 0.0, 0.0]]))

@@ -11,7 +11,7 @@ import torch
 
 from farplane.backend.model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge
 from farplane.backend.pipeline.detail import DetailPlan, detailed, resampled
-from farplane.backend.pipeline.geometry import surface_channels
+from farplane.backend.pipeline.geometry import Look, surface_channels
 from farplane.backend.pipeline.job import Cancelled
 from farplane.backend.train.cameras import look
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, Shot
@@ -47,7 +47,8 @@ def nothing(*_: object) -> None:
     pass
 
 
-PLAN = DetailPlan(trust=0.5, steps=2, seed=7, shown=1)
+WORDS = torch.tensor([[0.3, 0.7]])
+PLAN = DetailPlan(trust=0.5, steps=2, seed=7, shown=1, words=WORDS)
 
 
 def test_every_frame_is_four_times_as_large_and_repeatable(net: DetailNet, small: torch.Tensor) -> None:
@@ -62,9 +63,9 @@ def test_a_frame_alone_is_what_the_network_makes_of_it(net: DetailNet, small: to
     made = detailed(net, small[:1], shot, PLAN, nothing, nothing)
     depth, camera = resampled(shot, (FACTOR * SIZE[0], FACTOR * SIZE[1]), np.arange(1))
     noise = np.random.Generator(np.random.Philox([7, 1])).standard_normal((*depth.shape, 3), np.float32)
-    surface = torch.from_numpy(surface_channels(depth, camera.K, camera.world_from_camera))
+    surface = torch.from_numpy(surface_channels(depth, camera.K, camera.world_from_camera, look=Look.of_seed(7)))
     again = add_detail(
-        net, small[:1], surface, torch.from_numpy(noise.transpose(0, 3, 1, 2).copy()), trust=0.5, steps=2
+        net, small[:1], surface, WORDS, torch.from_numpy(noise.transpose(0, 3, 1, 2).copy()), trust=0.5, steps=2
     )
     torch.testing.assert_close(made, again)
 

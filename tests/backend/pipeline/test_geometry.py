@@ -6,8 +6,10 @@ import torch
 
 from farplane.backend.model.autoencoder import pack_time, unpack_time
 from farplane.backend.pipeline.geometry import (
+    Look,
     pack_groups,
     plucker_rays,
+    shot_scale,
     surface_channels,
     warped_noise,
     without_blotches,
@@ -41,7 +43,8 @@ def test_ground_faces_up_and_sky_is_sky():
     depth, K, pose = ground_scene()
     out = surface_channels(depth, K, pose)
     hit = np.isfinite(depth)
-    np.testing.assert_array_equal(out[:, 2] == 1, ~hit)
+    np.testing.assert_array_equal(out[:, 2], np.where(hit, -1, 1))
+    np.testing.assert_array_equal(surface_channels(depth, K, pose, exact=False)[:, 2], ~hit)  # a blockout's: 0
     # Float32 depth differences at 60 px focal length: a degree far away.
     near = hit & (depth < 15)
     np.testing.assert_allclose(out[:, 5][near], 1.0, atol=2e-3)
@@ -53,6 +56,47 @@ def test_scale_does_not_matter():
     large, _, far_pose = ground_scene(scale=1000.0)
     # The same picture in metres and kilometres: float32 rounding of depth only, amplified by differences.
     np.testing.assert_allclose(surface_channels(small, K, pose), surface_channels(large, K, far_pose), atol=6e-3)
+
+
+def test_a_look_tells_what_faces_the_sun():
+    """A camera that looks along +Y at a wall across its way: the sun behind the camera lights it, no other part."""
+    K = np.array([[[60.0, 0, W / 2], [0, 60.0, H / 2], [0, 0, 1]]])
+    pose = look(np.array([3.0, -2.0, 1.5]), np.pi / 2, 0.0)[None]
+    wall = np.full((1, H, W), 5.0, np.float32)
+    for azimuth, facing in ((-np.pi / 2, 1.0), (np.pi / 2, -1.0), (0.0, 0.0), (-0.75 * np.pi, np.sqrt(0.5))):
+        out = surface_channels(wall, K, pose, look=Look(azimuth, 0.25))
+        np.testing.assert_allclose(out[0, 7], facing, atol=1e-5)
+        np.testing.assert_array_equal(out[0, 9], -0.5)
+    # Along the sun's azimuth the level part of a viewing ray is the cosine of its elevation, in the sky as well.
+    sky = surface_channels(np.full((1, H, W), np.inf, np.float32), K, pose, look=Look(np.pi / 2, 0.25))
+    up = np.arctan((H / 2 - 4.5) / 60.0)  # of row 4, in the column next to the middle
+    np.testing.assert_allclose(sky[0, 8, 4, W // 2], np.cos(up), atol=1e-4)
+    assert not sky[0, 7].any()
+    assert not surface_channels(wall, K, pose)[:, 7:].any()
+
+
+def test_a_seed_draws_its_look():
+    looks = [Look.of_seed(seed) for seed in range(200)]
+    assert looks[3] == Look.of_seed(3)
+    assert len(set(looks)) == 200
+    # Even draws: the mean of 200 has a deviation of .02 of the range; five of them.
+    assert abs(np.mean([a.palette for a in looks]) - 0.5) < 0.1
+    assert abs(np.mean([a.azimuth for a in looks]) - np.pi) < 0.1 * 2 * np.pi
+
+
+def test_windows_of_a_shot_are_told_alike():
+    """With the shot's own scale and first camera a frame's surface does not depend on the window it is in."""
+    depth, K, pose = ground_scene(9)
+    whole = shot_scale(depth), CameraTrack(K, pose)
+    both = [
+        make_condition(depth[s], CameraTrack(K[s], pose[s]), (H, W), look=Look(1.0, 0.5), whole=whole).control
+        for s in (slice(0, 5), slice(4, 9))
+    ]
+    planes = CONTROL_CHANNELS // 4
+    # Frame 4 is the last of the first window's second group, and all four copies of the second's first.
+    np.testing.assert_array_equal(both[0][0, 3 * planes :, 1], both[1][0, :planes, 0])
+    alone = make_condition(depth, CameraTrack(K, pose), (H, W), look=Look(1.0, 0.5)).control
+    np.testing.assert_array_equal(alone[0, 3 * planes :, 1], both[0][0, 3 * planes :, 1])
 
 
 def test_rays_point_where_pixels_look():

@@ -14,6 +14,7 @@ from farplane.backend.model.presets import find_model
 from farplane.backend.model.weights import Checkpoint, save_checkpoint
 from farplane.backend.model.words import WordEncoder
 from farplane.backend.pipeline import plate
+from farplane.backend.pipeline.geometry import Look
 from farplane.backend.pipeline.job import Cancelled
 from farplane.backend.pipeline.pixel_conditioning import CAMERA_CHANNELS, CONTROL_CHANNELS, network_time
 from farplane.backend.train.cameras import look
@@ -93,10 +94,10 @@ def test_windows_cover_every_frame(count):
 
 def test_one_step_of_one_window_is_the_network_itself(found):
     shot = make_shot()
-    fitted = plate.fit_shot(shot, found.preset, 8)
+    fitted = plate.overscanned(plate.fit_shot(shot, found.preset, 8), 8)
     noise = plate.shot_noise(fitted, 3)
     checkpoint = plate.loaded(found.folder, "cpu")
-    condition = plate.window_condition(fitted, 0, 9)
+    condition = plate.window_condition(fitted, 0, 9, Look.of_seed(3))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         hidden, mask = checkpoint.text(["a valley at dusk"])
         x0 = checkpoint.transformer(
@@ -109,7 +110,7 @@ def test_one_step_of_one_window_is_the_network_itself(found):
     plate.generate(shot, RenderSettings(seed=3, steps=1), found, lambda step, total, preview: kept.append(preview()))
     from farplane.backend.pipeline.colour import logc3_decode
 
-    code = unpack_time(x0)[0, :, 4].permute(1, 2, 0).numpy() * np.float32(0.1) + np.float32(0.3)
+    code = plate.cropped(unpack_time(x0)[0, :, 4], 8).permute(1, 2, 0).numpy() * np.float32(0.1) + np.float32(0.3)
     # The same sum in another order of dimensions: float32 rounding.
     np.testing.assert_allclose(kept[0], np.maximum(logc3_decode(code), 0), rtol=1e-3, atol=1e-5)
 
@@ -118,11 +119,11 @@ def test_text_and_depth_are_guided_apart(found):
     """Against the formula: full + .5 (full - empty prompt) + 1.5 (full - no depth), each asked by hand."""
     shot = make_shot()
     guided = replace(found, preset=replace(found.preset, geometry_guidance=2.5))
-    fitted = plate.fit_shot(shot, found.preset, 8)
+    fitted = plate.overscanned(plate.fit_shot(shot, found.preset, 8), 8)
     checkpoint = plate.loaded(found.folder, "cpu")
 
     def ask(text, with_depth):
-        condition = plate.window_condition(fitted, 0, 9, with_depth=with_depth)
+        condition = plate.window_condition(fitted, 0, 9, Look.of_seed(RenderSettings().seed), with_depth=with_depth)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             hidden, mask = checkpoint.text([text])
             return checkpoint.transformer(
@@ -136,7 +137,7 @@ def test_text_and_depth_are_guided_apart(found):
     from farplane.backend.pipeline.colour import logc3_decode
 
     made = plate.generate(shot, RenderSettings(steps=1, guidance=1.5), guided, nothing)
-    code = expected[0].permute(1, 2, 3, 0).numpy() * np.float32(0.1) + np.float32(0.3)
+    code = plate.cropped(expected[0], 8).permute(1, 2, 3, 0).numpy() * np.float32(0.1) + np.float32(0.3)
     # bfloat16 of a batch of three against three of one: 2**-8 of a value near 1, in code.
     np.testing.assert_allclose(made, np.maximum(logc3_decode(code), 0), rtol=0.05, atol=0.01)
 
@@ -174,7 +175,34 @@ def test_depth_is_taken_at_pixel_centres(found):
     np.testing.assert_allclose(fitted.camera.K[:, 0], shot.camera.K[:, 0] / 3)
 
 
+def test_overscan_sees_the_same_and_more(found):
+    fitted = plate.fit_shot(make_shot(), found.preset, 8)
+    wide = plate.overscanned(fitted, 8)
+    assert wide.depth.shape == (9, 56, 80)
+    # Two divisions in float32.
+    np.testing.assert_allclose(plate.cropped(torch.from_numpy(wide.depth), 8).numpy(), fitted.depth, rtol=1e-6)
+    assert np.isinf(wide.depth[:, 0]).all(), "above the sky is sky"
+    # A point of the world lies 8 pixels farther right and down.
+    point = np.array([0.4, -0.3, 5.0])
+    seen = [(track.K[4] @ point)[:2] / 5.0 for track in (fitted.camera, wide.camera)]
+    np.testing.assert_allclose(seen[1] - seen[0], [8, 8])
+
+
+def test_overscan_goes_on_along_a_plane():
+    """The ground under a level camera at 2 m: z = 2 f / (row - middle)."""
+    row = np.arange(40) + 0.5
+    z = np.broadcast_to((100.0 / np.maximum(row - 12, 1e-9))[None, :, None], (3, 40, 64)).astype(np.float32).copy()
+    z[:, row < 13] = np.inf
+    K = np.repeat(np.diag([50.0, 50, 1])[None], 3, 0)
+    wide = plate.overscanned(plate.ModelShot(3, z, CameraTrack(K, np.repeat(np.eye(4)[None], 3, 0))), 8)
+    beyond = 100.0 / (np.arange(40, 48) + 0.5 - 12)
+    np.testing.assert_allclose(wide.depth[1, 48:, 5], beyond, rtol=1e-4)  # float32 of 1 / z, doubled and taken off
+    np.testing.assert_allclose(wide.depth[1, 30, :], z[1, 22, 0], rtol=1e-5)
+
+
 def test_unknown_words_are_told(found):
     shot = replace(make_shot(), prompt=Prompt("a valley of dragons"))
     assert plate.prompt_notes(shot, found) == ("not in this model's vocabulary: a, of, dragons",)
     assert plate.prompt_notes(replace(shot, prompt=Prompt("Valley, dusk")), found) == ()
+    read = plate.prompt_notes(replace(shot, prompt=Prompt("glen, sundown, Glen")), found)
+    assert read == ("read as: glen as valley, sundown as dusk",)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from farplane.backend.model.synonyms import SYNONYMS, taught_word
 from farplane.backend.model.words import WordEncoder
 from farplane.backend.train.cameras import MOVES
 from farplane.backend.train.prompts import HELD_OUT, HELD_OUT_PAIRS, WORDINGS, is_held_out, vocabulary, write_prompt
@@ -60,4 +61,15 @@ def test_the_vocabulary_is_sorted_and_leaves_words_unknown():
     words = vocabulary()
     assert words == sorted(set(words))
     assert "sundown" not in words
-    assert WordEncoder(words, 8).unknown_words("a village at sundown") == ["sundown"]
+    encoder = WordEncoder(words, 8)
+    assert encoder.unknown_words("a village of dragons") == ["dragons"]
+    assert encoder.replaced_words("a hamlet at sundown") == {"hamlet": "village", "sundown": "dusk"}
+
+
+def test_the_thesaurus_leads_to_words_that_are_taught():
+    taught = vocabulary()
+    assert set(SYNONYMS.values()) <= set(taught)
+    assert not set(SYNONYMS) & set(taught), "a word that is taught needs no other"
+    assert taught_word("villages", taught) == "village"  # from the thesaurus
+    assert taught_word("cottage", taught) == "cottages"  # from the same stem
+    assert taught_word("bus", taught) is None

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from farplane.backend.pipeline.geometry import Look
 from farplane.backend.train.cameras import look, random_path
 from farplane.backend.train.data import ClipStore, make_shard, render_clip
-from farplane.backend.train.raymarch import render, trace_depth
+from farplane.backend.train.light import make_light
+from farplane.backend.train.raymarch import exact_depth, render, trace_depth
 from farplane.backend.train.world import KINDS, SEASONS, TIMES, WEATHERS, Attributes, make_world, random_attributes
 
 
@@ -114,3 +116,13 @@ def test_shards_are_whole_and_resume(tmp_path):
     np.testing.assert_array_equal(np.isfinite(depth), hit)
     # log2 metres in float16 between 0 and 16: steps of 2**-7 at the far end, 0.3% after rounding.
     np.testing.assert_allclose(depth[hit], again.depth[hit], rtol=0.003)
+    _, exact, _ = store.load(7, exact=True)
+    own = exact_depth(again.world, again.camera.K, again.camera.world_from_camera, 32, 16)
+    hit = np.isfinite(own)
+    np.testing.assert_array_equal(np.isfinite(exact), hit)
+    np.testing.assert_allclose(exact[hit], own[hit], rtol=0.003)
+    assert store.load_fine(7, exact=True)[1].shape == (64, 128)
+    # The look told is that of the light it was rendered in.
+    told, sun = Look(*row["look"]), make_light(again.attributes, row["seed"]).sun
+    np.testing.assert_allclose((np.cos(told.azimuth), np.sin(told.azimuth)), sun[:2] / np.hypot(*sun[:2]), atol=1e-9)
+    assert told.palette == again.world.style
