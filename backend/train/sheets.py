@@ -97,6 +97,9 @@ def draw_curves(log: Path, path: Path) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, column, name in ((axes[0], 3, "loss (weighted)"), (axes[1], 4, "x0 error")):
-        axis.plot(rows[:, 1] / 60, rows[:, column])
+        axis.plot(rows[:, 1] / 60, rows[:, column], alpha=0.3)
+        span = min(15, len(rows))  # entries of the running mean: single batches differ more than an hour's learning
+        mean = np.convolve(rows[:, column], np.full(span, 1.0 / span), "valid")
+        axis.plot(rows[len(rows) - len(mean) :, 1] / 60, mean, color="C0")
         axis.set(xlabel="computing minutes", ylabel=name, yscale="log")
     figure.savefig(path, dpi=100)
