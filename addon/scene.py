@@ -154,7 +154,8 @@ class Extraction:
         self._steps += [("reference", index) for index in range(count)] if reference else []
         self._at = 0
         self.total = count
-        self._scene, self._engine, self._camera = scene, engine, plan_camera(scene, plan)
+        self._scene, self._camera = scene, plan_camera(scene, plan)
+        self._engine: Engine = engine
         self._passes = self._stand_in()
 
     def __enter__(self) -> Extraction:

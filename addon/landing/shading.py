@@ -73,7 +73,8 @@ def material(plate: Plate, own: bpy.types.Material | None, tree: Any, baked: int
         made.asset_clear()
     if own is None or made.node_tree is None or not made.use_nodes:
         _plain(made, (_BARE, _BARE, _BARE, 1.0) if own is None else made.diffuse_color)
-    nodes, links = made.node_tree.nodes, made.node_tree.links
+    shaders: Any = made.node_tree  # there is one: its own, or the plain one just made
+    nodes, links = shaders.nodes, shaders.links
     for output in [node for node in nodes if node.bl_idname == "ShaderNodeOutputMaterial"]:
         surface = output.inputs["Surface"]
         feeding = surface.links[0].from_socket if surface.links else None
@@ -107,7 +108,7 @@ def _plain(made: Any, colour: Any) -> None:
     """Nodes for a material that has none: the one colour it showed."""
     if made.node_tree is None or not made.use_nodes:  # before 5.0
         made.use_nodes = True
-    tree = made.node_tree
+    tree: Any = made.node_tree
     tree.nodes.clear()
     shader, output = _node(tree, "ShaderNodeBsdfDiffuse", (-300, 0)), _node(tree, "ShaderNodeOutputMaterial", (0, 0))
     shader.inputs["Color"].default_value = tuple(colour)

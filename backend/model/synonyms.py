@@ -144,8 +144,8 @@ _ENDINGS = (("ies", "y"), ("es", ""), ("s", ""), ("", "s"), ("y", ""), ("", "y")
 
 def taught_word(word: str, taught: Container[str]) -> str | None:
     """A word of `taught` that says nearly the same: the thesaurus's, else the same stem with another ending."""
-    if (synonym := SYNONYMS.get(word)) in taught:
-        return synonym
+    if word in SYNONYMS and SYNONYMS[word] in taught:
+        return SYNONYMS[word]
     for ending, other in _ENDINGS:
         stem = word.removesuffix(ending)
         if ending and stem == word:
