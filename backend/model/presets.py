@@ -58,10 +58,10 @@ PRESETS: tuple[Preset, ...] = (
         max_pixels=112 * 64,  # of the transformer's picture; the detail stage makes it four times as wide and high
         clip=9,
         steps=4,
-        guidance=1.6,
+        guidance=1.15,
         shift=1.0,
-        detail_trust=0.2,
-        geometry_guidance=1.8,
+        detail_trust=0.0,
+        geometry_guidance=1.4,
         source="ships with Farplane",
     ),
     Preset(

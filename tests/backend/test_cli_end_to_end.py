@@ -117,6 +117,8 @@ def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[s
         text=True,
         env=environment,
         start_new_session=True,
+        # A shell's background jobs ignore Ctrl-C and so do their children; a person's terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
