@@ -126,7 +126,7 @@ def test_an_unknown_model_is_refused_before_any_work(connected: Any) -> None:
 
 def test_a_disk_without_room_is_told_before_any_work(connected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda place: type("usage", (), {"free": 30 << 20}))
-    assert "has 30 MiB free, and the shot may need 65 MiB" in error_of(bpy.ops.farplane.generate)
+    assert "has 30 MiB free, and the shot may need 33 MiB" in error_of(bpy.ops.farplane.generate)
     assert not bpy.data.scenes[1:], "nothing was read"
     assert not (Path(bpy.data.filepath).parent / "farplane").exists()
 
