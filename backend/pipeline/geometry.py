@@ -108,7 +108,8 @@ def warped_noise(fresh: Frames, depth: Frames | None, K: NDArray, pose: NDArray)
     fresh : [T, H, W, 3] independent unit noise, used where a point is seen for the first time (and everywhere
     when depth is None).  Every KEY_EVERY-th frame and the last own noise; the frames between look their points up
     in them, by nearest pixel so that the values stay Gaussian, and check depth to 3% so that nothing leaks through
-    occluders.
+    occluders.  A shot that comes nearer is carried from its end to its start: seen from farther, noise stays noise,
+    seen from nearer its pixels would become squares.
     """
     if depth is None:
         return fresh
@@ -124,12 +125,34 @@ def warped_noise(fresh: Frames, depth: Frames | None, K: NDArray, pose: NDArray)
             _gather(out[target], done, out[source], depth[target], depth[source], inverse[target], K[source], move)
 
     keys = sorted({*range(0, count, KEY_EVERY), count - 1})
+    way = -1 if growth(depth, K, pose) > 1.0 else 1
+    keys = keys[::way]
     for i, key in enumerate(keys[1:], 1):
         carry(key, keys[max(0, i - 3) : i][::-1])
     for before, after in pairwise(keys):
-        for t in range(before + 1, after):
-            carry(t, [before, after, t - 1])
+        for t in range(before + way, after, way):
+            carry(t, [before, after, t - way])
     return out
+
+
+def growth(depth: Frames, K: NDArray, pose: NDArray) -> float:
+    """How many times as large the last frame [T, H, W] shows what the first one shows too; the median, 1 for nothing."""
+    step = max(1, depth.shape[1] // 32)
+    z = depth[-1, ::step, ::step]
+    y, x = np.nonzero(np.isfinite(z))
+    if not len(x):
+        return 1.0
+    z = z[y, x]
+    pixel = np.stack([x * step + 0.5, y * step + 0.5, np.ones(len(x))])
+    near = np.linalg.inv(K[-1]) @ pixel * z
+    move = np.linalg.inv(pose[0]) @ pose[-1]
+    far = move[:3, :3] @ near + move[:3, 3:]
+    u, v, w = K[0] @ far
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen = (w > 0) & (u >= 0) & (u < w * depth.shape[2]) & (v >= 0) & (v < w * depth.shape[1])
+    if not seen.any():
+        return 1.0
+    return float(np.median(w[seen] / z[seen]) * K[-1, 0, 0] / K[0, 0, 0])
 
 
 def without_blotches(noise: Frames) -> Frames:

@@ -220,7 +220,7 @@ class ClipStore:
                 continue
             files = {
                 n: path.with_suffix(f".{n}.npy")
-                for n in ("code", "depth", "exact", "fine.code", "fine.depth", "fine.exact")
+                for n in ("code", "depth", "exact", "fine.code", "fine.depth", "fine.exact", "draft")
             }
             self._arrays[path.stem] = {n: np.load(f, mmap_mode="r") for n, f in files.items() if f.exists()}
             for i, row in enumerate(json.loads(path.read_text())):
@@ -239,6 +239,12 @@ class ClipStore:
     def load_fine(self, index: int, exact: bool = False) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
         """(code [H, W, 3] float16, depth [H, W] float32 metres, row) of the clip's large frame."""
         return self._load(index, "fine.", exact)
+
+    def load_draft(self, index: int, exact: bool = False) -> NDArray[np.float16] | None:
+        """What the first stage painted of the clip's large frame (drafts.py), LogC3 code [h, w, 3]; None: not drawn."""
+        row = self.rows[index]
+        drafts = self._arrays[row["shard"]].get("draft")
+        return None if drafts is None else drafts[row["index"], int(exact)]
 
     def _load(self, index: int, which: str, exact: bool) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
         row = self.rows[index]

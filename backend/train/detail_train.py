@@ -1,8 +1,10 @@
 """Train the detail stage: crops of large renders, given the same picture at a quarter of the size.
 
-At work the small picture comes from the transformer, not from a render.  It has the colours and the silhouettes and
-little of what lies between, so here a render is made so by a drawn amount, and the network is told how much (`trust`):
-smoothed along its surfaces but not across their edges, a little blurred, and laid over with soft noise.
+At work the small picture comes from the transformer, not from a render.  So most crops are given what the transformer
+really painted of that frame (drafts.py), brought to the render's colours by a wide blur of their difference: its soft
+edges, spilt colours and grids stay, for the network to mend.  They are told as a trust of nothing.  The others are
+given a render made worse by a drawn amount, and the network is told how much (`trust`): smoothed along its surfaces
+but not across their edges, a little blurred, and laid over with soft noise.
 
 Legend: M crops, H rows, W columns of the large picture, h = H / 4, w = W / 4.
 """
@@ -48,6 +50,9 @@ class DetailRecipe:
     blur: float = 1.0  # deviation of a blur beside it, at the most
     noise: float = 0.05  # deviation of the soft noise at no trust, in standardised code
     pure_noise: float = 0.3
+    drafted: float = 0.8  # crops given the transformer's own picture, where it was drawn
+    corrected: tuple[float, float] = (2.5, 8.0)  # deviation of the blur that brings it to the render's colours, px
+    magnified: float = 0.5  # crops whose noise is as seen from nearer than where it was drawn
     text_dropout: float = 0.1
     look_dropout: float = 0.05
     exact: float = 0.5  # as in train.Recipe
@@ -106,26 +111,35 @@ def make_detail_batch(
     trusts: list[float] = []
     prompts: list[str] = []
     while len(trusts) < recipe.batch:
-        exact = bool(rng.random() < recipe.exact)
-        code, depth, row = store.load_fine(int(rng.integers(len(store))), exact)
+        exact, index = bool(rng.random() < recipe.exact), int(rng.integers(len(store)))
+        code, depth, row = store.load_fine(index, exact)
+        draft = store.load_draft(index, exact)
         K = row["K"][row["fine"]][None] * np.array([FACTOR, FACTOR, 1.0])[:, None]
         pose = row["world_from_camera"][row["fine"]][None]
         shown = Shown(code[None].astype(np.float32), depth[None], K, pose, Look(*row["look"]))
-        frames, depths, K, pose, look = shown.mirrored() if rng.random() < 0.5 else shown
+        mirrored = rng.random() < 0.5
+        frames, depths, K, pose, look = shown.mirrored() if mirrored else shown
         told = None if rng.random() < recipe.look_dropout else look
         surface = surface_channels(depths, K, pose, look=told, exact=exact)[0]
         prompt = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
         large = np.ascontiguousarray((frames[0] - CODE_MEAN) / CODE_STD)
         height, width = large.shape[:2]
+        if draft is not None:
+            painted = ((draft[:, ::-1] if mirrored else draft).astype(np.float32) - CODE_MEAN) / CODE_STD
+            draft = recoloured(painted, halved(large), rng.uniform(*recipe.corrected))
         for _ in range(recipe.crops_a_frame):
             top = int(rng.integers((height - recipe.crop) // FACTOR + 1)) * FACTOR
             left = int(rng.integers((width - recipe.crop) // FACTOR + 1)) * FACTOR
             cut = np.s_[top : top + recipe.crop, left : left + recipe.crop]
             part = large[cut]
-            trust = float(rng.random())
-            guide = np.ascontiguousarray(surface[1][cut][FACTOR // 2 :: FACTOR, FACTOR // 2 :: FACTOR])
-            small = worsen(halved(part), guide, trust, recipe, rng)
-            noise = rng.standard_normal(part.shape, np.float32)
+            if draft is not None and rng.random() < recipe.drafted:
+                trust, few = 0.0, recipe.crop // FACTOR
+                small = draft[top // FACTOR : top // FACTOR + few, left // FACTOR : left // FACTOR + few]
+            else:
+                trust = float(rng.random())
+                guide = np.ascontiguousarray(surface[1][cut][FACTOR // 2 :: FACTOR, FACTOR // 2 :: FACTOR])
+                small = worsen(halved(part), guide, trust, recipe, rng)
+            noise = drawn_noise(part.shape, recipe, rng)
             first = [a.transpose(2, 0, 1) for a in (part, small, noise)]  # channels first
             for values, value in zip(parts, (first[0], first[1], surface[:, *cut], first[2]), strict=True):
                 values.append(value)
@@ -133,6 +147,25 @@ def make_detail_batch(
             prompts.append("" if rng.random() < recipe.text_dropout else prompt)
     crops, smalls, surfaces, noises = (torch.from_numpy(np.stack(values)) for values in parts)
     return DetailBatch(crops, smalls, surfaces, noises, torch.tensor(trusts), encoder.bag(prompts))
+
+
+def recoloured(draft: Frames, small: Frames, deviation: float) -> Frames:
+    """A draft [h, w, 3] in the colours of the render `small`: their difference is added, blurred by `deviation` px."""
+    wrong = np.ascontiguousarray(small - draft)
+    return draft + np.asarray(cv2.GaussianBlur(wrong, (0, 0), deviation, borderType=cv2.BORDER_REFLECT_101), np.float32)
+
+
+def drawn_noise(shape: tuple[int, ...], recipe: DetailRecipe, rng: np.random.Generator) -> Frames:
+    """White noise [H, W, 3]; some of it as a camera sees it that has come nearer since it was drawn on the surfaces:
+    looked up by the nearest pixel at up to three times the size, and aslant (geometry.warped_noise does so)."""
+    height, width, colours = shape
+    if rng.random() >= recipe.magnified:
+        return rng.standard_normal(shape, np.float32)
+    down, right = 1.0 / rng.uniform(1.0, 3.0, 2)
+    slant = rng.uniform(-0.3, 0.3)
+    y, x = np.mgrid[:height, :width]
+    fresh = rng.standard_normal((height, 2 * width + height, colours), np.float32)  # as wide as the slant needs
+    return fresh[(y * down).astype(int), (x * right + slant * y + (height + width) / 2).astype(int)]
 
 
 def halved(large: Frames) -> Frames:

@@ -7,6 +7,7 @@ import torch
 from farplane.backend.model.autoencoder import pack_time, unpack_time
 from farplane.backend.pipeline.geometry import (
     Look,
+    growth,
     pack_groups,
     plucker_rays,
     shot_scale,
@@ -116,24 +117,52 @@ def test_noise_clings_to_the_ground():
     depth, K, pose = ground_scene(9)
     fresh = np.random.default_rng(5).standard_normal((9, H, W, 3), np.float32)
     noise = warped_noise(fresh, depth, K, pose)
-    np.testing.assert_array_equal(noise[0], fresh[0])
-    # A ground point of frame 4, found in frame 0 by projection, carries frame 0's value.
-    inverse, move = np.linalg.inv(K[4]), np.linalg.inv(pose[0]) @ pose[4]
+    first, last = (8, 4) if growth(depth, K, pose) > 1 else (0, 4)  # in the order they are filled
+    np.testing.assert_array_equal(noise[first], fresh[first])
+    # A ground point of the last frame, found in the first by projection, carries its value there.
+    inverse, move = np.linalg.inv(K[last]), np.linalg.inv(pose[first]) @ pose[last]
     same = total = 0
     for v in range(H):
         for u in range(W):
-            z = depth[4, v, u]
+            z = depth[last, v, u]
             if not z < 6:  # past that, half a row of ground is 3% of its depth
                 continue
-            q = K[0] @ (move[:3, :3] @ (inverse @ [u + 0.5, v + 0.5, 1.0] * z) + move[:3, 3])
+            q = K[first] @ (move[:3, :3] @ (inverse @ [u + 0.5, v + 0.5, 1.0] * z) + move[:3, 3])
             x, y = int(np.floor(q[0] / q[2])), int(np.floor(q[1] / q[2]))
-            if 0 <= x < W and 0 <= y < H and np.isfinite(depth[0, y, x]):
+            if 0 <= x < W and 0 <= y < H and np.isfinite(depth[first, y, x]):
                 total += 1
-                same += np.array_equal(noise[4, v, u], noise[0, y, x])
+                same += np.array_equal(noise[last, v, u], noise[first, y, x])
     assert total > 150
     assert same / total > 0.99
     # Still unit Gaussian: 9 * 37 * 53 * 3 values, many shared; a generous 5%.
     assert abs(noise.std() - 1) < 0.05
+
+
+@pytest.mark.parametrize("steps", [1, -1])
+def test_a_shot_that_comes_nearer_is_carried_from_its_end(steps):
+    """A wall 10 m ahead, nearer by 0.8 m a frame, or farther; every pixel of the nearest frame is drawn afresh."""
+    depth = np.stack([np.full((H, W), 10.0 - 0.8 * t, np.float32) for t in range(5)])[::steps]
+    K = np.repeat([[[60.0, 0, W / 2], [0, 60.0, H / 2], [0, 0, 1]]], 5, 0)
+    pose = np.repeat(np.eye(4)[None], 5, 0)
+    pose[:, 2, 3] = 10.0 - depth[:, 0, 0]
+    assert growth(depth, K, pose) == pytest.approx((10 / 6.8) ** steps, rel=1e-6)  # depth is float32
+    fresh = np.random.default_rng(3).standard_normal((5, H, W, 3)).astype(np.float32)
+    noise = warped_noise(fresh, depth, K, pose)
+    nearest, farthest = (4, 0)[::steps]
+    np.testing.assert_array_equal(noise[nearest], fresh[nearest])
+    alike = (noise[farthest][:, 1:, 0] == noise[farthest][:, :-1, 0]).mean()
+    assert alike == 0  # no value lies twice beside itself: seen from farther, pixels are left out, not repeated
+    assert not np.array_equal(noise[farthest][5:-5, 5:-5], fresh[farthest][5:-5, 5:-5])
+
+
+def test_growth_counts_the_lens_and_nothing_unseen():
+    K = np.repeat([[[60.0, 0, W / 2], [0, 60.0, H / 2], [0, 0, 1]]], 2, 0)
+    pose = np.repeat(np.eye(4)[None], 2, 0)
+    K[1, :2, :2] *= 1.5
+    assert growth(np.full((2, H, W), 5.0, np.float32), K, pose) == pytest.approx(1.5)
+    assert growth(np.full((2, H, W), np.inf, np.float32), K, pose) == 1.0
+    pose[1] = np.diag([-1.0, 1.0, -1.0, 1.0])  # turned about: nothing is seen twice
+    assert growth(np.full((2, H, W), 5.0, np.float32), K, pose) == 1.0
 
 
 def test_noise_does_not_leak_through_an_occluder():
