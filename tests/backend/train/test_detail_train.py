@@ -11,8 +11,20 @@ import torch
 from farplane.backend.model.detail import enlarge
 from farplane.backend.model.words import WordEncoder
 from farplane.backend.train.data import ClipStore, make_shard
-from farplane.backend.train.detail_train import DetailPlan, DetailRecipe, halved, make_detail_batch, smoothed, worsen
+from farplane.backend.train.detail_train import (
+    DetailPlan,
+    DetailRecipe,
+    drawn_noise,
+    halved,
+    make_detail_batch,
+    recoloured,
+    smoothed,
+    worsen,
+)
+from farplane.backend.train.drafts import write_drafts
+from farplane.backend.train.loop import Run
 from farplane.backend.train.prompts import vocabulary
+from farplane.backend.train.train import BasePlan, Recipe, loss_of, make_batch
 
 RECIPE = DetailRecipe(channels=8, blocks=1, batch=6, crop=64, crops_a_frame=3)
 
@@ -36,6 +48,72 @@ def test_crops_and_their_small_pictures_belong_together(store: ClipStore) -> Non
     torch.testing.assert_close(batch.words.sum(1), torch.ones(6))
     assert not batch.words[:, :2].any()  # every word of a training prompt is known
     assert torch.equal(batch.words[0], batch.words[2]), "crops of one frame share its prompt"
+
+
+@pytest.fixture(scope="module")
+def drafted(store: ClipStore, tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipStore, Path]:
+    """The store with drafts of a tiny first stage, trained for a moment, and that stage's run."""
+    run: Path = tmp_path_factory.mktemp("run")
+    recipe = Recipe(patch=8, dim=24, heads=2, ffn=32, layers=2, vace_layers=(0,), text_dim=8, head_channels=8, batch=2)
+    stage = Run(run / "base", BasePlan(recipe, store, store), "cpu")
+    batch, generator = make_batch(store, store, recipe, np.random.default_rng(0)), torch.Generator().manual_seed(0)
+    for _ in range(10):
+        loss, _ = loss_of(stage.model, batch, recipe, generator)
+        loss.backward()
+        for optim in stage.optims:
+            optim.step()
+            optim.zero_grad()
+    stage.ema.load_state_dict(stage.model.state_dict())
+    stage.save()
+    assert write_drafts(run, store.folder) == 1
+    return ClipStore(store.folder), run
+
+
+def test_drafts_are_the_first_stages_pictures(drafted: tuple[ClipStore, Path]) -> None:
+    store, run = drafted
+    one, rough = store.load_draft(3, exact=True), store.load_draft(3, exact=False)
+    assert one is not None
+    assert rough is not None
+    assert one.shape == store.load(3)[0].shape[1:]
+    assert np.isfinite(one).all()
+    assert one.std() > 0
+    assert not np.array_equal(one, rough), "the exact depth and the blockout's are told apart"
+    assert write_drafts(run, store.folder) == 0, "what is there is kept"
+    before = one.copy()
+    assert write_drafts(run, store.folder, again=True) == 1
+    again = ClipStore(store.folder).load_draft(3, exact=True)
+    assert again is not None
+    np.testing.assert_array_equal(again, before)  # the same seeds, the same weights
+
+
+def test_drafted_crops_have_the_drafts_shapes_and_the_renders_colours(drafted: tuple[ClipStore, Path]) -> None:
+    recipe = DetailRecipe(**{**RECIPE.__dict__, "drafted": 1.0, "corrected": (1e-3, 1e-3)})
+    batch = make_detail_batch(drafted[0], WordEncoder(vocabulary(), 1), recipe, np.random.default_rng(4))
+    assert not batch.trust.any()
+    # A blur of no width brings the draft to the render itself: the crops lie where they should, mirrored or not.
+    torch.testing.assert_close(batch.small, torch.nn.functional.avg_pool2d(batch.large, 4), rtol=0, atol=1e-5)
+    wide = DetailRecipe(**{**recipe.__dict__, "corrected": (4.0, 4.0)})
+    batch = make_detail_batch(drafted[0], WordEncoder(vocabulary(), 1), wide, np.random.default_rng(4))
+    assert (batch.small - torch.nn.functional.avg_pool2d(batch.large, 4)).abs().mean() > 0.01
+
+
+def test_recolouring_moves_colours_and_leaves_edges() -> None:
+    draft, small = np.zeros((24, 40, 3), np.float32), np.full((24, 40, 3), 0.7, np.float32)
+    draft[:, 20:] += 0.5
+    small[:, 24:] += 0.5  # the same edge, four pixels aside
+    made = recoloured(draft, small, 8.0)
+    assert abs(made[:, :8].mean() - 0.7) < 0.05  # 12 px from the wrong strip, whose 4 px weigh little there
+    assert made[12, 20, 0] - made[12, 19, 0] > 0.45  # the draft's own edge is where it was
+
+
+def test_noise_seen_from_nearer_is_the_same_noise_in_larger_pieces() -> None:
+    rng = np.random.default_rng(6)
+    always = DetailRecipe(magnified=1.0)
+    pictures = [drawn_noise((64, 64, 3), always, rng) for _ in range(20)]
+    assert abs(np.std(pictures) - 1) < 0.05  # at the least 20 * 64 * 64 * 3 / 9 values: 5% is many deviations
+    repeated = np.mean([(p[:, 1:] == p[:, :-1]).mean() for p in pictures])
+    assert 0.2 < repeated < 0.7  # on average 1 - 1 / size, sizes from 1 to 3
+    assert (drawn_noise((64, 64, 3), DetailRecipe(magnified=0.0), rng)[:, 1:, 0] != 0).all()
 
 
 def test_distrusted_pictures_are_worse() -> None:
