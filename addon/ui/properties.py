@@ -25,8 +25,9 @@ LANDING_KINDS = (
     ("strip", "Strip", "In the scene's video sequencer", "SEQUENCE", 8),
 )
 
-# Blender frees the texts of a dynamic enum unless Python holds them.
-_model_items: list[tuple[str, str, str]] = []
+# Blender keeps no copy of a dynamic enum's texts, and asks for them anew between taking them and drawing them: every
+# text that was ever given stays as it is.
+_given: dict[tuple[str, str, str], tuple[str, str, str]] = {}
 
 
 def model_label(model: ModelInfo) -> str:
@@ -48,8 +49,7 @@ def _models(self: Any, context: Any) -> list[tuple[str, str, str]]:
     chosen = self.model_name
     if chosen not in [name for name, *_ in names]:
         names.insert(0, (chosen, *_not_told(chosen, bool(told))))
-    _model_items[:] = names
-    return _model_items
+    return [_given.setdefault(item, item) for item in names]
 
 
 def _not_told(name: str, asked: bool) -> tuple[str, str]:

@@ -67,6 +67,14 @@ def test_each_backend_has_its_own(scene: Any, monkeypatch: pytest.MonkeyPatch) -
     assert list(menu(scene)) == ["farplane-s", "here"]
 
 
+def test_a_text_that_blender_was_given_stays_where_it_is(scene: Any) -> None:
+    """Blender points at the texts of a menu while it asks for them anew; one that is freed shows as another text."""
+    session.models = tuple(ModelInfo(f"m{n}", "A model", 32.0, "ready", (), 1, 4, 1.0) for n in range(3))
+    first = properties._models(scene.farplane, bpy.context)
+    again = properties._models(scene.farplane, bpy.context)
+    assert [[id(text) for text in item] for item in first] == [[id(text) for text in item] for item in again]
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"": [{}]}', '{"": [{"name": "x", "state": "odd"}]}', "{", "null"])
 def test_a_damaged_file_tells_nothing(tmp_path: Path, text: str) -> None:
     path = tmp_path / "models.json"
