@@ -28,6 +28,7 @@ from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint
 from .colour import logc3_decode
 from .detail import DetailPlan, detailed, resampled
+from .fusion import fused
 from .geometry import Look, shot_scale, warped_noise, without_blotches
 from .pixel_conditioning import RESTART, Condition, make_condition, network_input, network_time
 from .wan import OnStep, model_size
@@ -141,7 +142,10 @@ def generate(
 
     noise = torch.from_numpy(shot_noise(fitted, settings.seed).transpose(3, 0, 1, 2)[None].copy()).to(device)
     state = denoise(model, noise, EulerSolver(base_steps, preset.shift, RESTART), "x0", report)
-    plate = cropped(state[0].transpose(0, 1)[: fitted.count], margin)
+    wide = state[0].permute(1, 2, 3, 0)[: fitted.count].cpu().numpy()
+    track = fitted.camera
+    locked = fused(wide, *(part[: fitted.count] for part in (fitted.depth, track.K, track.world_from_camera)))
+    plate = cropped(torch.from_numpy(locked).permute(0, 3, 1, 2).to(device), margin)
     if checkpoint.detail is not None:
         words = checkpoint.text.bag([shot.prompt.text])
         plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle, words)
