@@ -10,8 +10,9 @@ landing leaves the scene as it was: settings, materials, nodes, and no datablock
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -21,7 +22,7 @@ from ...protocol.errors import FarplaneError
 from .. import takes
 from ..camera import pinhole
 from ..scene import metres_per_unit
-from . import background, compositor, projection, sequencer
+from . import background, compositor, depth, projection, sequencer
 from .plate import Plate, read_plate, remove_images
 from .record import Entry, add, discard, entries
 
@@ -87,6 +88,18 @@ def land(
             _remove_entry(scene, entry)
         raise
     return next(item for item in landed(scene) if item.id == plate.id)
+
+
+def unprepared(take_folder: Path, kinds: Iterable[str]) -> list[Callable[[], None]]:
+    """What must be written before the take can land in these ways, a frame each; empty when all is there.
+
+    `land` does it by itself.  A window has a thread do it first, as it takes seconds: nothing in it needs Blender.
+    Each raises FarplaneError.
+    """
+    if not {"projection", "compositor"} & set(_kinds(kinds)):
+        return []
+    plate = read_plate(take_folder, "")
+    return [partial(depth.make_readable, plate, number) for number in depth.missing(plate)]
 
 
 def remove(scene: bpy.types.Scene, which: Path | str, kinds: Iterable[str] = KINDS) -> None:

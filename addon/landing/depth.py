@@ -25,33 +25,54 @@ def depth_image(plate: Plate) -> bpy.types.Image | None:
         if image.get(TAG) == plate.id and "farplane_depth" in image:
             return image
     try:
-        first = _readable(plate)
+        for number in missing(plate):
+            make_readable(plate, number)
     except FarplaneError:
         return None
-    if first is None:
+    first = plate.folder / FOLDER / _name(plate.first)
+    if not first.is_file() or not _has_depth(plate, _sources(plate)):
         return None
     image = load_sequence(plate, first, f"Farplane depth {plate.name}", lambda image: "Non-Color")
     image["farplane_depth"] = True
     return image
 
 
-def _readable(plate: Plate) -> Path | None:
-    """Write the files that Blender can read, unless they are there; return the first, or None without depth."""
-    folder = plate.folder / FOLDER
+def missing(plate: Plate) -> list[int]:
+    """Frames whose depth Blender cannot read yet; none for a take without depth for each of its frames.
+
+    Some milliseconds; this and `make_readable` need no Blender and may run in any thread.
+    """
     sources = _sources(plate)
-    if set(sources) < set(plate.files):
-        return None
-    if folder.is_symlink():
-        return None
+    if not _has_depth(plate, sources):
+        return []
+    return [number for number in plate.files if not _is_current(plate, number, sources[number])]
+
+
+def make_readable(plate: Plate, number: int) -> None:
+    """Write one frame's depth so that Blender can read it, unless it is there: 45 ms for 768 x 448 pixels.
+
+    Raises FarplaneError for a damaged file, and where nothing can be written.
+    """
+    source = _sources(plate)[number]
+    if _is_current(plate, number, source):
+        return
+    folder = plate.folder / FOLDER
     with takes.file_errors(folder, "write"):
         folder.mkdir(exist_ok=True)
-    for number in plate.files:
-        target = folder / f"depth.{number:04d}.exr"
-        if target.exists() and target.stat().st_mtime >= sources[number].stat().st_mtime:
-            continue
-        z = read_channel(sources[number], "Z")
-        takes.write_atomic(target, write_channel(z.clip(max=NO_HIT), "Y"))
-    return folder / f"depth.{plate.first:04d}.exr"
+    takes.write_atomic(folder / _name(number), write_channel(read_channel(source, "Z").clip(max=NO_HIT), "Y"))
+
+
+def _has_depth(plate: Plate, sources: dict[int, Path]) -> bool:
+    return set(sources) >= set(plate.files) and not (plate.folder / FOLDER).is_symlink()
+
+
+def _is_current(plate: Plate, number: int, source: Path) -> bool:
+    target = plate.folder / FOLDER / _name(number)
+    return target.exists() and target.stat().st_mtime >= source.stat().st_mtime
+
+
+def _name(number: int) -> str:
+    return f"depth.{number:04d}.exr"
 
 
 def _sources(plate: Plate) -> dict[int, Path]:

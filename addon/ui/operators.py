@@ -103,7 +103,7 @@ class FARPLANE_OT_generate(_Operator):
             return FINISHED
         share = generation.done / max(1, generation.total)
         context.window_manager.progress_update(100 * share)
-        context.workspace.status_text_set(f"{generation_line(generation)}    |    Esc: Cancel")
+        context.workspace.status_text_set(f"{generation_line(generation)}    |    {say('Esc: Cancel')}")
         redraw()
         return {"RUNNING_MODAL"}
 

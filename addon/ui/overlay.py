@@ -26,10 +26,26 @@ _LABEL_SIZE = 12
 _MARGIN = 10
 
 
+_LEVELS = 1 << 14  # of a display code; a step is under a half-float's own step of light in all but the deepest black
+
+
+def _decoded() -> NDArray[np.float32]:
+    """Linear light of each level: sRGB (IEC 61966-2-1) undone."""
+    code = np.linspace(0.0, 1.0, _LEVELS)
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+_LIGHT = _decoded()
+
+
 def linear_of(picture: Picture) -> Picture:
-    """Display-coded (sRGB) red, green and blue [H, W, 4] as linear light; the viewport encodes what is drawn on it."""
-    code, out = picture[..., :3], np.array(picture, np.float32)
-    out[..., :3] = np.where(code <= 0.04045, code / 12.92, ((np.maximum(code, 0.04045) + 0.055) / 1.055) ** 2.4)
+    """Display-coded (sRGB) red, green and blue [H, W, 4] as linear light; the viewport encodes what is drawn on it.
+
+    By a table: the window waits meanwhile, and 768 x 448 powers take 11 ms.
+    """
+    levels = np.clip(picture, 0.0, 1.0) * np.float32(_LEVELS - 1) + np.float32(0.5)
+    out = np.take(_LIGHT, levels.astype(np.intp))
+    out[..., 3] = picture[..., 3]
     return out
 
 

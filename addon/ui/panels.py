@@ -53,7 +53,7 @@ class FARPLANE_PT_shot(_Panel, bpy.types.Panel):
             row = layout.row()
             row.scale_y = 1.4
             row.operator("farplane.generate", icon="RENDER_ANIMATION")
-        _draw_work(layout)
+        _draw_work(layout, context)
         if session.message is not None:
             _draw_message(layout, context, session.message)
 
@@ -180,7 +180,7 @@ def _fact(layout: Any, name: str, value: str) -> None:
     row.label(text=value, translate=False)
 
 
-def _draw_work(layout: Any) -> None:
+def _draw_work(layout: Any, context: bpy.types.Context) -> None:
     """How far the work is, with Cancel beside it: the shot that is read, then the jobs."""
     generation = running_generation()
     if generation is not None:
@@ -197,6 +197,8 @@ def _draw_work(layout: Any) -> None:
         _draw_job(column, job)
     if len(jobs) > SHOWN_JOBS:
         column.label(text=say("and {} more", len(jobs) - SHOWN_JOBS), translate=False)
+    if jobs and session.connection == "disconnected" and session.problem is not None:
+        _draw_message(layout, context, session.problem)
 
 
 def _draw_job(layout: Any, job: Job) -> None:

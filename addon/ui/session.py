@@ -211,11 +211,16 @@ class Session:
         return job
 
     def cancel(self, which: str | None = None) -> None:
-        """Ask for a job to be stopped, by its UUID, or for every job."""
+        """Ask for a job to be stopped, by its UUID, or for every job.  Without a connection it ends here and now."""
         for job in [job for job in self.jobs.values() if which in (None, job.id)]:
-            job.cancelling = True
-            if self.client is not None:
-                self.client.cancel(job.id)
+            self._stop(job)
+            if self.connection == "disconnected":
+                self._end(job, "cancelled", Message(say("Cancelled"), say("The backend hears of it once it is back")))
+
+    def _stop(self, job: Job) -> None:
+        job.cancelling = True
+        if self.client is not None:
+            self.client.cancel(job.id)
 
     def _ask_for(self, job: Job) -> None:
         client = self.client
@@ -286,7 +291,7 @@ class Session:
         if not isinstance(told, FarplaneError):
             return True
         if job.id in self.jobs:
-            self.cancel(job.id)
+            self._stop(job)
             self._end(job, "failed", Message.of(told))
         return False
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,9 @@ from ...protocol.errors import FarplaneError
 from .. import landing
 from ..takes import Take
 from . import preferences
-from .operators import FINISHED, _Operator, redraw
+from .operators import CANCELLED, FINISHED, _Operator, redraw
 from .properties import LANDING_KINDS
-from .session import Message, session
+from .session import STAGE_NAMES, Message, session
 from .summary import Listed, Summary
 from .translations import say
 from .view import show_in_sequencer
@@ -186,6 +189,24 @@ class FARPLANE_OT_delete_take(_TakeOperator):
         take.delete()
 
 
+@dataclass
+class _Files:
+    """The files that a landing waits for; lives on where Blender has ended the operator.  written : so far."""
+
+    total: int
+    written: int = 0
+    stopped: bool = False
+
+    def write(self, one: Callable[[], None]) -> None:
+        """In the disk's thread."""
+        if not self.stopped:
+            one()
+
+    def count(self, told: Any) -> None:
+        """One is written, or cannot be: then the landing goes without depth, as it would by itself."""
+        self.written += 1
+
+
 class FARPLANE_OT_land(_TakeOperator):
     """Put this take into the scene"""
 
@@ -202,6 +223,9 @@ class FARPLANE_OT_land(_TakeOperator):
         options={"SKIP_SAVE"},
     )
 
+    _timer: Any = None
+    _files: Any = None
+
     @classmethod
     def description(cls, context: bpy.types.Context, properties: Any) -> str:
         """What this kind of landing does."""
@@ -210,13 +234,63 @@ class FARPLANE_OT_land(_TakeOperator):
         chosen = [item for item in LANDING_KINDS if item[0] in properties.kinds]
         return say(chosen[0][2]) if len(chosen) == 1 else say("Put this take into the scene")
 
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Have the disk's thread write what the landing needs, then land; at once where all is there."""
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            needed = landing.unprepared(self.take().folder, self._kinds(context.scene))
+        except FarplaneError as error:
+            return self.tell(error)
+        if not needed:
+            return self.execute(context)
+        self._files = _Files(len(needed))
+        self._scene_uid = context.scene.session_uid
+        for write in needed:
+            session.disk.do(partial(self._files.write, write), self._files.count)
+        self._timer = context.window_manager.event_timer_add(0.05, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Wait for the disk's thread; Esc leaves the scene as it is."""
+        if event.type == "ESC" and event.value == "PRESS":
+            self.cancel(context)
+            session.message = Message(say("Cancelled"))
+            redraw()
+            return CANCELLED
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        session.disk.poll()
+        if self._files.written < self._files.total:
+            line = say("{} {} of {}", say(STAGE_NAMES["files"]), self._files.written, self._files.total)
+            context.workspace.status_text_set(f"{line}    |    {say('Esc: Cancel')}")
+            return {"PASS_THROUGH"}
+        self.cancel(context)
+        if context.scene.session_uid != self._scene_uid:
+            return self.tell(FarplaneError("scene", "another one is shown now", "Land the take again"))
+        return self.execute(context)
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """It waits no longer: all is written, or Blender ends the operator."""
+        if self._files is not None:
+            self._files.stopped = True
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            context.workspace.status_text_set(None)
+            self._timer = None
+
+    def _kinds(self, scene: bpy.types.Scene) -> set[str]:
+        """As this operator says, or as the panel does."""
+        return set(self.kinds) or set(scene.farplane.kinds)
+
     def work(self, context: bpy.types.Context, take: Take) -> None:
         """Land as this operator says, or as the panel does."""
         scene = context.scene
         if take.state == "rejected":
             raise FarplaneError("take", f"{take.label} is rejected", "Accept it, or choose another one")
         meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
-        kinds = set(self.kinds) or set(scene.farplane.kinds)
+        kinds = self._kinds(scene)
         baked = None
         if self.bake:
             baked = max((n for n in take.expected if n <= scene.frame_current), default=min(take.expected))

@@ -206,6 +206,8 @@ TEXTS: dict[str, str] = {
         "Di kirinya take yang ditandai untuk dibandingkan, di kanannya take yang dipilih"
     ),
     "{} is here": "{} sudah datang",
+    "Esc: Cancel": "Esc: Batal",
+    "The backend hears of it once it is back": "Backend mengetahuinya begitu tersambung lagi",
     "{} is made by another backend": "{} dibuat oleh backend lain",
     "Connect to that one again": "Sambungkan lagi ke backend itu",
     # Landing

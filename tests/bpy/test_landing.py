@@ -12,6 +12,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ OpenEXR = pytest.importorskip("OpenEXR")
 from farplane.addon import landing, takes  # noqa: E402
 from farplane.addon.camera import intrinsics, pinhole  # noqa: E402
 from farplane.addon.exr import write_channel  # noqa: E402
-from farplane.addon.landing import KINDS, land, landed, remove  # noqa: E402
+from farplane.addon.landing import KINDS, land, landed, remove, unprepared  # noqa: E402
 from farplane.addon.scene import read_camera  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 
@@ -549,6 +550,26 @@ def test_a_take_that_cannot_be_written_to_lands_without_its_depth(scene: Any, tm
     result = land(scene, scene.camera, take, ["compositor"])
     assert result.kinds == ("compositor",)
     assert not [image for image in bpy.data.images if "farplane_depth" in image]
+
+
+def test_what_a_landing_by_depth_needs_can_be_written_by_a_thread(scene: Any, tmp_path: Path) -> None:
+    take = make_take(tmp_path / "take", depth=10.0)
+    assert unprepared(take, ["background", "strip"]) == []
+    for kind in ("projection", "compositor"):
+        assert len(unprepared(take, [kind])) == 4
+    needed = unprepared(take, ["projection", "strip"])
+    with ThreadPoolExecutor(1) as thread:
+        for write in needed[1:]:
+            thread.submit(write).result()
+    assert len(unprepared(take, ["compositor"])) == 1
+    needed[0]()
+    written = {path: path.stat().st_mtime_ns for path in (take / "blender").iterdir()}
+    assert len(written) == 4
+    needed[0]()  # asked for twice, written once
+    land(scene, scene.camera, take, ["projection", "compositor"])
+    assert {path: path.stat().st_mtime_ns for path in (take / "blender").iterdir()} == written
+    (take / "depth.0012.exr").unlink()
+    assert unprepared(take, ["compositor"]) == [], "without all of its depth it lands without any"
 
 
 def test_a_broken_frame_is_told_before_anything_changes(scene: Any, tmp_path: Path) -> None:

@@ -213,6 +213,17 @@ def test_a_take_that_is_being_made_is_left_alone(view: Any, name: str) -> None:
     assert Take.open(take.folder).state == "pending"
 
 
+def test_without_a_connection_cancel_ends_the_job_here(scene: Any) -> None:
+    take = Take.create(shot_folder(scene, "Scene") / "take 001", {"frames": [{"frame": 11}]}, job="job")
+    session.jobs["job"] = Job("job", take, "Scene")
+    session.connection = "disconnected"
+    bpy.ops.farplane.cancel(job="job")
+    session.disk.flush()
+    assert session.jobs == {}
+    assert (session.message.text, session.message.is_error) == ("Cancelled", False)
+    assert not take.folder.exists(), "nothing had come"
+
+
 # ---- over the camera's frame --------------------------------------------------------------------------------
 
 
