@@ -8,12 +8,11 @@ guide tells, step by step; the pictures go to docs/images/guide, small enough fo
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import sys
 from pathlib import Path
-from typing import Any
 
+import gui_screenshot
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,16 +20,6 @@ PICTURES = ROOT / "docs" / "images" / "guide"
 SCREEN = "1280x900x24"  # the sidebar of a decided take in full
 MAX_BYTES = 98_000  # of one picture
 STEPS = 10
-
-
-def load_screenshot() -> Any:
-    """gui_screenshot.py beside this script: it installs the zip, starts the backend and runs the driver."""
-    spec = importlib.util.spec_from_file_location("gui_screenshot", ROOT / "scripts" / "gui_screenshot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def small_jpeg(path: Path) -> bytes:
@@ -50,7 +39,7 @@ def main() -> int:
     """Drive the ten steps and keep their pictures; return the exit code."""
     model = sys.argv[1] if len(sys.argv) > 1 else "farplane-s"
     out = ROOT / "out" / "guide"
-    told = load_screenshot().drive(out, model, "guide_drive.py", SCREEN)
+    told = gui_screenshot.drive(out, model, "guide_drive.py", SCREEN)
     if not told.get("done"):
         print(told.get("error", told), file=sys.stderr)
         return 1

@@ -54,7 +54,7 @@ def blender(root: Path, *arguments: str, display: str = "", **environment: str) 
     env = ["env", "LIBGL_ALWAYS_SOFTWARE=1", "HOME=/tmp", *(f"{key}={value}" for key, value in environment.items())]
     screen = ["xvfb-run", "-a", "-s", f"-screen 0 {display}"] if display else []
     # 5.2 takes Vulkan by itself, which this display does not have
-    command = ["nice", "-n", "5", "chroot", str(root), *env, *screen, "blender", "--gpu-backend", "opengl", *arguments]
+    command = ["chroot", str(root), *env, *screen, "blender", "--gpu-backend", "opengl", *arguments]
     subprocess.run(command, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
 
 
@@ -123,6 +123,7 @@ def drive(
             shutil.rmtree(clients, ignore_errors=True)
             clients.symlink_to(folder / "config" / "clients")  # who is let in is read anew for each connection
             (folder / "config" / "clients").mkdir(exist_ok=True)
+            (folder / "backend.pid").write_text(str(backend.process.pid))  # for a driver that ends it
             show(root, inside, script, screen, model, options=["--enable-event-simulate"])
     finally:
         os.environ["PYTHONPATH"] = before

@@ -92,5 +92,4 @@ def work() -> Iterator[None]:
     told["done"] = True
 
 
-bpy.context.preferences.view.show_splash = False  # now: in the first tick it is there already
 play(work(), lambda: os._exit(0))

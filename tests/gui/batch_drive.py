@@ -7,29 +7,22 @@ FOLDER holds farplane.zip, scene.blend and drive.py, whose helpers do the work.
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import bpy
 
 sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
 import pulse
-from drive import MODEL, look, run, tab, view
-from stage import FOLDER, MODULE, picture, play, told, wait, wait_for
+from drive import MODEL, beside, install, look, open_tab, run, ui
+from stage import FOLDER, picture, play, told, wait, wait_for
 
 FRAMES = 3  # of each shot
 PROMPT = "a forest valley at {noon|night}, clear sky, in summer"
 SECOND = "a forest valley at dusk, snow"
-
-
-def ui(name: str) -> Any:
-    """A module of the add-on's interface."""
-    return importlib.import_module(f"{MODULE}.addon.ui.{name}")
 
 
 def unfold(*folded: str) -> None:
@@ -55,11 +48,21 @@ def second_camera(scene: Any) -> None:
     ui("batch_panel").storyboard.set_marker_prompt(scene, "close", SECOND)
 
 
-def ended(session: Any) -> Iterator[None]:
-    """Wait until a batch that was just pressed is over, and its sheet is written."""
+def make(operator: Any, kind: str, name: str) -> Iterator[None]:
+    """Press the button, take a picture while it works, and wait until it is over and its sheet is written."""
+    session = ui("session").session
+    session.message = None
+    yield from wait(1)
+    pulse.begin(bpy.context.window_manager.windows[0])
+    told[f"{kind} invoked"] = list(run(operator))
+    yield from wait_for(lambda: session.message is not None or (session.job is not None and session.job.preview))
+    yield from wait(0.4)
+    picture(name)
     yield from wait_for(lambda: session.jobs or session.message is not None)
     yield from wait_for(lambda: not session.jobs and not ui("batch")._active)
     yield from wait(1.5)
+    told.setdefault("main thread", {})[kind] = pulse.end()
+    told[kind] = sheet(kind)
 
 
 def sheet(kind: str) -> dict[str, Any]:
@@ -69,21 +72,6 @@ def sheet(kind: str) -> dict[str, Any]:
     record = json.loads(next(path.parent.glob("*.json")).read_text())
     takes = sorted(str(take.parent.relative_to(FOLDER)) for take in FOLDER.rglob("take.json"))
     return {"record": record, "takes": takes, "message": str(ui("session").session.message)}
-
-
-def beside(path: Path) -> Iterator[None]:
-    """The contact sheet in an image editor in the view's left half."""
-    with bpy.context.temp_override(**view()):
-        bpy.ops.screen.area_split(direction="VERTICAL", factor=0.4)
-    yield from wait(0.5)
-    screen = bpy.context.window_manager.windows[0].screen
-    left = min((a for a in screen.areas if a.type == "VIEW_3D"), key=lambda a: a.x)
-    left.type = "IMAGE_EDITOR"
-    left.spaces.active.image = bpy.data.images.load(str(path))
-    yield from wait(0.5)
-    region = next(region for region in left.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=left, region=region):
-        bpy.ops.image.view_all(fit_view=True)
 
 
 def sequencer(scene: Any) -> Iterator[None]:
@@ -112,49 +100,21 @@ def strips(scene: Any) -> list[list[Any]]:
 
 
 def work() -> Iterator[None]:
-    bpy.context.preferences.view.ui_scale = 1.0
-    bpy.ops.extensions.package_install_files(
-        filepath=str(FOLDER / "farplane.zip"), repo="user_default", enable_on_install=True
-    )
-    bpy.ops.wm.open_mainfile(filepath=str(FOLDER / "scene.blend"))
-    yield from wait(1)
-    session, scene = ui("session").session, bpy.context.scene
-    window = bpy.context.window_manager.windows[0]
-    space = view()["area"].spaces.active
-    space.show_region_ui = True
-    space.region_3d.view_perspective = "CAMERA"
+    yield from install()
+    scene = bpy.context.scene
     unfold()
-    yield from wait(0.5)
-    tab().active_panel_category = "Farplane"  # can be set only once the region has drawn
-    run(bpy.ops.view3d.view_center_camera)
     scene.farplane.model_name, scene.farplane.quality, scene.farplane.prompt = MODEL, "DRAFT", PROMPT
     scene.frame_end = FRAMES
-    yield from wait_for(lambda: session.connection == "connected")
+    yield from open_tab()
     yield from look("1-panels")
 
-    pulse.begin(window)
-    told["variations invoked"] = list(run(bpy.ops.farplane.variations))
-    yield from wait_for(lambda: session.message is not None or (session.job is not None and session.job.preview))
-    yield from wait(0.4)
-    picture("2-variations-run")
-    yield from ended(session)
-    events = {"variations": pulse.end()}
-    told["variations"] = sheet("variations")
+    yield from make(bpy.ops.farplane.variations, "variations", "2-variations-run")
     yield from beside(FOLDER / "variations-contact.png")
     yield from look("3-variations")
 
     second_camera(scene)
     scene.frame_end = 2 * FRAMES
-    session.message = None
-    yield from wait(1)
-    pulse.begin(window)
-    told["storyboard invoked"] = list(run(bpy.ops.farplane.storyboard))
-    yield from wait_for(lambda: session.message is not None or (session.job is not None and session.job.preview))
-    yield from wait(0.4)
-    picture("4-storyboard-run")
-    yield from ended(session)
-    events["storyboard"] = pulse.end()
-    told["storyboard"] = sheet("storyboard")
+    yield from make(bpy.ops.farplane.storyboard, "storyboard", "4-storyboard-run")
     told["strips"] = strips(scene)
     yield from sequencer(scene)
     for frame, name in ((2, "5-animatic-wide"), (FRAMES + 2, "5-animatic-close")):
@@ -164,11 +124,9 @@ def work() -> Iterator[None]:
     (identity,) = ui("batch_panel").storyboard.laid(scene)
     run(bpy.ops.farplane.remove_storyboard, storyboard_id=identity)
     told["strips after removal"] = strips(scene)
-    told["main thread"] = events
-    (FOLDER / "main-thread.json").write_text(json.dumps(events, indent=1))
+    (FOLDER / "main-thread.json").write_text(json.dumps(told["main thread"], indent=1))
     told["done"] = True
 
 
 if __name__ == "__main__":
-    bpy.context.preferences.view.show_splash = False  # now: in the first tick it is there already
     play(work(), bpy.ops.wm.quit_blender)

@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -25,6 +26,11 @@ from stage import ARGUMENTS, FOLDER, MODULE, picture, play, told, wait, wait_for
 MODEL = ARGUMENTS[1]
 FRAMES = 5  # a software renderer takes its time for each frame's depth
 SHOWN = 4  # the frame that is compared on the screen
+
+
+def ui(name: str) -> Any:
+    """A module of the add-on's interface."""
+    return importlib.import_module(f"{MODULE}.addon.ui.{name}")
 
 
 def view() -> dict[str, Any]:
@@ -54,6 +60,30 @@ def press(key: str, **modifiers: bool) -> Iterator[None]:
     yield from wait(0.7)
 
 
+def mouse(kind: str, value: str, x: int, y: int) -> None:
+    """A real event of the mouse; y counts from below."""
+    bpy.context.window_manager.windows[0].event_simulate(type=kind, value=value, x=x, y=y)
+
+
+def drag(start: tuple[int, int], stop: tuple[int, int]) -> Iterator[None]:
+    """Press the left button at one place of the window and let it go at another."""
+    mouse("MOUSEMOVE", "NOTHING", *start)
+    yield from wait(0.2)
+    mouse("LEFTMOUSE", "PRESS", *start)
+    for share in (0.25, 0.5, 0.75, 1.0):
+        yield
+        mouse("MOUSEMOVE", "NOTHING", *(round(a + share * (b - a)) for a, b in zip(start, stop, strict=True)))
+    yield
+    mouse("LEFTMOUSE", "RELEASE", *stop)
+    yield from wait(0.4)
+    mouse("MOUSEMOVE", "NOTHING", 300, 200)  # no tooltip, no hint of a region's edge in the picture
+    yield from wait(0.4)
+
+
+def click(x: int, y: int) -> Iterator[None]:
+    yield from drag((x, y), (x, y))
+
+
 def redraw() -> None:
     """The tab is drawn again, as under the artist's mouse."""
     tab().tag_redraw()
@@ -67,6 +97,43 @@ def look(name: str, seconds: float = 1.5) -> Iterator[None]:
     picture(name)
 
 
+def beside(path: Path) -> Iterator[None]:
+    """A picture in an image editor in the view's left half."""
+    window = bpy.context.window_manager.windows[0]
+    with bpy.context.temp_override(**view()):
+        bpy.ops.screen.area_split(direction="VERTICAL", factor=0.4)
+    yield from wait(0.5)
+    left = min((a for a in window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.x)
+    left.type = "IMAGE_EDITOR"
+    left.spaces.active.image = bpy.data.images.load(str(path))
+    yield from wait(0.5)
+    region = next(region for region in left.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=left, region=region):
+        bpy.ops.image.view_all(fit_view=True)
+
+
+def install() -> Iterator[None]:
+    """The zip as an artist installs it, then the scene."""
+    bpy.context.preferences.view.ui_scale = 1.0
+    bpy.ops.extensions.package_install_files(
+        filepath=str(FOLDER / "farplane.zip"), repo="user_default", enable_on_install=True
+    )
+    told["enabled"] = MODULE in bpy.context.preferences.addons
+    bpy.ops.wm.open_mainfile(filepath=str(FOLDER / "scene.blend"))
+    yield from wait(1)
+
+
+def open_tab() -> Iterator[None]:
+    """The tab beside the view through the camera; until the backend has answered."""
+    space = view()["area"].spaces.active
+    space.show_region_ui = True
+    space.region_3d.view_perspective = "CAMERA"
+    yield from wait(0.5)
+    tab().active_panel_category = "Farplane"  # can be set only once the region has drawn
+    run(bpy.ops.view3d.view_center_camera)
+    yield from wait_for(lambda: ui("session").session.connection == "connected")
+
+
 def camera_frame() -> list[int]:
     """Where the camera's frame lies on the screen: left, top, right, bottom in pixels."""
     region, space, camera = view()["region"], view()["area"].spaces.active, bpy.context.scene.camera
@@ -78,29 +145,15 @@ def camera_frame() -> list[int]:
 
 
 def work() -> Iterator[None]:
-    bpy.context.preferences.view.show_splash = False
-    bpy.context.preferences.view.ui_scale = 1.0
-    bpy.ops.extensions.package_install_files(
-        filepath=str(FOLDER / "farplane.zip"), repo="user_default", enable_on_install=True
-    )
-    told["enabled"] = MODULE in bpy.context.preferences.addons
-    bpy.ops.wm.open_mainfile(filepath=str(FOLDER / "scene.blend"))
-    yield from wait(1)
-    session = importlib.import_module(f"{MODULE}.addon.ui.session").session
+    yield from install()
+    session = ui("session").session
     landing = importlib.import_module(f"{MODULE}.addon.landing")
-    operators = importlib.import_module(f"{MODULE}.addon.ui.operators")
-    meter = importlib.import_module(f"{MODULE}.addon.ui.meter").meter
+    operators, meter = ui("operators"), ui("meter").meter
     window = bpy.context.window_manager.windows[0]
-
     space = view()["area"].spaces.active
-    space.show_region_ui = True
-    space.region_3d.view_perspective = "CAMERA"
     space.shading.type = "SOLID"
     space.overlay.show_floor = False
-    yield from wait(0.5)
-    tab().active_panel_category = "Farplane"  # can be set only once the region has drawn
-    run(bpy.ops.view3d.view_center_camera)
-    yield from wait_for(lambda: session.connection == "connected")
+    yield from open_tab()
     yield from wait(1)
     picture("1-shot")
 

@@ -1,11 +1,13 @@
 """A stand-in for the model in the GUI's tests and pictures: the shot's own depth as coloured fog, as real EXR.
 
 It follows camera and geometry to the pixel, so a picture shows whether a plate stands where it should.  The first
-word of the prompt may be `slow`.
+word of the prompt may be `slow`, or `dies`: the process is then killed as by a system without memory.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 
@@ -31,7 +33,7 @@ def fog(z: np.ndarray, near: float, far: float) -> np.ndarray:
 
 def paint(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
     """Every stage of a real job, quickly."""
-    depth, slow = job.shot.depth, job.shot.prompt.text.startswith("slow")
+    depth, manner = job.shot.depth, job.shot.prompt.text.split(" ")[0]
     first = fog(depth.z[0], depth.near, depth.far)
     noise = np.random.default_rng(job.settings.seed).random(first.shape, np.float32)
     sink.progress("conditioning", 1, 1)
@@ -42,7 +44,9 @@ def paint(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
         picture = linear_to_display(share * first + (1 - share) * noise)
         sink.preview(step, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
         sink.progress("denoise", step, STEPS)
-        time.sleep(4.0 if slow else 0.3)
+        time.sleep(4.0 if manner == "slow" else 0.3)
+        if manner == "dies" and step == STEPS // 2:
+            os.kill(os.getpid(), signal.SIGKILL)
     for index, frame in enumerate(job.shot.frames):
         picture = fog(depth.z[index], depth.near, depth.far)
         sink.frame(frame, encode_exr(picture, {}, job.settings.compression))

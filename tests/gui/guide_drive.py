@@ -7,19 +7,17 @@ FOLDER holds farplane.zip, scene.blend and drive.py, whose helpers do the work; 
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import bpy
 from mathutils import Vector
 
 sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
-from drive import MODEL, run, tab, view
+from drive import MODEL, beside, click, drag, install, run, tab, ui, view
 from stage import FOLDER, MODULE, picture, play, told, wait, wait_for
 
 FRAMES = 9
@@ -29,34 +27,6 @@ SIDEBAR = 330  # pixels: wide enough to read a prompt
 PROMPT = "a forest valley at noon, clear sky, in summer"
 SECOND = PROMPT.replace("noon", "dusk")
 VARIED = PROMPT.replace("noon", "{dawn|noon|night}")
-
-
-def ui(name: str) -> Any:
-    """A module of the add-on's interface."""
-    return importlib.import_module(f"{MODULE}.addon.ui.{name}")
-
-
-def mouse(kind: str, value: str, x: int, y: int) -> None:
-    bpy.context.window_manager.windows[0].event_simulate(type=kind, value=value, x=x, y=y)
-
-
-def drag(start: tuple[int, int], stop: tuple[int, int]) -> Iterator[None]:
-    """Press the left button at one place of the window and let it go at another; y counts from below."""
-    mouse("MOUSEMOVE", "NOTHING", *start)
-    yield from wait(0.2)
-    mouse("LEFTMOUSE", "PRESS", *start)
-    for share in (0.25, 0.5, 0.75, 1.0):
-        yield
-        mouse("MOUSEMOVE", "NOTHING", *(round(a + share * (b - a)) for a, b in zip(start, stop, strict=True)))
-    yield
-    mouse("LEFTMOUSE", "RELEASE", *stop)
-    yield from wait(0.4)
-    mouse("MOUSEMOVE", "NOTHING", 300, 200)  # no tooltip, no hint of a region's edge in the picture
-    yield from wait(0.4)
-
-
-def click(x: int, y: int) -> Iterator[None]:
-    yield from drag((x, y), (x, y))
 
 
 def toggle(down: int) -> Iterator[None]:
@@ -213,39 +183,17 @@ def vary(session: Any) -> Iterator[None]:
     yield from arrive(session)
     yield from wait_for(lambda: list(FOLDER.rglob("variations*/contact.png")))
     yield from beside(next(FOLDER.rglob("variations*/contact.png")))
+    yield from centre()
     yield from look("10-variations", 2)
 
 
-def beside(sheet: Path) -> Iterator[None]:
-    """The contact sheet in an image editor in the view's left half."""
-    with bpy.context.temp_override(**view()):
-        bpy.ops.screen.area_split(direction="VERTICAL", factor=0.4)
-    yield from wait(0.5)
-    screen = bpy.context.window_manager.windows[0].screen
-    left = min((a for a in screen.areas if a.type == "VIEW_3D"), key=lambda a: a.x)
-    left.type = "IMAGE_EDITOR"
-    left.spaces.active.image = bpy.data.images.load(str(sheet))
-    yield from wait(0.5)
-    region = next(region for region in left.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=left, region=region):
-        bpy.ops.image.view_all(fit_view=True)
-    yield from centre()
-
-
 def work() -> Iterator[None]:
-    preferences = bpy.context.preferences
-    preferences.view.ui_scale = 1.0
-    bpy.ops.extensions.package_install_files(
-        filepath=str(FOLDER / "farplane.zip"), repo="user_default", enable_on_install=True
-    )
-    preferences.addons[MODULE].preferences.author = "Ana"
-    bpy.ops.wm.open_mainfile(filepath=str(FOLDER / "scene.blend"))
-    yield from wait(1)
+    yield from install()
+    bpy.context.preferences.addons[MODULE].preferences.author = "Ana"
     session = ui("session").session
     for part in (begin, decide, vary):
         yield from part(session)
     told["done"] = True
 
 
-bpy.context.preferences.view.show_splash = False  # now: in the first tick it is there already
 play(work(), bpy.ops.wm.quit_blender)

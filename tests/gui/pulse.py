@@ -136,7 +136,7 @@ def begin(window: Any) -> None:
     if not hasattr(bpy.types, "PULSE_OT_listen"):
         bpy.utils.register_class(PULSE_OT_listen)
     calls.watch()
-    _stamps = []
+    _stamps = [_stamp()]  # what the driver calls next is seen too
     with bpy.context.temp_override(window=window):
         bpy.ops.pulse.listen("INVOKE_DEFAULT")
 

@@ -68,4 +68,5 @@ def play(steps: Iterator[None], leave: Callable[[], object]) -> None:
         leave()
         return None
 
+    bpy.context.preferences.view.show_splash = False  # now: in the first tick it is there already
     bpy.app.timers.register(advance, first_interval=2.0, persistent=True)

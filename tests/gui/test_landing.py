@@ -1,0 +1,61 @@
+"""Takes of 768 x 448 pixels in the real GUI Blender: how long each landing holds the window, and what a projection hides.
+
+Run by `make test-gui`, with fog.py in the model's place.  The pictures stay in out/gui-landing for a person to look at.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+OUT = Path(__file__).resolve().parent.parent.parent / "out" / "gui-landing"
+STEP = 12  # pixels between the points, as in landing_drive.py
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture(scope="module")
+def out(suite: str) -> Path:
+    return OUT / suite
+
+
+@pytest.fixture(scope="module")
+def told(gui: Any, suite: str, out: Path) -> dict[str, Any]:
+    return gui.drive(out, model=gui.FOG, script="landing_drive.py", suite=suite)
+
+
+def test_the_tour_ends_without_an_error(told: dict[str, Any]) -> None:
+    assert told.get("error") is None, told.get("error")
+    assert told["done"]
+
+
+def test_no_landing_holds_the_window(told: dict[str, Any]) -> None:
+    """Nor any other thing that is done with a take.  Judged as in test_panel.py: our own processor time."""
+    names = ("events", "gap_most", "rest_most", "ours_most", "our_work_most")
+    for name, held in told["holds"].items():
+        print(f"{name:20}", {key: held[key] for key in names})
+    over = {name: held["our_work_most"] for name, held in told["holds"].items() if held["our_work_most"] >= 50}
+    assert over == {}
+    assert all(held["ours_all"] > 0 for held in told["holds"].values())
+
+
+def test_a_projection_is_seen_only_where_the_camera_saw(told: dict[str, Any], out: Path) -> None:
+    """From aside: what the shot's camera sees has become the plate, everything else is as it was, pixel for pixel."""
+    before, after = (cv2.imread(str(out / name)).astype(int) for name in ("2-aside.png", "4-projected-aside.png"))
+    grid = {(x, y): state for x, y, state in told["seen"]}
+    differs: dict[int, list[float]] = {0: [], 1: []}
+    for (x, y), state in grid.items():
+        around = {grid.get((x + dx, y + dy)) for dx in (-STEP, 0, STEP) for dy in (-STEP, 0, STEP)}
+        if state in differs and around == {state}:  # away from the borders of what is seen
+            differs[state].append(float(abs(after[y, x] - before[y, x]).mean()))
+    hidden, changed = (np.array(differs[state]) for state in (0, 1))
+    print(json.dumps({"hidden": np.percentile(hidden, [50, 95, 100]).tolist(), "points": [len(hidden), len(changed)]}))
+    print(json.dumps({"changed": np.percentile(changed, [0, 5, 50]).tolist()}))
+    assert min(len(hidden), len(changed)) > 100
+    assert (hidden < 8).mean() > 0.98
+    assert (changed > 8).mean() > 0.95
