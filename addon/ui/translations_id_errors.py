@@ -30,6 +30,7 @@ PROBLEMS = {
     "the scene has none": "adegan tidak memilikinya",
     "{} is gone from {}": "{} sudah tidak ada di {}",
     "{} is gone": "{} sudah tidak ada",
+    "another one is shown now": "yang ditampilkan sekarang adegan lain",
     "its camera was deleted or undone while it was read": "kameranya dihapus atau diurungkan saat sedang dibaca",
     "frame {} holds NaN or nothing in front of the camera": "frame {} berisi NaN atau tidak ada apa pun di depan kamera",
     "{} is not a camera": "{} bukan kamera",
@@ -229,6 +230,7 @@ REMEDIES = {
         "Buat lagi dengan ZIP, atau buka adegan di Blender 5.2"
     ),
     "Select a mesh that you may edit": "Pilih mesh yang boleh Anda sunting",
+    "Land the take again": "Tempatkan lagi take itu",
     "Generate the take again": "Buat lagi take itu",
     "Leave out some alternatives": "Kurangi alternatifnya",
     "Write the combinations out; braces do not nest": "Tulis kombinasinya satu per satu; kurung tidak dapat bersarang",
