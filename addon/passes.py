@@ -210,6 +210,8 @@ def remove_leftovers() -> None:
         for block in collection
         if block.name.startswith(PREFIX)
     ]
+    if not ours:
+        return
     if bpy.context.window is None:  # `blender -c`: there scenes.remove() looks for a window and crashes
         bpy.data.batch_remove(ours)
         return

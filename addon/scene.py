@@ -9,6 +9,7 @@ import re
 import weakref
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import bpy
 import numpy as np
@@ -103,20 +104,29 @@ def metres_per_unit(scene: bpy.types.Scene) -> float:
     return 1.0 if units.system == "NONE" else float(units.scale_length)
 
 
-_reading: weakref.WeakSet[Extraction] = weakref.WeakSet()  # those whose stand-in is in the file
+_open: weakref.WeakSet[Extraction] = weakref.WeakSet()  # those that were not closed yet
 
 
 def pause_all() -> None:
     """Take every stand-in out of the file, before it is saved; each comes back with its extraction's next step."""
-    for extraction in list(_reading):
+    for extraction in list(_open):
         extraction.pause()
+
+
+def end_all() -> None:
+    """Take every stand-in out of the file for good, before an undo or redo: the next step of each tells it."""
+    for extraction in list(_open):
+        extraction.end()
 
 
 class Extraction:
     """Reads one Shot out of a scene, a frame per step: all cameras first, then depth, then the reference render.
 
     step() until it returns True, then shot().  Call close() in every case (or use it as a context manager): the
-    scene is never changed, but a stand-in copy of it lives in the file until then, or until pause().
+    scene is never changed, but a stand-in copy of it lives in the file until then, or until pause() or end().
+
+    Between two steps the artist goes on working, and an undo may free all that Blender has: what is kept from one
+    stand-in to the next is numbers, never a datablock.
 
     stage, done, total : where the work stands; stage is "camera", "depth" or "reference".
     """
@@ -154,9 +164,12 @@ class Extraction:
         self._steps += [("reference", index) for index in range(count)] if reference else []
         self._at = 0
         self.total = count
-        self._scene, self._camera = scene, plan_camera(scene, plan)
+        self._scene_uid, self._camera_uid = scene.session_uid, plan_camera(scene, plan).session_uid
         self._engine: Engine = engine
-        self._passes = self._stand_in()
+        self._passes: PassRenderer | None = None
+        self._ended = False
+        self._stand_in()
+        _open.add(self)
 
     def __enter__(self) -> Extraction:
         return self
@@ -180,23 +193,22 @@ class Extraction:
         return self._at / len(self._steps)
 
     def step(self) -> bool:
-        """Do the next frame; return True once everything is read."""
+        """Do the next frame; return True once everything is read.  Raises FarplaneError."""
         if self._at == len(self._steps):
             return True
+        if self._ended:
+            raise _gone()
         stage, index = self._steps[self._at]
         try:
-            if self not in _reading:  # it was paused
-                self._passes = self._stand_in()
-                if stage != "camera":
-                    self._passes.use_own_camera()
+            passes = self._passes or self._stand_in()  # it was paused
             if stage == "camera":
-                self._read_camera(self.plan.frames[index])
+                self._read_camera(passes, self.plan.frames[index])
             elif stage == "depth":
-                self._read_depth(index)
+                self._read_depth(passes, index)
             elif self._reference is not None:
-                self._reference[index] = self._passes.beauty(self._views[index], self._samples)
-        except ReferenceError as error:  # an undo took the stand-in away, or the camera was deleted
-            raise FarplaneError("scene", "its camera was deleted or undone while it was read", "Start again") from error
+                self._reference[index] = passes.beauty(self._views[index], self._samples)
+        except ReferenceError as error:  # the camera was deleted, or somebody took the stand-in away
+            raise _gone() from error
         self._at += 1
         return self._at == len(self._steps)
 
@@ -221,33 +233,53 @@ class Extraction:
 
     def pause(self) -> None:
         """Take the stand-in out of the file; the next step makes it anew, from the scene as it then is."""
-        _reading.discard(self)
-        self._passes.close()
+        passes, self._passes = self._passes, None
+        if passes is not None:
+            passes.close()
+
+    def end(self) -> None:
+        """Take the stand-in out of the file; the next step, if there is one to do, says so with a FarplaneError."""
+        self._ended = True
+        self.pause()
 
     def close(self) -> None:
         """Remove the stand-in; safe to call twice, at any time."""
+        _open.discard(self)
         self.pause()
 
     def _stand_in(self) -> PassRenderer:
-        made = PassRenderer(self._scene, *self.resolution, self._engine)
-        made.scene.camera = self._camera
-        _reading.add(self)
+        """Make it from the scene as it is now.  Raises FarplaneError where that, or a camera still to be read, is gone."""
+        scene = _with_uid(bpy.data.scenes, self._scene_uid)
+        camera = self._camera() if self.stage == "camera" else None
+        if scene is None:
+            raise _gone()
+        self._passes = made = PassRenderer(scene, *self.resolution, self._engine)
+        if camera is not None:
+            made.scene.camera = camera
+        else:
+            made.use_own_camera()
         return made
 
-    def _read_camera(self, frame: int) -> None:
-        scene = self._passes.scene
+    def _camera(self) -> bpy.types.Object:
+        camera = _with_uid(bpy.data.objects, self._camera_uid)
+        if camera is None:
+            raise _gone()
+        return camera
+
+    def _read_camera(self, passes: PassRenderer, frame: int) -> None:
+        scene = passes.scene
         with blenders_own():
             scene.frame_set(frame)
-        view = read_camera(scene, self._camera, frame)
+        view = read_camera(scene, self._camera(), frame)
         pinhole = maths.pinhole(view.matrix_world, maths.intrinsics(view.lens, *self.resolution, *self._aspect))
         pinhole.world_from_camera[:3, 3] *= self._metres
         self._views.append(view)
         self._pinholes.append(pinhole)
 
-    def _read_depth(self, index: int) -> None:
+    def _read_depth(self, passes: PassRenderer, index: int) -> None:
         if index == 0:
-            self._passes.use_own_camera()
-        z: NDArray[np.float32] = self._passes.depth(self._views[index])
+            passes.use_own_camera()
+        z: NDArray[np.float32] = passes.depth(self._views[index])
         if np.isnan(z).any() or (z <= 0).any():
             raise FarplaneError(
                 "depth",
@@ -255,6 +287,15 @@ class Extraction:
                 "Look for broken geometry or a clip start of zero",
             )
         self._z[index] = z * np.float32(self._metres * self._pinholes[index].depth_scale)
+
+
+def _with_uid(blocks: Any, uid: int) -> Any:
+    """The datablock with this session_uid, which no other gets before Blender ends; None when it is gone."""
+    return next((block for block in blocks if block.session_uid == uid), None)
+
+
+def _gone() -> FarplaneError:
+    return FarplaneError("scene", "its camera was deleted or undone while it was read", "Start again")
 
 
 def read_camera(scene: bpy.types.Scene, camera: bpy.types.Object, frame: int) -> maths.CameraView:

@@ -1,6 +1,9 @@
-"""A file that is saved while a shot is read from it: without the stand-in that the passes are rendered from.
+"""The stand-in that passes are rendered from (passes.py) is nobody's business: it is in no file, and in no undo step.
 
-The stand-in (passes.py) goes before the file is written, and comes back with the next step of the reading.
+Before a file is written or another one is read it goes, and comes back with the next step of the reading.  Before an
+undo or redo it goes for good: Blender then frees and moves datablocks as it likes, so the reading is over, with an
+error that says so.  Blender's autosave calls no handler, and an undo step that was taken while a shot was read holds
+the stand-in, too: what those bring back goes as soon as it is there.
 """
 
 from __future__ import annotations
@@ -10,19 +13,44 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from .. import scene
+from .. import passes, scene
 
 
 @persistent
-def _before_save(*_: Any) -> None:
+def _pause(*_: Any) -> None:
     scene.pause_all()
 
 
+@persistent
+def _end(*_: Any) -> None:
+    scene.end_all()
+
+
+@persistent
+def _sweep(*_: Any) -> None:
+    passes.remove_leftovers()
+
+
+HANDLERS = {
+    "save_pre": _pause,
+    "load_pre": _pause,
+    "undo_pre": _end,
+    "redo_pre": _end,
+    "load_post": _sweep,
+    "undo_post": _sweep,
+    "redo_post": _sweep,
+}
+
+
 def register() -> None:
-    """Be there before each save."""
-    bpy.app.handlers.save_pre.append(_before_save)
+    """Be there when that happens."""
+    for name, handler in HANDLERS.items():
+        getattr(bpy.app.handlers, name).append(handler)
 
 
 def unregister() -> None:
     """No longer."""
-    bpy.app.handlers.save_pre.remove(_before_save)
+    for name, handler in HANDLERS.items():
+        handlers = getattr(bpy.app.handlers, name)
+        if handler in handlers:
+            handlers.remove(handler)

@@ -3,6 +3,10 @@
 The panels draw after every step, into a layout that draws nothing.  The backend is a stand-in in this process that
 paints as the service tests' painter does, a little per poll: hundreds of jobs against a real one would take an hour,
 and the ways to a real one have tests of their own (test_ui.py, test_resume.py).
+
+What an artist does in a window is a step of its undo stack, and so it is here.  That is no nicety: what a script makes
+without a step is freed by the next undo while the file still points to it, and Blender crashes (test_undo.py shows it
+without an add-on).
 """
 
 from __future__ import annotations
@@ -156,6 +160,11 @@ def ours() -> list[Any]:
     ]
 
 
+def push() -> None:
+    """End what the artist did as Blender's own operators end: it can be undone."""
+    bpy.ops.ed.undo_push(message="by the artist")
+
+
 class Artist(RuleBasedStateMachine):
     """What an artist does, with what must hold after each step."""
 
@@ -176,6 +185,7 @@ class Artist(RuleBasedStateMachine):
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
         farplane.register()
         self.furnish(bpy.context.scene)
+        push()
         bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / "shot.blend"))
         self.scenes = len(bpy.data.scenes)
         for _ in range(count):
@@ -200,7 +210,7 @@ class Artist(RuleBasedStateMachine):
     def do(self, operator: str, **values: Any) -> bool:
         """Call an operator; its own error is fine, a traceback is not.  Returns whether it did it."""
         try:
-            done = getattr(bpy.ops.farplane, operator)(**values) == {"FINISHED"}
+            done = getattr(bpy.ops.farplane, operator)("EXEC_DEFAULT", True, **values) == {"FINISHED"}  # with its step
             DONE[operator] += done
             return done
         except RuntimeError as error:
@@ -219,6 +229,7 @@ class Artist(RuleBasedStateMachine):
     @rule(prompt=st.sampled_from(["plain hills", "{dawn|noon} hills", " ", "x" * 5000]))
     def write_a_prompt(self, prompt: str) -> None:
         bpy.context.scene.farplane.prompt = prompt
+        push()
 
     @rule()
     def generate(self) -> None:
@@ -227,7 +238,7 @@ class Artist(RuleBasedStateMachine):
     @rule(
         steps=st.integers(0, 5),
         then=st.sampled_from(
-            ["save", "rename_the_scene", "delete_the_camera", "undo", "add_a_scene", "write_a_prompt"]
+            ["save", "rename_the_scene", "delete_the_camera", "undo", "redo", "add_a_scene", "write_a_prompt", "push"]
         ),
     )
     def generate_and_meddle(self, steps: int, then: str) -> None:
@@ -305,7 +316,7 @@ class Artist(RuleBasedStateMachine):
 
     @rule()
     def push(self) -> None:
-        bpy.ops.ed.undo_push(message="by the artist")
+        push()
 
     @rule()
     def undo(self) -> None:
@@ -326,6 +337,7 @@ class Artist(RuleBasedStateMachine):
     @rule()
     def load(self) -> None:
         bpy.ops.wm.open_mainfile(filepath=str(self.folder / "shot.blend"))
+        push()  # a window does
         self.scenes = len(bpy.data.scenes)
 
     @rule(furnished=st.booleans())
@@ -335,12 +347,14 @@ class Artist(RuleBasedStateMachine):
             self.furnish(scene)
         bpy.context.window.scene = scene
         self.scenes += 1
+        push()
 
     @precondition(lambda self: len(bpy.data.scenes) > 1)
     @rule()
     def delete_the_scene(self) -> None:
         bpy.data.scenes.remove(bpy.context.scene)
         self.scenes -= 1
+        push()
 
     @rule(number=NUMBER)
     def choose_a_scene(self, number: int) -> None:
@@ -349,11 +363,13 @@ class Artist(RuleBasedStateMachine):
     @rule(name=st.text("aä/.%\\ ", min_size=1, max_size=8))
     def rename_the_scene(self, name: str) -> None:
         bpy.context.scene.name = name
+        push()
 
     @precondition(lambda self: bpy.context.scene.camera is not None)
     @rule()
     def delete_the_camera(self) -> None:
         bpy.data.objects.remove(bpy.context.scene.camera)
+        push()
 
     @precondition(lambda self: bpy.context.scene.camera is None)
     @rule()
@@ -361,6 +377,7 @@ class Artist(RuleBasedStateMachine):
         camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
         bpy.context.scene.collection.objects.link(camera)
         bpy.context.scene.camera = camera
+        push()
 
     # ---- what always holds ------------------------------------------------------------------------------------
 
