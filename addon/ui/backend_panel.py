@@ -11,11 +11,10 @@ from bpy.props import StringProperty
 from ...protocol import pairing
 from ...protocol.errors import FarplaneError
 from ...protocol.invitation import Invitation
-from ..client import NOBODY
 from . import local_backend, preferences
 from .operators import FINISHED, _Operator, redraw
 from .panels import _draw_message, _Panel
-from .session import Job, Message, sentence, session
+from .session import Job, Message, session
 from .translations import say
 
 SHOWN_JOBS = 12
@@ -242,11 +241,6 @@ def _is_unknown_there() -> bool:
     return bool(key and session.problem is not None and key in session.problem.remedy)
 
 
-def _is_nobody() -> bool:
-    """Whether all that is wrong is that no backend runs here: the Start button says it."""
-    return session.problem is not None and session.problem.text == sentence(say(NOBODY[0]))
-
-
 def _draw_remote(layout: Any, context: bpy.types.Context) -> None:
     """A backend on another machine."""
     address = preferences.settings().address.removeprefix("tcp://")
@@ -299,7 +293,7 @@ def _draw_local(layout: Any, context: bpy.types.Context) -> None:
 
 
 def _draw_why_not(layout: Any, context: bpy.types.Context, state: local_backend.State) -> None:
-    """What keeps the backend of this machine from running, if anything does."""
+    """What keeps the backend of this machine from running, if anything does; the Start button says that nobody ran it."""
     if state == "failed":
         words = local_backend.last_words() or say("Run 'farplane doctor' in a terminal")
         _draw_message(layout, context, Message(say("It ended by itself"), words, True))
@@ -309,7 +303,7 @@ def _draw_why_not(layout: Any, context: bpy.types.Context, state: local_backend.
         held = preferences.held()
         if held is not None:
             layout.prop(held, "executable", text="")
-    elif session.problem is not None and session.connection == "disconnected" and not _is_nobody():
+    elif session.problem is not None and session.connection == "disconnected" and not session.nobody_here:
         _draw_message(layout, context, session.problem)
 
 

@@ -20,7 +20,7 @@ from ...protocol.errors import FarplaneError
 from ...protocol.events import Event, ModelInfo
 from ...protocol.shot import RenderSettings, Shot
 from .. import takes
-from ..client import Client
+from ..client import NOBODY, Client
 from ..scene import plain_name
 from ..takes import Take
 from . import preferences
@@ -150,6 +150,11 @@ class Session:
         """The job that the backend works on, else the first that waits."""
         running = (job for job in self.jobs.values() if not job.position and job.unsent is None)
         return next(running, next(iter(self.jobs.values()), None))
+
+    @property
+    def nobody_here(self) -> bool:
+        """Whether all that is wrong is that no backend runs on this machine."""
+        return self.problem is not None and self.problem.text == sentence(filled(NOBODY[0]))
 
     @property
     def takes(self) -> list[Take]:

@@ -207,6 +207,7 @@ TEXTS: dict[str, str] = {
     ),
     "{} is here": "{} sudah datang",
     "Esc: Cancel": "Esc: Batal",
+    "Start it in the Backend panel, and the job goes on": "Jalankan di panel Backend, dan pekerjaannya berlanjut",
     "The backend hears of it once it is back": "Backend mengetahuinya begitu tersambung lagi",
     "{} is made by another backend": "{} dibuat oleh backend lain",
     "Connect to that one again": "Sambungkan lagi ke backend itu",

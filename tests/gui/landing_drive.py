@@ -23,7 +23,7 @@ import pulse
 from drive import MODEL, install, look, open_tab, redraw, run, ui, view
 from stage import FOLDER, MODULE, play, told, wait, wait_for
 
-SIZE, FRAMES = (768, 448), 9
+SIZE, FRAMES = (768, 448), 5
 # In the shot's camera's own axes: to the right, up and back, turned to the left and down.
 ASIDE = Matrix.Translation((12, 6, 4)) @ Matrix.Rotation(0.4, 4, "Y") @ Matrix.Rotation(-0.15, 4, "X")
 STEP = 12  # pixels between the points of the screen that are looked at
@@ -110,20 +110,21 @@ def work() -> Iterator[None]:
 
     shown.live = "FRONT"
     yield from take(session, "fog")
-    yield from take(session, "fog once more")
+    yield from take(session, "red fog")
     shown.live = "OFF"
 
     yield from hold("depth", lambda: setattr(shown, "show_depth", True), lambda: ui("depth_view").latest() is not None)
     shown.show_depth = False
     yield from hold("compare", lambda: run(bpy.ops.farplane.compare), lambda: ui("compare")._shown is not None)
     run(bpy.ops.farplane.compare)
+    shown.take_index = 0  # the newest
     yield from hold("accept", lambda: run(bpy.ops.farplane.accept), lambda: True)
     folder = str(session.takes[0].folder)
 
     space.shading.type = "MATERIAL"
-    yield from look("1-material", 6)
+    yield from look("1-material", 3)
     onlooker()
-    yield from look("2-aside", 6)
+    yield from look("2-aside", 3)
     told["seen"] = seen()
     space.region_3d.view_perspective = "CAMERA"
     space.shading.type = "SOLID"
@@ -136,11 +137,11 @@ def work() -> Iterator[None]:
             f"land {kind}", lambda k=kind: run(bpy.ops.farplane.land, folder=folder, kinds={k}), landed(kind)
         )
     space.shading.type = "MATERIAL"
-    yield from look("3-projected", 6)
+    yield from look("3-projected", 3)
     onlooker()
-    yield from look("4-projected-aside", 6)
+    yield from look("4-projected-aside", 3)
     scene.frame_set(FRAMES)
-    yield from look("5-projected-aside-last", 6)
+    yield from look("5-projected-aside-last", 3)
     scene.frame_set(1)
     space.region_3d.view_perspective = "CAMERA"
     space.shading.type = "SOLID"

@@ -42,7 +42,9 @@ def test_variations_become_takes_and_a_sheet(told: dict[str, Any], out: Path) ->
     sheet = cv2.imread(str(out / "variations-contact.png"))
     assert sheet is not None
     noon, night = np.array_split(sheet, 2, axis=0)  # the alternatives are the rows
-    assert noon.mean() > night.mean() + 5
+    assert (
+        noon.mean() > night.mean() + 20
+    )  # of 255: with the default model 64 and 17, words and ground of the sheet in both
 
 
 def test_every_camera_marker_becomes_a_draft_and_lies_in_the_sequencer(told: dict[str, Any], out: Path) -> None:
@@ -65,9 +67,10 @@ def test_the_animatic_is_seen(told: dict[str, Any], out: Path) -> None:
     left, top, width, height = told["preview"]
     shots = [cv2.imread(str(out / f"5-animatic-{name}.png")) for name in ("wide", "close")]
     wide, close = (shot[top : top + height, left : left + width].astype(float) for shot in shots)
-    assert wide.std() > 8  # of 255; the preview's plain ground is around it
-    assert close.std() > 8
-    assert abs(wide - close).mean() > 2
+    # Of 255, half and a third of what the default model's plates give (48, 43 and 16): black with its line of text
+    # stays below, and so do two texts over the same picture.
+    assert min(wide.std(), close.std()) > 20
+    assert abs(wide - close).mean() > 6
 
 
 def test_the_main_thread_is_not_held_by_us(told: dict[str, Any]) -> None:
