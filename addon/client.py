@@ -62,7 +62,8 @@ class Client:
     ----------
     address : ``tcp://host:port``; empty for the backend of this machine, whose address and key are read from
         the configuration folder.
-    server_key : the backend's public key (40 characters); empty together with `address`.
+    server_key : the backend's public key (40 characters); empty together with `address`, or where that is the address
+        of this machine's own backend.
     config_dir : where this user's keys lie; the platform's own folder when None.
     """
 
@@ -89,12 +90,15 @@ class Client:
         except ImportError as error:
             problem = "pyzmq is missing, without it there is no way to the backend"
             raise FarplaneError("add-on", problem, "Install Farplane's zip for this Blender again") from error
+        local = not self._address
+        if self._address and not self._server_key:
+            self._server_key, local = pairing.published_key(self._config, self._address), True
         if self._address:
             pairing.check_key(self._server_key, "server key")
         invited = pairing.remote_client(self._server_key)
         name = invited if self._address and (self._config / f"{invited}.key").exists() else "client"
         self._keys = pairing.key_pair(self._config, name, zmq.curve_keypair)
-        if not self._address:
+        if local:
             pairing.allow_client(self._config, self._keys.public, "local")
         atexit.register(self.close)
         self._thread = threading.Thread(target=self._run, name="farplane-client", daemon=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..protocol.errors import FarplaneError
-from ..protocol.pairing import check_key
+from ..protocol.pairing import check_key, config_dir, published_key
 from ..protocol.shot import validate_resolution
 
 MIN_FREE_BYTES = 64 * 2**20
@@ -84,7 +84,7 @@ def check_scene(path: Path) -> None:
 
 
 def check_backend(address: str, key: str) -> None:
-    """Raise FarplaneError unless `address` is tcp://host:port (or empty, then without a key)."""
+    """Raise FarplaneError unless `address` is tcp://host:port (or empty, then without a key) and its key is known."""
     if not address:
         if key:
             raise FarplaneError("backend key", "there is no --backend it belongs to", "Give --backend tcp://host:port")
@@ -94,6 +94,8 @@ def check_backend(address: str, key: str) -> None:
         raise FarplaneError("backend", f"{address!r} is no address", "Write it as tcp://host:port")
     if key:
         check_key(key, "backend key")
+    else:
+        published_key(config_dir(), address)
 
 
 @contextmanager

@@ -53,7 +53,9 @@ def render(
     prompt: Annotated[
         str | None, typer.Option("--prompt", help="What the plate should show; the scene's own if left out.")
     ] = None,
-    negative: Annotated[str, typer.Option("--negative", help="What it should not show.")] = "",
+    negative: Annotated[
+        str | None, typer.Option("--negative", help="What it should not show; without --prompt, the scene's own.")
+    ] = None,
     frames: Frames = "",
     size: Size = "",
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same plate.")] = 0,
@@ -80,7 +82,8 @@ def render(
     order = render_scene.Order(
         scene=scene,
         out=out,
-        prompt=None if prompt is None else Prompt(prompt, negative),
+        prompt=None if prompt is None else Prompt(prompt, negative or ""),
+        negative=negative,
         settings=settings,
         frames=checks.parse_frames(frames),
         size=checks.parse_size(size),

@@ -28,7 +28,8 @@ from .take_report import files_table, lock_table, read_report
 class Order:
     """What the command line asked for.
 
-    prompt : None takes the scene's own.  frames, size : None takes the scene's own.
+    prompt : None takes the scene's own.  negative : beside the scene's own prompt; None takes the scene's own.
+    frames, size : None takes the scene's own.
     backend : tcp://host:port, or empty for a private one.  backend_key : its public key, or empty.
     pipeline : what a private backend's worker runs instead of the real one; for tests.
     """
@@ -44,11 +45,14 @@ class Order:
     backend: str = ""
     backend_key: str = ""
     pipeline: str = ""
+    negative: str | None = None
 
     def validate(self) -> None:
         """Raise FarplaneError for the first thing that no render can have."""
         if self.prompt is not None:
             self.prompt.validate()
+        elif self.negative is not None:
+            Prompt("the scene's own", self.negative).validate()
         self.settings.validate()
         checks.check_scene(self.scene)
         checks.check_backend(self.backend, self.backend_key)
@@ -63,6 +67,8 @@ class Order:
         words = [*_scene_arguments(self.scene, "render", self.out, self.frames, self.size, self.overwrite)]
         if self.prompt is not None:
             words += [f"--prompt={self.prompt.text}", f"--negative={self.prompt.negative}"]
+        elif self.negative is not None:
+            words.append(f"--negative={self.negative}")
         words += [f"--seed={settings.seed}", f"--steps={settings.steps}", f"--guidance={settings.guidance}"]
         words += [f"--model={settings.model}", f"--compression={settings.compression}"]
         if self.backend:

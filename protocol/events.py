@@ -53,7 +53,8 @@ class ModelInfo:
     """One model that the backend offers.
 
     name : what a shot's settings name as their model.  title : one line for the artist.  size_mb : weights, megabytes.
-    state : `ready`, or `missing` when its weights are not on the backend's machine.
+    state : `ready`, or `missing` when its weights are not on the backend's machine (size_mb 0) or do not load (then
+    its title says why).
     sizes : (W, H) pairs that it renders best.  frames_multiple : n of its n*k + 1 frames.
     steps, guidance : its defaults.
     """

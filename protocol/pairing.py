@@ -78,10 +78,16 @@ def key_pair(folder: Path, name: str, make: Callable[[], tuple[bytes, bytes]]) -
         public, secret = make()
         text = json.dumps({"public": public.decode(), "secret": secret.decode()})
         _write_private(path, text, keep=True)
+    try:
+        text = _read(path)
+    except OSError as error:
+        raise FarplaneError("keys", f"{path} cannot be read ({error.strerror})", "Check its permissions") from error
+    except ValueError:
+        text = ""
     if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise FarplaneError("keys", f"{path} can be read by other users", f"Run: chmod 600 {path}")
     try:
-        loaded = json.loads(_read(path))
+        loaded = json.loads(text)
         return KeyPair(check_key(loaded["public"]), check_key(loaded["secret"]))
     except (ValueError, KeyError, TypeError, RecursionError, FarplaneError) as error:
         raise FarplaneError("keys", f"{path} is damaged", "Delete it; a new pair is made on the next start") from error
@@ -120,6 +126,18 @@ def find_backend(folder: Path) -> Published | None:
         return Published(str(loaded["address"]), check_key(loaded["public_key"]), int(loaded["pid"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, FarplaneError):
         return None
+
+
+def published_key(folder: Path, address: str) -> str:
+    """The public key of the backend at `address` when it is this machine's own.
+
+    Raises FarplaneError for any other: its key must be given.
+    """
+    published = find_backend(folder)
+    if published is None or published.address != address.replace("//localhost:", "//127.0.0.1:"):
+        problem = f"the backend at {address} is not this machine's own, and its key was not given"
+        raise FarplaneError("backend key", problem, "Give the public key that `farplane serve` prints there")
+    return published.public_key
 
 
 def allow_client(folder: Path, key: str, name: str = "") -> Path:

@@ -59,6 +59,9 @@ def check_model(connected: events.Connected, settings: RenderSettings) -> None:
     remedy = f"Use one of {', '.join(ready)}" if ready else "Install a model on the backend's machine"
     if settings.model in by_name:
         if settings.model not in ready:
+            if by_name[settings.model].size_mb:  # its weights are there
+                problem = f"{settings.model} does not load on the backend's machine: {by_name[settings.model].title}"
+                raise FarplaneError("model", problem, remedy)
             raise FarplaneError("model", f"{settings.model} is not on the backend's machine", remedy)
     elif not set(settings.model) & {"/", "\\"}:
         raise FarplaneError("model", f"{settings.model} is unknown to the backend", remedy)

@@ -3,6 +3,7 @@
 FIELDS = {
     "Address": "Alamat",
     "Artifact": "Artefak",
+    "Backend key": "Kunci backend",
     "Batch": "Kelompok",
     "Camera": "Kamera",
     "Colour space": "Ruang warna",
@@ -142,6 +143,11 @@ PROBLEMS = {
     "{} cannot be made ({})": "{} tidak dapat dibuat ({})",
     "{} cannot be written ({})": "{} tidak dapat ditulis ({})",
     "it is not a Farplane key": "ini bukan kunci Farplane",
+    "{} cannot be read ({})": "{} tidak dapat dibaca ({})",
+    "the backend at {} is not this machine's own, and its key was not given": (
+        "backend di {} bukan milik mesin ini, dan kuncinya tidak diberikan"
+    ),
+    "{} does not load on the backend's machine: {}": "{} tidak dapat dimuat di mesin backend: {}",
     "{} can be read by other users": "{} dapat dibaca pengguna lain",
 }
 
@@ -253,6 +259,10 @@ REMEDIES = {
     "Install the same Farplane version on both sides": "Pasang versi Farplane yang sama di kedua sisi",
     "Give it as tcp://host:port": "Tulis sebagai tcp://host:port",
     "Restart `farplane serve` there": "Jalankan ulang `farplane serve` di sana",
+    "Give the public key that `farplane serve` prints there": (
+        "Berikan kunci publik yang dicetak `farplane serve` di sana"
+    ),
+    "Check its permissions": "Periksa izin aksesnya",
     "Copy the whole line again": "Salin lagi seluruh barisnya",
     "Use letters, digits, - and _": "Pakai huruf, angka, - dan _",
     "Set FARPLANE_CONFIG to a folder of yours": "Atur FARPLANE_CONFIG ke folder milik Anda",

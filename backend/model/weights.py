@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,11 @@ FORMAT, VERSION = "farplane-checkpoint", 1
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 # Computed in float32 whatever the rest is kept in, as diffusers does.
 FLOAT_PARTS = ("time_embedder", "scale_shift_table", "norm2")
+# Of safetensors' names for kinds of number, those that are no weights.
+WHOLE_NUMBERS = {
+    **{"BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8},
+    **{"I16": torch.int16, "I32": torch.int32, "I64": torch.int64},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,30 +55,12 @@ class Checkpoint:
 
 def load_checkpoint(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Checkpoint:
     """Read a farplane folder, ready to run.  FarplaneError names what is wrong with it."""
-    config = read_json(folder / "config.json")
-    if config.get("format") != FORMAT or config.get("version") != VERSION:
-        raise bad(folder / "config.json", f"is no {FORMAT} of version {VERSION}", "Use a checkpoint of this release")
-    path = folder / "config.json"
-    try:
-        text = WordEncoder.from_config(config["text"])
-        codec = PixelCodec.from_config(config["codec"])
-        with torch.device("meta"):
-            transformer = PlateDiT(PlateDiTConfig.from_dict(config["transformer"]))
-            detail = DetailNet(DetailConfig(**config["detail"])) if config.get("detail") else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise bad(path, f"does not describe a model ({error!r})", "Copy the checkpoint again") from error
-    tensors = read_tensors(folder, "model")
-    parts: dict[str, nn.Module] = {"transformer.": transformer, "text.": text}
-    if detail is not None:
-        parts["detail."] = detail
-    stray = sorted(key for key in tensors if not key.startswith(tuple(parts)))
-    if stray:
-        raise bad(folder, f"holds unknown weights ({_some(stray)})", "Use a checkpoint of this release")
-    for prefix, module in parts.items():
-        own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        _fill(module, own, folder, device, dtype)
+    parts, codec, notes = _describe(folder)
+    for prefix, own in _by_part(read_tensors(folder, "model"), parts, folder):
+        _fill(parts[prefix], own, folder, device, dtype)
+    detail = parts.get("detail.")
     ready = None if detail is None else detail.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Checkpoint(transformer.eval(), text.eval(), codec, ready, config.get("notes", {}))
+    return Checkpoint(parts["transformer."].eval(), parts["text."].eval(), codec, ready, notes)  # type: ignore[arg-type]
 
 
 def load_transformer(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> PlateDiT:
@@ -86,10 +73,14 @@ def load_transformer(folder: Path, device: str | torch.device = "cpu", dtype: to
 def check_weights(folder: Path, kind: Literal["farplane", "wan"]) -> None:
     """Raise the FarplaneError that loading a model's folder would, before anything else is done with it.
 
-    Of a Wan folder only the headers of the files are read: names, shapes, and that the data fill the file.
+    Only the headers of the files are read: names, shapes, kinds of number, and that the data fill the file.  Of a Wan
+    folder's text encoder and autoencoder, which their libraries load, the shapes are looked at where they must agree
+    with the transformer's.
     """
     if kind == "farplane":
-        load_checkpoint(folder)
+        parts, *_ = _describe(folder)
+        for prefix, own in _by_part(read_tensors(folder, "model", _shapes_of_shard), parts, folder):
+            _check_fit(parts[prefix].state_dict(), own, folder)
         return
     for part in ("tokenizer", "text_encoder", "vae", "transformer"):
         if not (folder / part).is_dir():
@@ -98,6 +89,55 @@ def check_weights(folder: Path, kind: Literal["farplane", "wan"]) -> None:
         if (folder / part).is_dir():
             found = read_tensors(folder / part, "diffusion_pytorch_model", _shapes_of_shard)
             _check_fit(_empty_transformer(folder / part).state_dict(), found, folder / part)
+    _check_borrowed(folder, _empty_transformer(folder / "transformer").config)
+
+
+def _check_borrowed(folder: Path, config: PlateDiTConfig) -> None:
+    """Look at the parts of a Wan folder that their own libraries load: the tokenizer, umT5 and the autoencoder."""
+    if not any((folder / "tokenizer" / name).is_file() for name in ("tokenizer.json", "spiece.model")):
+        raise bad(folder / "tokenizer", "has no tokenizer.json", "Copy or download the whole folder again")
+    text, vae = folder / "text_encoder", folder / "vae"
+    found = read_tensors(text, "model", _shapes_of_shard)
+    words = found.get("shared.weight", found.get("encoder.embed_tokens.weight"))  # one tensor under either name
+    if words is None or words.shape != (read_json(text / "config.json").get("vocab_size"), config.text_dim):
+        shape = "no words" if words is None else f"words of shape {list(words.shape)}"
+        problem = f"has {shape}, and the transformer reads words of {config.text_dim} numbers"
+        raise bad(text, problem, "Use the text encoder that belongs to the transformer")
+    read_tensors(vae, "diffusion_pytorch_model", _shapes_of_shard)
+    if (channels := read_json(vae / "config.json").get("z_dim", 16)) != config.in_channels:
+        problem = f"makes {channels} channels, and the transformer reads {config.in_channels}"
+        raise bad(vae, problem, "Use the autoencoder that belongs to the transformer")
+
+
+def _describe(folder: Path) -> tuple[dict[str, nn.Module], PixelCodec, Mapping[str, Any]]:
+    """What the config.json of a farplane folder describes: modules without memory, by the prefix of their weights."""
+    path = folder / "config.json"
+    config = read_json(path)
+    if config.get("format") != FORMAT or config.get("version") != VERSION:
+        raise bad(path, f"is no {FORMAT} of version {VERSION}", "Use a checkpoint of this release")
+    try:
+        codec = PixelCodec.from_config(config["codec"])
+        with torch.device("meta"):
+            parts: dict[str, nn.Module] = {
+                "transformer.": PlateDiT(PlateDiTConfig.from_dict(config["transformer"])),
+                "text.": WordEncoder.from_config(config["text"]),
+            }
+            if config.get("detail"):
+                parts["detail."] = DetailNet(DetailConfig(**config["detail"]))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise bad(path, f"does not describe a model ({error!r})", "Copy the checkpoint again") from error
+    return parts, codec, config.get("notes", {})
+
+
+def _by_part(
+    tensors: Mapping[str, Tensor], parts: Mapping[str, nn.Module], folder: Path
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The weights of each part under its own names, with the part's prefix."""
+    stray = sorted(key for key in tensors if not key.startswith(tuple(parts)))
+    if stray:
+        raise bad(folder, f"holds unknown weights ({_some(stray)})", "Use a checkpoint of this release")
+    for prefix in parts:
+        yield prefix, {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _empty_transformer(folder: Path) -> PlateDiT:
@@ -158,7 +198,13 @@ def _read_shard(path: Path) -> dict[str, Tensor]:
 
 def _shapes_of_shard(path: Path) -> dict[str, Tensor]:
     """The same without data: tensors of the right shapes and nothing behind them."""
-    return _of_shard(path, lambda shard, key: torch.empty(shard.get_slice(key).get_shape(), device="meta"))
+
+    def shape(shard: Any, key: str) -> Tensor:
+        found = shard.get_slice(key)
+        dtype = WHOLE_NUMBERS.get(found.get_dtype(), torch.float32)
+        return torch.empty(found.get_shape(), dtype=dtype, device="meta")
+
+    return _of_shard(path, shape)
 
 
 def read_tensors(

@@ -25,6 +25,7 @@ from ...protocol.events import ItemInfo, Message, ModelInfo, ProtocolError, Remo
 from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, MAX_TEXT, WINDOW
 from ...protocol.shot import plate_bytes, validate_frames, validate_resolution
 from .jobs import ENDED, JobRow, JobStore
+from .offers import Fault, Offers
 from .peer import Peer, Sending
 from .spool import Upload
 from .supervisor import Heard, Worker
@@ -38,6 +39,7 @@ MAX_FETCHES = 64  # open fetches of one peer
 IDLE_SECONDS = 3600.0  # an upload whose sender has gone
 MAX_UPLOAD = 16 << 30  # bytes of one job
 SPARE_DISK = 1 << 30  # bytes that a shot and its plate must leave free
+CHECK_SECONDS = 60.0  # for the worker to say whether a shot's model loads; a cold start of it is most of that
 
 
 @dataclass(eq=False)
@@ -45,6 +47,7 @@ class _Incoming:
     """An upload and who wants it; the last of `peers` sends it.
 
     touched : monotonic seconds of its last byte.  checking : all bytes are here.  cancelled : not wanted any more.
+    asking : the worker has not said yet whether its model loads; until then no byte of it is asked for.
     """
 
     upload: Upload
@@ -54,6 +57,7 @@ class _Incoming:
     touched: float = field(default_factory=time.monotonic)
     checking: bool = False
     cancelled: bool = False
+    asking: bool = False
 
 
 class Dispatch:
@@ -71,13 +75,15 @@ class Dispatch:
         self.peers: list[Peer] = []
         self._store = store
         self._pipeline = pipeline
-        self._models = models
+        self._offers = Offers(models)
         self._version = version
         self._post = post
         self._kill_seconds = kill_seconds
         self._incoming: dict[str, _Incoming] = {}
         self._checker = ThreadPoolExecutor(1, "farplane-checker")
+        self._asked: set[str] = set()  # models that the worker was asked about and has not answered for
         self._worker = self._new_worker()
+        self._ask_about(self._offers.ready())
         self._kill_at: float | None = None
         self._expire_at = 0.0
         self._progress: events.Progress | None = None  # of the running job
@@ -137,7 +143,8 @@ class Dispatch:
 
     def _on_hello(self, peer: Peer, message: events.Hello) -> None:
         log.info("hello from %s… (%s)", peer.key[:8], message.client)
-        peer.say(events.Welcome(self._version, tuple(self._models()), MAX_UPLOAD))
+        peer.say(events.Welcome(self._version, self._offers.told(), MAX_UPLOAD))
+        self._ask_about(self._offers.ready())  # for the next one; this one is told with its shot
 
     def _on_submit(self, peer: Peer, message: events.Submit) -> None:
         job, digest = message.job, codec.digest(message)
@@ -159,7 +166,8 @@ class Dispatch:
                 self._refuse(peer, job, *_disk(error))
             else:
                 self._incoming[job] = coming = _Incoming(upload, peer.key, digest, [peer])
-                self._grant(coming, WINDOW)
+                coming.asking = self._ask_about([message.settings.model])
+                self._grant_anew(coming)
 
     def _check_submit(self, peer: Peer, message: events.Submit) -> None:
         """Raise FarplaneError for what can be known before the arrays come."""
@@ -167,7 +175,7 @@ class Dispatch:
         validate_resolution(*message.resolution)
         message.prompt.validate()
         message.settings.validate()
-        self._check_model(message.settings.model)
+        self._offers.check(message.settings.model)
         size = codec.upload_size(message)
         if size > MAX_UPLOAD:
             limit = f"{size / 2**30:.1f} GiB are over {MAX_UPLOAD / 2**30:.0f} GiB"
@@ -183,14 +191,6 @@ class Dispatch:
             problem = f"the backend has {free >> 20} MiB left, and the shot may need {needed >> 20} MiB there"
             raise FarplaneError("disk", problem, "Free some space on its machine")
 
-    def _check_model(self, name: str) -> None:
-        offered = {model.name: model for model in self._models()}
-        if name in offered:
-            if offered[name].state == "missing":
-                raise FarplaneError("model", f"{name} is not on the backend's machine", "Run `farplane models` there")
-        elif offered and not any(separator in name for separator in "/\\"):
-            raise FarplaneError("model", f"{name!r} is unknown", f"Choose one of {', '.join(sorted(offered))}")
-
     def _take_over(self, coming: _Incoming, peer: Peer) -> None:
         """The same shot from another connection, most often of the same client after a break: it sends the rest."""
         if peer in coming.peers:
@@ -202,7 +202,7 @@ class Dispatch:
     def _grant_anew(self, coming: _Incoming) -> None:
         """Forget the credit of a sender that was replaced, and give the new one its own."""
         coming.upload.rewind()
-        if coming.peers and not coming.checking:
+        if coming.peers and not (coming.checking or coming.asking):
             self._grant(coming, WINDOW)
 
     def _grant(self, coming: _Incoming, chunks: int) -> None:
@@ -356,7 +356,36 @@ class Dispatch:
     # The queue and the worker
 
     def _new_worker(self) -> Worker:
+        self._asked.clear()
         return Worker(self._pipeline, self._store.data / "worker.log", self._post)
+
+    def _ask_about(self, models: Sequence[str]) -> bool:
+        """Ask the worker whether models would load, since torch is there.  False when there is no worker to ask."""
+        if not self._worker.usable and self._worker.job is None:
+            self._worker = self._new_worker()
+        if not self._worker.usable:
+            return False
+        for name in set(models) - self._asked:
+            self._asked.add(name)
+            self._worker.check(name)
+        return True
+
+    def _answered(self, model: str, fault: Fault | None) -> None:
+        """The worker knows whether a model loads: go on with the shots that want it, or refuse them."""
+        self._asked.discard(model)
+        self._offers.learn(model, fault)
+        for coming in list(self._incoming.values()):
+            if coming.asking and coming.upload.submit.settings.model == model:
+                if fault is None:
+                    self._admit(coming)
+                else:
+                    self._drop(coming, fault)
+
+    def _admit(self, coming: _Incoming) -> None:
+        """Ask for a shot's bytes; if its model is at fault after all, its job will tell."""
+        if coming.asking:
+            coming.asking, coming.touched = False, time.monotonic()
+            self._grant_anew(coming)
 
     def _run_next(self) -> None:
         """Give the next job to the worker if it is free."""
@@ -395,6 +424,14 @@ class Dispatch:
         if said is None:
             worker.kill()  # its group may have outlived it
             worker.usable = False
+            if worker is self._worker:
+                self._asked.clear()
+                for coming in list(self._incoming.values()):
+                    self._admit(coming)
+        if worker is self._worker and said is not None and said.get("what") == "model":
+            fault = said["fault"] and (said["fault"][0], said["fault"][1], said["fault"][2])
+            self._answered(said["model"], fault)
+            return
         if worker is not self._worker or worker.job is None:
             return
         job = worker.job
@@ -463,7 +500,11 @@ class Dispatch:
             self._worker.kill()  # its end is heard like any other
             self._kill_at = now + self._kill_seconds
         self._run_next()
+        if self._worker.usable and self._offers.faulty():
+            self._ask_about(self._offers.faulty())  # somebody may have mended them
         for coming in list(self._incoming.values()):
+            if coming.asking and now - coming.touched > CHECK_SECONDS:
+                self._admit(coming)
             if not coming.checking and now - coming.touched > IDLE_SECONDS:
                 self._drop(coming, ("upload", "it has stood still for too long", "Send the shot again"))
         if now >= self._expire_at:

@@ -58,6 +58,10 @@ class Worker:
         self.job, self.attempt = job, attempt
         self._say({"do": "run", "job": job, "attempt": attempt, "folder": str(folder)})
 
+    def check(self, model: str) -> None:
+        """Ask it whether a model would load; it answers while it is at a job, too."""
+        self._say({"do": "check", "model": model})
+
     def cancel(self) -> None:
         """Ask it to stop its job."""
         self._say({"do": "cancel", "job": self.job})

@@ -3,8 +3,11 @@
     python -m farplane.backend.service.worker --pipeline module:function
 
 Commands come as JSON lines on standard input, answers leave as JSON lines on what was standard output (prints of
-libraries go to the log instead).  The shot is read from its spool folder; frames and artifacts are written there,
-flushed and renamed, and only then named to the server.
+libraries go to the log instead).  Besides jobs there is a question, answered while a job runs too: whether a model
+would load.  It goes to the function `check_model(name)` of the pipeline's module, if it has one.
+
+The shot is read from its spool folder; frames and artifacts are written there, flushed and renamed, and only then
+named to the server.
 
 Standard input's end means that the server is gone: the whole process group ends at once.
 """
@@ -25,6 +28,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -92,24 +96,48 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
+    speak = _channel_of(channel)
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     stop = threading.Event()
-    threading.Thread(target=_listen, args=(jobs, stop), daemon=True).start()
+    questions: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs, stop, questions), daemon=True).start()
     render: Pipeline | BaseException
+    check: Callable[[str], None] = _no_check
     try:
         module, _, name = pipeline.partition(":")
-        render = getattr(importlib.import_module(module), name)
+        loaded = importlib.import_module(module)
+        render, check = getattr(loaded, name), getattr(loaded, "check_model", _no_check)
     except BaseException as error:
         traceback.print_exc()
         render = error
+    threading.Thread(target=_answer, args=(questions, check, speak), daemon=True).start()
     while True:
         command = jobs.get()
-        leaving = _run(command, render, stop, _speaker(channel, command["job"], command["attempt"]))
+        say = partial(speak, job=command["job"], attempt=command["attempt"])
+        leaving = _run(command, render, stop, say)
         if leaving:
             _end_group()
 
 
-def _listen(jobs: queue.SimpleQueue[dict[str, Any]], stop: threading.Event) -> None:
+def _no_check(name: str) -> None:
+    """A pipeline that cannot tell beforehand."""
+
+
+def _answer(questions: queue.SimpleQueue[str], check: Callable[[str], None], say: Say) -> None:
+    """Say of each model that was asked about what is wrong with it."""
+    while True:
+        name = questions.get()
+        fault = None
+        try:
+            check(name)
+        except FarplaneError as error:
+            fault = [text[:1000] for text in (error.field, error.problem, error.remedy)]
+        except Exception:  # not the model's fault: its job will tell
+            traceback.print_exc()
+        say("model", model=name, fault=fault)
+
+
+def _listen(jobs: queue.SimpleQueue[dict[str, Any]], stop: threading.Event, questions: queue.SimpleQueue[str]) -> None:
     """Read commands.  `stop` belongs to the last job that came; the server gives one only after the last ended."""
     for line in sys.stdin.buffer:
         command = json.loads(line)
@@ -118,6 +146,8 @@ def _listen(jobs: queue.SimpleQueue[dict[str, Any]], stop: threading.Event) -> N
             jobs.put(command)
         elif command["do"] == "cancel":
             stop.set()
+        elif command["do"] == "check":
+            questions.put(command["model"])
     _end_group()
 
 
@@ -128,11 +158,12 @@ def _end_group() -> None:
     os._exit(1)
 
 
-def _speaker(channel: BinaryIO, job: str, attempt: int) -> Say:
+def _channel_of(channel: BinaryIO) -> Say:
+    """Write a whole line at a time, from any thread."""
     lock = threading.Lock()
 
     def say(what: str, **values: object) -> None:
-        line = json.dumps({"what": what, "job": job, "attempt": attempt, **values}).encode() + b"\n"
+        line = json.dumps({"what": what, **values}).encode() + b"\n"
         with lock:
             view = memoryview(line)
             while view:

@@ -10,6 +10,7 @@ import pytest
 
 from farplane.backend import checks
 from farplane.protocol.errors import FarplaneError
+from farplane.protocol.pairing import Published, publish
 
 
 @pytest.mark.parametrize(
@@ -100,18 +101,24 @@ def test_a_whole_take_stays_when_what_follows_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["http://a:1", "tcp://a", "tcp://a:0", "tcp://a:70000", "a:1", "tcp://a b:1"])
 def test_a_backend_address_is_checked(address: str) -> None:
     with pytest.raises(FarplaneError) as error:
-        checks.check_backend(address, "")
+        checks.check_backend(address, "x" * 40)
     assert error.value.field == "backend"
 
 
-def test_a_backend_address_and_key() -> None:
-    for address in ("", "tcp://localhost:46347", "tcp://[::1]:5", "tcp://10.0.0.7:65535"):
-        checks.check_backend(address, "")
-    checks.check_backend("tcp://node-1.farm:46347", "x" * 40)
-    for address, key in (("tcp://a:1", "short"), ("", "x" * 40)):
+def test_a_backend_address_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARPLANE_CONFIG", str(tmp_path))
+    for address in ("tcp://localhost:46347", "tcp://[::1]:5", "tcp://10.0.0.7:65535", "tcp://node-1.farm:46347"):
+        checks.check_backend(address, "x" * 40)
+    checks.check_backend("", "")
+    for address, key in (("tcp://a:1", "short"), ("", "x" * 40), ("tcp://127.0.0.1:46347", "")):
         with pytest.raises(FarplaneError) as error:
             checks.check_backend(address, key)
         assert error.value.field == "backend key"
+    publish(tmp_path, Published("tcp://127.0.0.1:46347", "y" * 40, 1))
+    checks.check_backend("tcp://127.0.0.1:46347", "")  # this machine's own: its key is known
+    checks.check_backend("tcp://localhost:46347", "")
+    with pytest.raises(FarplaneError, match="its key was not given"):
+        checks.check_backend("tcp://10.0.0.7:46347", "")
 
 
 def test_a_plate_is_not_overwritten_unasked(tmp_path: Path) -> None:

@@ -2,77 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from farplane.backend import render_scene
-from farplane.backend.model.autoencoder import PixelCodec
-from farplane.backend.model.config import PlateDiTConfig
-from farplane.backend.model.dit import PlateDiT
-from farplane.backend.model.weights import Checkpoint, load_transformer, save_checkpoint
-from farplane.backend.model.words import WordEncoder
 from farplane.backend.render_scene import Order
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.shot import Prompt, RenderSettings
 
-FARPLANE = PlateDiTConfig(
-    patch_size=(1, 8, 8), num_attention_heads=2, attention_head_dim=12, in_channels=12, out_channels=12, text_dim=10,
-    ffn_dim=20, num_layers=1, vace_layers=(0,), vace_in_channels=12, prediction="x0",
-)  # fmt: skip
-WAN = PlateDiTConfig(
-    num_attention_heads=2, attention_head_dim=22, text_dim=32, ffn_dim=50, num_layers=2, vace_layers=(0,)
-)
-
-
-def farplane_folder(folder: Path) -> Path:
-    """A small checkpoint of ours; returns where its config and weights lie."""
-    save_checkpoint(
-        folder, Checkpoint(PlateDiT(FARPLANE), WordEncoder(["fog"], 10), PixelCodec((0.3,) * 3, (0.1,) * 3))
-    )
-    return folder
-
-
-def wan_folder(folder: Path) -> Path:
-    """The files of a Wan folder in diffusers' layout, as far as they are looked at."""
-    for part in ("tokenizer", "text_encoder", "vae", "transformer"):
-        (folder / part).mkdir(parents=True)
-    inner = folder / "transformer"
-    (inner / "config.json").write_text(json.dumps(WAN.to_dict() | {"_class_name": "WanVACETransformer3DModel"}))
-    save_file(PlateDiT(WAN).state_dict(), inner / "diffusion_pytorch_model.safetensors")
-    load_transformer(inner)
-    return inner
-
-
-def weights_of(folder: Path) -> Path:
-    return sorted(folder.glob("*.safetensors"))[0]
-
-
-def cut(folder: Path) -> None:
-    weights_of(folder).write_bytes(weights_of(folder).read_bytes()[:-7])
-
-
-def pickled(folder: Path) -> None:
-    torch.save({"a": torch.zeros(2)}, weights_of(folder))
-
-
-def other_shape(folder: Path) -> None:
-    tensors = {key: value.clone() for key, value in load_file(weights_of(folder)).items()}
-    name = next(key for key in tensors if key.endswith("norm2.bias"))
-    save_file(tensors | {name: torch.zeros(3)}, weights_of(folder))
-
-
-BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda folder: weights_of(folder).unlink(), "is missing"),
-    "truncated": (cut, "is truncated or damaged"),
-    "a pickle": (pickled, "is a pickle under another name"),
-    "another shape": (other_shape, r"norm2\.bias of shape \[3\], not \["),
-    "no config": (lambda folder: (folder / "config.json").write_text("{"), "config.json is not readable JSON"),
-}
+sys.path.append(str(Path(__file__).parent / "cli_pipeline"))
+from model_folders import BAD, farplane_folder, wan_folder
 
 
 @pytest.mark.parametrize("make", [farplane_folder, wan_folder])
@@ -100,8 +43,20 @@ def test_a_bad_checkpoint_is_told_before_blender_starts(
 @pytest.mark.parametrize("part", ["tokenizer", "text_encoder", "vae"])
 def test_a_wan_folder_that_lacks_a_part(tmp_path: Path, part: str) -> None:
     wan_folder(tmp_path / "model")
-    (tmp_path / "model" / part).rmdir()
+    shutil.rmtree(tmp_path / "model" / part)
     (tmp_path / "scene.blend").write_bytes(b"BLENDER")
     order = Order(tmp_path / "scene.blend", tmp_path / "out", None, RenderSettings(model=str(tmp_path / "model")))
     with pytest.raises(FarplaneError, match=f"has no {part} folder"):
         order.validate()
+
+
+def test_a_negative_prompt_beside_the_scenes_own_prompt_reaches_the_child(tmp_path: Path) -> None:
+    (tmp_path / "scene.blend").write_bytes(b"BLENDER")
+    order = Order(tmp_path / "scene.blend", tmp_path / "out", None, RenderSettings(), pipeline="x:y", negative="people")
+    order.validate()
+    assert "--negative=people" in order.arguments()
+    assert not [word for word in order.arguments() if word.startswith("--prompt")]
+    with pytest.raises(FarplaneError, match="prompt"):
+        Order(
+            tmp_path / "scene.blend", tmp_path / "o", None, RenderSettings(), pipeline="x:y", negative="x" * 100_000
+        ).validate()

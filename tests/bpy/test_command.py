@@ -233,7 +233,7 @@ def test_bad_options(blend, tmp_path, arguments, field, words):
         (["--prompt", "fog", "--steps", "9999"], "steps"),
         (["--prompt", "fog", "--guidance", "nan"], "guidance"),
         (["--prompt", "fog", "--compression", "LZW"], "compression"),
-        (["--prompt", "fog", "--backend", "tcp://127.0.0.1:9"], "server key"),
+        (["--prompt", "fog", "--backend", "tcp://127.0.0.1:9"], "backend key"),
     ],
 )
 def test_bad_render_options(blend, tmp_path, arguments, field):

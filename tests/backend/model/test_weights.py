@@ -17,7 +17,13 @@ from safetensors.torch import load_file, save_file
 from farplane.backend.model import weights
 from farplane.backend.model.autoencoder import PixelCodec
 from farplane.backend.model.dit import PlateDiT, PlateDiTConfig
-from farplane.backend.model.weights import Checkpoint, load_checkpoint, load_transformer, save_checkpoint
+from farplane.backend.model.weights import (
+    Checkpoint,
+    check_weights,
+    load_checkpoint,
+    load_transformer,
+    save_checkpoint,
+)
 from farplane.backend.model.words import WordEncoder
 from farplane.protocol.errors import FarplaneError
 
@@ -241,12 +247,16 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_checkpoints_are_refused_in_words(folder: Path, case: str) -> None:
     damage, words = BAD[case]
+    check_weights(folder, "farplane")  # as it is, nothing is wrong with it
     damage(folder)
     with pytest.raises(FarplaneError, match=words) as caught:
         load_checkpoint(folder)
     assert caught.value.field == "model"
     assert caught.value.remedy
     assert str(folder.parent) not in str(caught.value)  # a backend does not tell its paths
+    with pytest.raises(FarplaneError) as beforehand:  # from the files' headers alone
+        check_weights(folder, "farplane")
+    assert str(beforehand.value) == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +276,42 @@ def test_bad_wan_transformers_are_refused(
     damage(tmp_path / "transformer")
     with pytest.raises(FarplaneError, match=words):
         load_transformer(tmp_path / "transformer")
+
+
+BORROWED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no words": (lambda f: (f / "tokenizer" / "tokenizer.json").unlink(), "tokenizer has no tokenizer.json"),
+    "text cut": (lambda f: cut(f / "text_encoder"), r"text_encoder/model\.safetensors is truncated or damaged"),
+    "text missing": (lambda f: shard(f / "text_encoder").unlink(), r"text_encoder/model\.safetensors is missing"),
+    "text pickled": (lambda f: torch.save({}, shard(f / "text_encoder")), "is a pickle under another name"),
+    "other text": (
+        lambda f: rewrite(f / "text_encoder", lambda t: t.update({"shared.weight": torch.zeros(39, 24)})),
+        r"text_encoder has words of shape \[39, 24\], and the transformer reads words of 32 numbers",
+    ),
+    "vae cut": (lambda f: cut(f / "vae"), r"vae/diffusion_pytorch_model\.safetensors is truncated or damaged"),
+    "vae missing": (lambda f: shard(f / "vae").unlink(), r"vae/diffusion_pytorch_model\.safetensors is missing"),
+    "vae pickled": (lambda f: torch.save({}, shard(f / "vae")), "is a pickle under another name"),
+    "vae no config": (lambda f: (f / "vae" / "config.json").unlink(), r"vae/config\.json is missing"),
+    "other vae": (lambda f: edit_config(f / "vae", z_dim=48), "vae makes 48 channels, and the transformer reads 16"),
+}
+
+
+def cut(folder: Path) -> None:
+    shard(folder).write_bytes(shard(folder).read_bytes()[:-7])
+
+
+@pytest.mark.parametrize("case", BORROWED)
+def test_what_libraries_load_of_a_wan_folder_is_checked_by_its_headers(
+    wan_folder: Path, tmp_path: Path, case: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(wan_folder, folder)
+    check_weights(folder, "wan")
+    damage, words = BORROWED[case]
+    damage(folder)
+    with pytest.raises(FarplaneError, match=words) as caught:
+        check_weights(folder, "wan")
+    assert caught.value.field == "model"
+    assert caught.value.remedy
 
 
 def test_a_sound_file_may_begin_like_a_pickle(tmp_path: Path) -> None:

@@ -134,6 +134,13 @@ def test_the_artist_is_told_about_a_wrong_server_key(backend: Backend, call: Mak
     assert caller.end(job) == events.Cancelled(job)
 
 
+def test_the_key_of_this_machines_own_backend_need_not_be_given(backend: Backend, call: Make) -> None:
+    """An address alone, as `farplane render --backend` may have it."""
+    call(backend.server.address, config=backend.config).until(events.Connected)
+    with pytest.raises(FarplaneError, match="its key was not given"):
+        call("tcp://127.0.0.1:9", config=backend.config)
+
+
 def test_another_version_is_told_which_one_is_spoken_here(backend: Backend, raw: Callable[..., Raw]) -> None:
     peer = raw()
     header = json.loads(bytes(codec.encode(events.Hello("from the future"))[0]))
