@@ -73,6 +73,8 @@ def main(arguments: list[str]) -> int:
     baseline = None if options.against is None else read_figures(options.against)
     settings = RenderSettings(model=options.model, steps=options.steps)
     settings.validate()
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     shot = replace(read_take_shot(options.folder), prompt=Prompt(options.prompt)).validate()
     figures = measure(shot, settings, options.pipeline, max(options.runs, 1))
     if baseline is not None:

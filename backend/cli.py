@@ -37,6 +37,8 @@ app.add_typer(world, name="world")
 # Commands that hand their whole command line on to a module of their own.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
+STOPPED = {130: "Ctrl-C", 128 + signal.SIGTERM: "a signal to end"}  # by exit code
+
 Scene = Annotated[Path, typer.Argument(metavar="SCENE.blend", help="The scene, as saved.")]
 Out = Annotated[Path, typer.Option("--out", help="The folder for the result; made if absent.")]
 Frames = Annotated[str, typer.Option("--frames", metavar="A-B", help="Frame range; the scene's own if left out.")]
@@ -268,6 +270,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
+    except SystemExit as end:
+        if end.code in STOPPED:  # typer says nothing of a Ctrl-C
+            Console(stderr=True).print(f"cancelled by {STOPPED[end.code]}", highlight=False)
+        raise
     except FarplaneError as error:
         _fail(str(error))
     except BrokenPipeError:  # `farplane … | head`

@@ -74,7 +74,7 @@ def run_render(
             told.append({**told_of(shot, place), "job": job})
     finally:
         client.close()
-    blend = land_copy(scene, done, folder.path, report) if options.land else None
+    blend = land_copy(scene, done, folder.path, report, stop) if options.land else None
     folder.keep()
     report("result", command="render", folder=str(folder.path), shots=told, blend=blend)
 
@@ -92,14 +92,18 @@ def told_of(shot: Shot, place: Path) -> dict[str, Any]:
     }
 
 
-def land_copy(scene: bpy.types.Scene, done: list[tuple[ShotPlan, Path]], folder: Path, report: Reporter) -> str | None:
-    """Land the takes in a copy of the scene beside them."""
+def land_copy(
+    scene: bpy.types.Scene, done: list[tuple[ShotPlan, Path]], folder: Path, report: Reporter, stop: Stop
+) -> str | None:
+    """Land the takes in a copy of the scene beside them.  Cancelled leaves the takes and no copy."""
     from ..landing import land
 
     def land_all() -> None:
         for step, (plan, place) in enumerate(done):
+            stop.check()
             land(scene, bpy.data.objects[plan.camera], place)
             report.progress("land", step + 1, len(done))
+        stop.check()
 
     return save_copy(folder, "farplane", land_all, report)
 

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_figures(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "cli_pipeline"))
-    out = folder / "figures.json"
+    out = folder / "new" / "figures.json"
     assert bench.main([str(folder), "--runs", "3", "--pipeline", "counted:run_job", "--json", str(out)]) == 0
     import counted  # type: ignore[import-not-found]
 
@@ -86,3 +86,10 @@ def test_a_baseline_that_is_none(folder: Path, text: str | None) -> None:
 def test_mistakes(folder: Path, arguments: list[str]) -> None:
     with pytest.raises(FarplaneError):
         bench.main([str(folder), *arguments])
+
+
+def test_figures_that_cannot_be_written_are_told_before_any_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "measure", lambda *_: pytest.fail("work began"))
+    (folder / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        bench.main([str(folder), "--pipeline", "counted:run_job", "--json", str(folder / "file" / "figures.json")])
