@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +46,6 @@ def test_a_take_holds_plate_depth_render_and_what_comes_with_them() -> None:
     assert space.shot_bytes(25, 1920, 1080) == depth
     assert space.take_bytes(25, 1920, 1080) == plate_bytes(25, 1920, 1080) + 2 * depth
     assert space.take_bytes(25, 1920, 1080, reference=True, landed=False) == plate_bytes(25, 1920, 1080) + depth + half
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MiB (needs root; skipped elsewhere)."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("may not mount a small disk here")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_real_disk_is_asked(small_disk: Path) -> None:

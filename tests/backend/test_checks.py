@@ -139,29 +139,18 @@ def test_output_that_is_a_file_or_a_link(tmp_path: Path) -> None:
         assert error.value.field == "output folder"
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path):
-    """A 1 MiB disk of its own (needs root; skipped elsewhere)."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("may not mount a small disk here")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
-
-
-def test_a_full_disk_is_said_before_any_work(tiny_disk: Path) -> None:
-    with pytest.raises(FarplaneError, match="MiB free"), checks.output_folder(tiny_disk / "out", overwrite=False):
+def test_a_full_disk_is_said_before_any_work(small_disk: Path) -> None:
+    with pytest.raises(FarplaneError, match="MiB free"), checks.output_folder(small_disk / "out", overwrite=False):
         raise AssertionError("work began")
-    assert list(tiny_disk.iterdir()) == []
-    (tiny_disk / "fill").write_bytes(bytes(2**20))
-    with pytest.raises(FarplaneError, match="full"), checks.output_folder(tiny_disk / "out", overwrite=False):
+    assert list(small_disk.iterdir()) == []
+    (small_disk / "fill").write_bytes(bytes(2**20))
+    with pytest.raises(FarplaneError, match="full"), checks.output_folder(small_disk / "out", overwrite=False):
         raise AssertionError("work began")
 
 
-def test_a_read_only_disk_is_said_before_any_work(tiny_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
-    for out in (tiny_disk, tiny_disk / "out"):
+def test_a_read_only_disk_is_said_before_any_work(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    for out in (small_disk, small_disk / "out"):
         with pytest.raises(FarplaneError, match="cannot be written"), checks.output_folder(out, overwrite=False):
             raise AssertionError("work began")
 
