@@ -56,7 +56,7 @@ def _not_told(name: str, asked: bool) -> tuple[str, str]:
     """Label and tooltip of a model that the backend did not name, or was not `asked` for."""
     if asked:
         return say("{} (not offered)", name), say("Chosen for this scene, but the backend does not offer it")
-    return say("{} (not asked yet)", name), say("The backend tells its size and state once it is connected")
+    return name, say("The backend tells its size and state once it is connected")
 
 
 def _model_index(self: Any) -> int:

@@ -52,7 +52,6 @@ TEXTS: dict[str, str] = {
     "Its weights are not on the backend's machine": "Bobotnya tidak ada di mesin backend",
     "{} (not installed)": "{} (tidak terpasang)",
     "{} (not offered)": "{} (tidak ditawarkan)",
-    "{} (not asked yet)": "{} (belum ditanyakan)",
     "Chosen for this scene, but the backend does not offer it": (
         "Dipilih untuk adegan ini, tetapi backend tidak menawarkannya"
     ),
@@ -61,7 +60,7 @@ TEXTS: dict[str, str] = {
     ),
     "Size": "Ukuran",
     "Pixels of the plate": "Jumlah piksel plate",
-    "Fit to Model": "Sesuaikan dengan Model",
+    "Fit to Model": "Sesuai Model",
     "The size that the model renders best, nearest to the scene's shape": (
         "Ukuran terbaik bagi model, yang paling mendekati bentuk adegan"
     ),

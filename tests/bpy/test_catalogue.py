@@ -25,8 +25,8 @@ def tooltip(scene: Any) -> str:
     return next(i[2] for i in properties._models(scene.farplane, bpy.context) if i[0] == scene.farplane.model_name)
 
 
-def test_before_anybody_was_asked_the_menu_says_so(scene: Any) -> None:
-    assert menu(scene) == {"farplane-s": "farplane-s (not asked yet)"}
+def test_before_anybody_was_asked_the_tooltip_says_so(scene: Any) -> None:
+    assert menu(scene) == {"farplane-s": "farplane-s"}, "no longer than its field"
     assert "once it is connected" in tooltip(scene)
     assert scene.farplane.model == "farplane-s"
 
