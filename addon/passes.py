@@ -65,7 +65,12 @@ class PassRenderer:
         self._engines = _depth_engines(scene) if engine == "AUTO" else [engine]
         self._pass: Pass | None = None
         self._had_result = "Render Result" in bpy.data.images
-        self._folder = Path(tempfile.mkdtemp(prefix="farplane-"))
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="farplane-"))
+        except OSError as error:
+            raise FarplaneError(
+                "output", "there is no room for temporary files", "Free some space for temporary files"
+            ) from error
         try:
             self.scene = _copy_scene(scene, width, height)
             self._layers = [layer.name for layer in scene.view_layers if layer.use] or [scene.view_layers[0].name]
@@ -89,7 +94,7 @@ class PassRenderer:
         """Remove every datablock and file this renderer made; safe to call twice."""
         remove_leftovers()
         result = bpy.data.images.get("Render Result")
-        if result is not None and not self._had_result:
+        if result is not None and not self._had_result and not _is_looked_at(result):
             bpy.data.images.remove(result)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -212,11 +217,25 @@ def remove_leftovers() -> None:
     ]
     if not ours:
         return
+    if all(scene in ours for scene in bpy.data.scenes if scene.library is None):
+        bpy.data.scenes.new("Scene")  # the artist deleted the last one of theirs: Blender wants one to stay
     if bpy.context.window is None:  # `blender -c`: there scenes.remove() looks for a window and crashes
         bpy.data.batch_remove(ours)
         return
     for block in ours:
         _collection_of(block).remove(block)
+
+
+def _is_looked_at(image: bpy.types.Image) -> bool:
+    """Whether an Image Editor shows it: the artist's own render, made meanwhile."""
+    windows = bpy.context.window_manager.windows if bpy.context.window_manager else ()
+    spaces = (area.spaces.active for window in windows for area in window.screen.areas)
+    return any(space.type == "IMAGE_EDITOR" and space.image == image for space in spaces)
+
+
+def is_rendering() -> bool:
+    """Whether a render of the artist's is under way: a second one beside it is more than Blender can take."""
+    return bpy.app.is_job_running("RENDER")
 
 
 def _collection_of(block: bpy.types.ID) -> Any:

@@ -40,7 +40,7 @@ def remember() -> None:
     for oldest in list(known)[:-MAX_BACKENDS]:
         del known[oldest]
     path, data = _path(), json.dumps({key: [asdict(model) for model in told] for key, told in known.items()}).encode()
-    session.disk.do(lambda: takes.write_atomic(path, data), lambda told: None)  # a hint: never worth an error
+    session.disk.do(lambda: _write(path, data), lambda told: None)  # a hint: never worth an error
 
 
 def _known() -> dict[str, tuple[ModelInfo, ...]]:
@@ -51,9 +51,13 @@ def _known() -> dict[str, tuple[ModelInfo, ...]]:
 
 
 def _path() -> Path:
-    folder = user_folder("history")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "models.json"
+    return user_folder("history") / "models.json"
+
+
+def _write(path: Path, data: bytes) -> None:
+    """In the disk's thread."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    takes.write_atomic(path, data)
 
 
 def _read(path: Path) -> dict[str, tuple[ModelInfo, ...]]:

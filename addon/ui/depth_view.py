@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...protocol.errors import FarplaneError
 from .. import camera as maths
-from ..passes import PREFIX, PassRenderer, blenders_own
+from ..passes import PREFIX, PassRenderer, blenders_own, is_rendering
 from ..scene import metres_per_unit, plan_camera, read_camera
 from . import overlay
 from .generate import current_plan, manual_range, plate_size
@@ -98,7 +98,7 @@ def refresh() -> bool:
         overlay.show(OWNER, [])
         _state.rendered = _state.frame = None
         return gone
-    if running_generation() is not None:
+    if running_generation() is not None or is_rendering():
         return False
     _state.quiet = max(0, _state.quiet - 1)
     try:

@@ -88,7 +88,7 @@ def record(job: Job) -> None:
     known.append(Record(backend(), summary.model, width * height, len(job.take.expected), steps, round(seconds, 2)))
     del known[:-MAX_RECORDS]
     path, data = _path(), json.dumps([asdict(item) for item in known]).encode()
-    session.disk.do(lambda: takes.write_atomic(path, data), lambda told: None)  # a hint: never worth an error
+    session.disk.do(lambda: _write(path, data), lambda told: None)  # a hint: never worth an error
 
 
 def backend() -> str:
@@ -97,9 +97,13 @@ def backend() -> str:
 
 
 def _path() -> Path:
-    folder = user_folder("history")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "takes.json"
+    return user_folder("history") / "takes.json"
+
+
+def _write(path: Path, data: bytes) -> None:
+    """In the disk's thread."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    takes.write_atomic(path, data)
 
 
 def _read(path: Path) -> list[Record]:

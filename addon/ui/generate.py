@@ -21,6 +21,7 @@ from ...protocol.shotfile import depth_name, shot_to_json
 from .. import takes
 from ..command import CONNECT_SECONDS, check_model, check_upload
 from ..exr import write_channel
+from ..passes import is_rendering
 from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
 from ..space import check_space, take_bytes
 from ..takes import Take
@@ -88,7 +89,7 @@ class Generation:
     @property
     def waits(self) -> bool:
         """Whether the next step only looks whether somebody else is done: no need to hurry."""
-        return self._extraction is None or self._files is not None
+        return self._extraction is None or self._files is not None or is_rendering()
 
     @property
     def done(self) -> int:
@@ -107,6 +108,8 @@ class Generation:
         if self._extraction is None:
             self._await_backend()
         elif self._files is None:
+            if is_rendering():
+                return False
             if self._extraction.step():
                 self._extraction.close()
                 self._files = _Files(self._extraction, self)

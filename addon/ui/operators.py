@@ -98,6 +98,9 @@ class FARPLANE_OT_generate(_Operator):
         except FarplaneError as error:
             self._leave(context, None)
             return self.tell(error)
+        except BaseException:  # a fault of ours: Blender ends the operator, which must not go on in the panel
+            self._leave(context, None)
+            raise
         if finished:
             self._leave(context, None)
             return FINISHED
@@ -123,13 +126,14 @@ class FARPLANE_OT_generate(_Operator):
     def _leave(self, context: bpy.types.Context, message: Message | None) -> set[str]:
         global _generation
         generation, _generation = _generation, None
-        if generation is not None:
-            generation.close()
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
             context.window_manager.progress_end()
-            context.workspace.status_text_set(None)
+            if context.workspace is not None:  # None where the window is closing
+                context.workspace.status_text_set(None)
+        if generation is not None:
+            generation.close()
         if message is not None:
             session.message = message
         redraw()

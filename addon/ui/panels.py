@@ -6,6 +6,7 @@ takes_panel.py has the takes, backend_panel.py the backend.
 from __future__ import annotations
 
 import textwrap
+import traceback
 from typing import Any
 
 import bpy
@@ -23,6 +24,7 @@ from .translations import say
 
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.5
 SHOWN_JOBS = 4
+_fault = ""  # the last one that the timer told
 
 
 class _Panel:
@@ -239,15 +241,33 @@ def _draw_text(layout: Any, context: bpy.types.Context, text: str, icon: str = "
 # ---- the timer ----------------------------------------------------------------------------------------------
 
 
+def timer() -> float:
+    """`tick` for Blender, which never again calls a timer that raised: one fault of ours must not end all jobs' way."""
+    global _fault
+    try:
+        return tick()
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        if told != _fault:  # not twice a second
+            traceback.print_exc()
+        _fault = told
+        session.message = Message.of(FarplaneError("farplane", told, "Please report this"))
+        redraw()
+        return IDLE_SECONDS
+
+
 def tick() -> float:
-    """The window's timer: connect once the panel was seen, take what came, draw if anything changed."""
-    shown = False
+    """Connect once the panel was seen, take what came, draw if anything changed; return seconds until the next one."""
+    shown = changed = False
     try:
         needed = session.wanted or bool(session.jobs)
         if needed and session.client is None and session.connection == "off":
             session.connect()
+    except FarplaneError as error:
+        session.problem, session.connection, changed = Message.of(error), "disconnected", True
+    try:
         with meter.tick("timer"):
-            changed = session.poll()
+            changed = session.poll() or changed
             resume.step()
             _sweep()
             _list_takes()
@@ -255,8 +275,8 @@ def tick() -> float:
             shown = compare.refresh() | overlay.refresh()
         with meter.tick("depth"):
             shown = depth_view.refresh() or shown
-    except FarplaneError as error:
-        session.problem, session.connection, changed = Message.of(error), "disconnected", True
+    except FarplaneError as error:  # a full disk, say: no word about the connection
+        session.message, changed = Message.of(error), True
     if changed:
         redraw()
     if shown:
@@ -286,10 +306,12 @@ CLASSES = (FARPLANE_PT_shot, FARPLANE_PT_settings, FARPLANE_PT_depth, FARPLANE_P
 def register() -> None:
     """Register the panels, and in a window the timer."""
     if not bpy.app.background:
-        bpy.app.timers.register(tick, first_interval=IDLE_SECONDS, persistent=True)
+        bpy.app.timers.register(timer, first_interval=IDLE_SECONDS, persistent=True)
 
 
 def unregister() -> None:
     """Remove them."""
-    if bpy.app.timers.is_registered(tick):
-        bpy.app.timers.unregister(tick)
+    global _fault
+    _fault = ""
+    if bpy.app.timers.is_registered(timer):
+        bpy.app.timers.unregister(timer)

@@ -322,7 +322,9 @@ class Session:
             self.client.forget(job.id)
 
     def _end(self, job: Job, outcome: Outcome, message: Message) -> None:
-        """The job is over once its take is as it stays, and the list knows it."""
+        """The job is over once its take is as it stays, and the list knows it.  What comes after the first end is none."""
+        if job.outcome:
+            return
         job.outcome = outcome
         shot_folder = job.take.folder.parent
         elsewhere = outcome == "failed" and job.take.backend not in ("", self._backend_key())

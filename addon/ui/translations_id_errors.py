@@ -32,6 +32,7 @@ PROBLEMS = {
     "{} is gone from {}": "{} sudah tidak ada di {}",
     "{} is gone": "{} sudah tidak ada",
     "another one is shown now": "yang ditampilkan sekarang adegan lain",
+    "there is no room for temporary files": "tidak ada ruang untuk berkas sementara",
     "its camera was deleted or undone while it was read": "kameranya dihapus atau diurungkan saat sedang dibaca",
     "frame {} holds NaN or nothing in front of the camera": "frame {} berisi NaN atau tidak ada apa pun di depan kamera",
     "{} is not a camera": "{} bukan kamera",

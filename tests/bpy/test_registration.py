@@ -55,7 +55,7 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
             if name.startswith("farplane.addon.ui.") and getattr(found, "bpy", None) is bpy:
                 monkeypatch.setattr(found, "bpy", window)
     yield request.param
-    assert not bpy.app.timers.is_registered(registration.panels.tick)
+    assert not bpy.app.timers.is_registered(registration.panels.timer)
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def test_register_and_unregister_twice_leave_nothing(scene: Any) -> None:
             "operators": sorted(dir(bpy.ops.farplane)),
             "property": hasattr(bpy.types.Scene, "farplane"),
             "threads": [t.name for t in threading.enumerate() if "farplane" in t.name],
-            "timer": bpy.app.timers.is_registered(panels.tick),
+            "timer": bpy.app.timers.is_registered(panels.timer),
         }
 
     registered = []
