@@ -90,9 +90,10 @@ class Client:
         except ImportError as error:
             problem = "pyzmq is missing, without it there is no way to the backend"
             raise FarplaneError("add-on", problem, "Install Farplane's zip for this Blender again") from error
-        local = not self._address
         if self._address and not self._server_key:
-            self._server_key, local = pairing.published_key(self._config, self._address), True
+            self._server_key = pairing.published_key(self._config, self._address)
+        own = pairing.find_backend(self._config)
+        local = not self._address or (own is not None and own.public_key == self._server_key)
         if self._address:
             pairing.check_key(self._server_key, "server key")
         invited = pairing.remote_client(self._server_key)

@@ -63,7 +63,10 @@ def private_backend(pipeline: str = "") -> Iterator[PrivateBackend]:
     It watches this process by its id, so it also ends when we are killed.
     """
     folder = Path(tempfile.mkdtemp(prefix="farplane-backend-"))
-    config, data, log = folder / "config", folder / "data", folder / "log"
+    config, data, log, scratch = folder / "config", folder / "data", folder / "log", folder / "tmp"
+    scratch.mkdir()
+    # What its libraries leave in the place for temporary files goes with it, too.
+    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
     command = [sys.executable, "-m", "farplane.backend.cli", "serve", "--host", "127.0.0.1", "--port", "0"]
     command += ["--config", str(config), "--data", str(data), "--parent-pid", str(os.getpid())]
     if pipeline:
@@ -72,7 +75,12 @@ def private_backend(pipeline: str = "") -> Iterator[PrivateBackend]:
         with log.open("wb") as stream:
             # A group of its own: Ctrl-C in the terminal reaches us, and we stop the backend in order.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                env=environment,
+                start_new_session=True,
             )
         try:
             yield PrivateBackend(process, config, log)

@@ -137,6 +137,9 @@ def test_the_artist_is_told_about_a_wrong_server_key(backend: Backend, call: Mak
 def test_the_key_of_this_machines_own_backend_need_not_be_given(backend: Backend, call: Make) -> None:
     """An address alone, as `farplane render --backend` may have it."""
     call(backend.server.address, config=backend.config).until(events.Connected)
+    for path in (backend.config / "clients").glob("*.pub"):
+        path.unlink()
+    call(backend.server.address, backend.server.public_key, backend.config).until(events.Connected)
     with pytest.raises(FarplaneError, match="its key was not given"):
         call("tcp://127.0.0.1:9", config=backend.config)
 
@@ -326,11 +329,18 @@ def test_frames_only_come_when_fetched(backend: Backend, raw: Callable[..., Raw]
     submit, buffers = offer(peer)
     message = send_all(peer, submit, buffers)
     items: dict = {}
+    heard: list = []
     while not isinstance(message, events.Finished):
         assert message is not None
+        heard.append(message)
         assert NAMES[type(message)] in ("accepted", "progress", "preview", "items")
         items.update({info.item: info for info in message.items} if isinstance(message, events.Items) else {})
         message = peer.hear()
+    # The picture forming is shown while it forms: that of the first step before the second step is done.
+    first = next(at for at, said in enumerate(heard) if isinstance(said, events.Preview))
+    second = next(at for at, said in enumerate(heard) if isinstance(said, events.Progress) and said.step > 1)
+    assert heard[second].stage == "denoise"
+    assert first < second
     peer.say(events.Fetch(submit.job, -1, 100, 8))
     chunk = peer.hear()
     assert isinstance(chunk, events.Chunk)

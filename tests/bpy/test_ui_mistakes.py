@@ -1,0 +1,156 @@
+"""What an artist can get wrong, through the panel's own button: told at once, nothing read, made or sent."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+zmq = pytest.importorskip("zmq")
+
+import farplane  # noqa: E402
+from farplane.addon.ui import preferences  # noqa: E402
+from farplane.addon.ui.session import session  # noqa: E402
+from farplane.protocol import pairing  # noqa: E402
+
+
+def refusal(scene: Any) -> str:
+    """Press Generate, which must fail; returns what is told."""
+    before = len(bpy.data.scenes), len(bpy.data.objects), len(bpy.data.images)
+    with pytest.raises(RuntimeError) as caught:
+        bpy.ops.farplane.generate()
+    assert (len(bpy.data.scenes), len(bpy.data.objects), len(bpy.data.images)) == before, "a stand-in is left"
+    assert session.job is None
+    assert session.message.is_error
+    return str(caught.value)
+
+
+def frames(first: int, last: int) -> Callable[[Any], None]:
+    def change(scene: Any) -> None:
+        scene.frame_step, scene.frame_start, scene.frame_end = 1, first, last
+
+    return change
+
+
+def size(width: int, height: int, percentage: int = 100) -> Callable[[Any], None]:
+    def change(scene: Any) -> None:
+        scene.farplane.size = "SCENE"
+        render = scene.render
+        render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, percentage
+
+    return change
+
+
+def camera(**values: Any) -> Callable[[Any], None]:
+    return lambda scene: [setattr(scene.camera, name, value) for name, value in values.items()]  # type: ignore[return-value]
+
+
+def lens(kind: str) -> Callable[[Any], None]:
+    return lambda scene: setattr(scene.camera.data, "type", kind)
+
+
+MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
+    "no camera": (lambda scene: setattr(scene, "camera", None), "Add a camera"),
+    "orthographic": (lens("ORTHO"), "orthographic"),
+    "panoramic": (lens("PANO"), "panoramic"),
+    "one frame": (frames(5, 5), "1 frame"),
+    "ten thousand frames": (frames(1, 10_000), "10000 frames"),
+    "a prompt of 100 kB": (lambda scene: setattr(scene.farplane, "prompt", "x" * 100_000), "100000 bytes"),
+    "an odd side": (size(65, 36), "odd"),
+    "no side at all": (size(4, 4, 1), "out of range"),  # Blender's own smallest
+    "a huge side": (size(32768, 36), "32768x36 is out of range"),
+    "NaN in the matrix": (camera(delta_location=(float("nan"), 0, 0)), "NaN"),
+    "zero in the matrix": (camera(scale=(0, 0, 0)), "scaled to zero"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_in_the_scene(connected: Any, what: str) -> None:
+    change, words = MISTAKES[what]
+    change(connected)
+    assert words in refusal(connected)
+    assert not (Path(bpy.data.filepath).parent / "farplane").exists()
+
+
+def test_without_a_prompt_there_is_no_button(connected: Any) -> None:
+    connected.farplane.prompt = "  "
+    assert not bpy.ops.farplane.generate.poll()
+
+
+def test_takes_cannot_be_written(connected: Any, tmp_path: Path) -> None:
+    place = tmp_path / "farplane"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(place)], capture_output=True).returncode:
+        pytest.skip("only root may mount a disk")
+    try:
+        words = refusal(connected)
+        assert "cannot be written" in words or "read-only" in words.lower(), words
+        assert not list(place.iterdir())
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_model_that_does_not_load_there(connected: Any, poll_until: Any) -> None:
+    session.connect()
+    poll_until(lambda: session.connection == "connected")
+    damaged = replace(
+        session.models[0], state="missing", size_mb=30.0, title="farplane-s/model.safetensors is truncated"
+    )
+    session.models = (damaged, *session.models[1:])
+    connected.farplane.model_name = damaged.name
+    words = refusal(connected)
+    assert f"{damaged.name} does not load on the backend's machine: farplane-s/model.safetensors is truncated" in words
+
+
+# ---- the backend ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(scene: Any) -> Iterator[Callable[[str, str], None]]:
+    """Choose a backend by its address and key in the preferences."""
+    addons = bpy.context.preferences.addons
+    farplane.unregister()
+    addon = addons.new()
+    addon.module = preferences.PACKAGE
+    farplane.register()
+    bpy.context.scene.farplane.prompt = "plain hills"
+    yield preferences.use_backend
+    preferences.use_backend("", "")
+    addons.remove(addon)
+
+
+def test_a_backend_with_another_key(scene: Any, backend: Any, elsewhere: Callable[[str, str], None]) -> None:
+    published = pairing.find_backend(backend.config)
+    assert published is not None
+    elsewhere(published.address, zmq.curve_keypair()[0].decode())
+    assert "does not have the expected key" in refusal(bpy.context.scene)
+
+
+def test_a_backend_that_is_not_there(scene: Any, elsewhere: Callable[[str, str], None]) -> None:
+    elsewhere("tcp://127.0.0.1:9", zmq.curve_keypair()[0].decode())
+    assert "nothing answers at tcp://127.0.0.1:9" in refusal(bpy.context.scene).replace("Nothing", "nothing")
+
+
+def test_a_backend_of_another_version(scene: Any, elsewhere: Callable[[str, str], None]) -> None:
+    context = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    public, secret = zmq.curve_keypair()
+    router.curve_server, router.curve_secretkey, router.linger = True, secret, 0
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+    elsewhere(f"tcp://127.0.0.1:{port}", public.decode())
+    try:
+        session.connect()
+        identity, _ = router.recv_multipart()
+        router.send_multipart([identity, b'{"v":9,"type":"welcome","all":"different"}'])
+        words = refusal(bpy.context.scene)
+        assert "version 9" in words
+        assert "same Farplane version" in words
+    finally:
+        session.disconnect()
+        router.close()
+        context.term()
