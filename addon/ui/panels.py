@@ -199,11 +199,8 @@ def _draw_work(layout: Any, context: bpy.types.Context) -> None:
         _draw_job(column, job)
     if len(jobs) > SHOWN_JOBS:
         column.label(text=say("and {} more", len(jobs) - SHOWN_JOBS), translate=False)
-    if jobs and session.connection == "disconnected" and session.problem is not None:
-        lost = session.problem
-        if session.nobody_here:
-            lost = Message(lost.text, say("Start it in the Backend panel, and the job goes on"), True)
-        _draw_message(layout, context, lost)
+    if session.lost is not None:
+        _draw_message(layout, context, session.lost)
 
 
 def _draw_job(layout: Any, job: Job) -> None:

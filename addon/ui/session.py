@@ -20,7 +20,7 @@ from ...protocol.errors import FarplaneError
 from ...protocol.events import Event, ModelInfo
 from ...protocol.shot import RenderSettings, Shot
 from .. import takes
-from ..client import NOBODY, Client
+from ..client import NO_ANSWER, NOBODY, Client
 from ..scene import plain_name
 from ..takes import Take
 from . import preferences
@@ -153,8 +153,20 @@ class Session:
 
     @property
     def nobody_here(self) -> bool:
-        """Whether all that is wrong is that no backend runs on this machine."""
-        return self.problem is not None and self.problem.text == sentence(filled(NOBODY[0]))
+        """Whether all that is wrong is that no backend runs on this machine, or that it has ended."""
+        told = self.problem
+        ended = told is not None and told.remedy == filled(NO_ANSWER) and not preferences.settings().address
+        return ended or (told is not None and told.text == sentence(filled(NOBODY[0])))
+
+    @property
+    def lost(self) -> Message | None:
+        """Why nothing is heard of the jobs, and what to do; None while all is well."""
+        if not self.jobs or self.connection != "disconnected":
+            return None
+        if self.nobody_here:
+            remedy = say("Start it in the Backend panel, and the job goes on")
+            return Message(sentence(filled(NOBODY[0])), remedy, True)
+        return self.problem
 
     @property
     def takes(self) -> list[Take]:

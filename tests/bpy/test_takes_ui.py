@@ -15,11 +15,12 @@ bpy = pytest.importorskip("bpy")
 OpenEXR = pytest.importorskip("OpenEXR")
 
 from farplane.addon import landing  # noqa: E402
+from farplane.addon.client import NO_ANSWER  # noqa: E402
 from farplane.addon.exr import write_channel  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import compare, depth_view, estimate, generate, overlay, panels, takes_panel  # noqa: E402
 from farplane.addon.ui.estimate import Record  # noqa: E402
-from farplane.addon.ui.session import Job, session, shot_folder  # noqa: E402
+from farplane.addon.ui.session import Job, Message, session, shot_folder  # noqa: E402
 from farplane.addon.ui.summary import Summary  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 from farplane.protocol.events import ModelInfo  # noqa: E402
@@ -217,6 +218,8 @@ def test_without_a_connection_cancel_ends_the_job_here(scene: Any) -> None:
     take = Take.create(shot_folder(scene, "Scene") / "take 001", {"frames": [{"frame": 11}]}, job="job")
     session.jobs["job"] = Job("job", take, "Scene")
     session.connection = "disconnected"
+    session.problem = Message("Nothing answers at tcp://127.0.0.1:1", NO_ANSWER, True)
+    assert session.lost.remedy.startswith("Start it"), "what listened on this machine has ended"
     bpy.ops.farplane.cancel(job="job")
     session.disk.flush()
     assert session.jobs == {}

@@ -46,7 +46,7 @@ def test_a_job_whose_process_dies_says_what_to_do(told: dict[str, Any]) -> None:
 
 def test_a_backend_that_dies_is_told_beside_its_job(told: dict[str, Any]) -> None:
     text, remedy, jobs = told["gone"]
-    assert "no backend is running" in text.lower()
-    assert remedy
+    assert text == "No backend is running on this machine"
+    assert remedy == "Start it in the Backend panel, and the job goes on"
     assert jobs == 1, "it goes on when the backend is there again"
     assert told["jobs left"] == 0, "Cancel gives it up all the same"

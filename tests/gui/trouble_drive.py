@@ -91,7 +91,7 @@ def work() -> Iterator[None]:
     yield from wait_for(lambda: session.problem is not None)
     yield from wait(3)
     redraw()
-    told["gone"] = [session.problem.text, session.problem.remedy, len(session.jobs)]
+    told["gone"] = [session.lost.text, session.lost.remedy, len(session.jobs)]
     yield from look("5-gone")
     run(bpy.ops.farplane.cancel)
     yield from look("6-given-up")
