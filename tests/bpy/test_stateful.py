@@ -5,8 +5,8 @@ paints as the service tests' painter does, a little per poll: hundreds of jobs a
 and the ways to a real one have tests of their own (test_ui.py, test_resume.py).
 
 What an artist does in a window is a step of its undo stack, and so it is here.  That is no nicety: what a script makes
-without a step is freed by the next undo while the file still points to it, and Blender crashes (test_undo.py shows it
-without an add-on).
+without a step is freed by the next undo while the file still points to it, and Blender crashes, without any add-on
+(docs/decisions/stand-in-scene.md has the ten lines that show it).
 """
 
 from __future__ import annotations
