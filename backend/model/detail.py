@@ -123,12 +123,16 @@ def detail_step(
     level: float,
     lower: float,
     trust: float,
+    told: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """One Euler step from noise `level` to `lower`: (new state, estimate of the residual), [M, 3, H, W] float32.
 
     state : the noisy residual; base : the small pictures, enlarged.  surface [M, C, H, W]; words [1|M, V].
+    told : the share of the noise level, after the first step, that the network is told.  Few steps of a small network
+    come out too smooth; told of less noise than there is, it takes some for texture.
     """
-    levels, trusts = (torch.full((len(state),), value, device=state.device) for value in (level, trust))
+    known = level if level == 1 else told * level
+    levels, trusts = (torch.full((len(state),), value, device=state.device) for value in (known, trust))
     wider = [F.pad(a, [MARGIN] * 4, mode="reflect") for a in (state, base, surface)]  # or the border gets a rim
     with torch.autocast(state.device.type, torch.bfloat16):
         residual = net(wider[0], levels, *wider[1:], trusts, words.expand(len(state), -1)).float()
@@ -137,11 +141,19 @@ def detail_step(
 
 
 def add_detail(
-    net: DetailNet, small: Tensor, surface: Tensor, words: Tensor, noise: Tensor, *, trust: float, steps: int
+    net: DetailNet,
+    small: Tensor,
+    surface: Tensor,
+    words: Tensor,
+    noise: Tensor,
+    *,
+    trust: float,
+    steps: int,
+    told: float = 1.0,
 ) -> Tensor:
     """Pictures [M, 3, H, W] in standardised code from small ones [M, 3, h, w], surface and noise at H x W, and words
     [1|M, V]."""
     base, state = enlarge(small, (noise.shape[2], noise.shape[3])), noise
     for level, lower in pairwise(detail_levels(steps)):
-        state, _ = detail_step(net, state, base, surface, words, level, lower, trust)
+        state, _ = detail_step(net, state, base, surface, words, level, lower, trust, told)
     return base + RESIDUAL * state

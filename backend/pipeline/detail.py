@@ -1,5 +1,8 @@
 """The detail stage over a shot: every frame to FACTOR times its size, with noise that clings to the surfaces.
 
+The network sees one frame at a time.  Its estimates are averaged along the surfaces with those of the frames before
+(fusion.Trail) while they are still soft, so that frames settle on the same detail; the last steps sharpen each alone.
+
 Legend: T frames, h and w the small plate's size, H = FACTOR * h and W = FACTOR * w the large one's.
 """
 
@@ -16,19 +19,24 @@ from torch import Tensor
 
 from ...protocol.shot import CameraTrack, Shot
 from ..model.detail import FACTOR, RESIDUAL, DetailNet, detail_levels, detail_step, enlarge
+from .fusion import Trail
 from .geometry import Look, shot_scale, surface_channels, warped_noise
+from .warp import Camera
+
+ALONE = 0.2  # the noise level from which every frame is drawn by itself; above it, frames agree on every estimate
 
 
 @dataclass(frozen=True)
 class DetailPlan:
     """trust : how far the small plate is believed, 0 … 1; steps; seed of noise and look; shown : frame of the preview;
-    words [1, V] : the prompt (WordEncoder.bag)."""
+    words [1, V] : the prompt (WordEncoder.bag); told : see model.detail.detail_step."""
 
     trust: float
     steps: int
     seed: int
     shown: int
     words: Tensor
+    told: float = 1.0
 
 
 def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArray[np.float32], CameraTrack]:
@@ -62,7 +70,7 @@ def detailed(
     state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
     scale, look = shot_scale(depth), Look.of_seed(plan.seed)
     for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
-        shown = small[:1]
+        shown, trail = small[:1], Trail()
         for t in range(len(small)):
             check()
             one = slice(t, t + 1)
@@ -72,7 +80,12 @@ def detailed(
             base = enlarge(small[t : t + 1], (height, width))
             given = state[t : t + 1].to(small.device)
             told = torch.from_numpy(surface).to(small.device), plan.words.to(small.device)
-            now, residual = detail_step(net, given, base, *told, level, lower, plan.trust)
+            now, residual = detail_step(net, given, base, *told, level, lower, plan.trust, plan.told)
+            if lower > ALONE:
+                picture = (base + RESIDUAL * residual)[0].permute(1, 2, 0).cpu().numpy()
+                agreed = trail.fused(picture, depth[t], Camera(camera.K[t], camera.world_from_camera[t]))
+                residual = (torch.from_numpy(agreed).permute(2, 0, 1)[None].to(base.device) - base) / RESIDUAL
+                now = residual + (lower / level) * (given - residual)
             state[t] = (base + RESIDUAL * now if lower == 0 else now)[0].cpu()
             if t == plan.shown:
                 shown = base + RESIDUAL * residual

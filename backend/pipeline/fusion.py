@@ -11,12 +11,32 @@ Legend: T frames, H rows, W columns, C channels.
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .warp import Camera, carry
 
 REACH = 16  # frames to either side
+TRAIL = 3  # frames before, where they come one by one
+
+
+class Trail:
+    """Frames that come one after the other, each averaged with the TRAIL before it."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[NDArray[np.float32], NDArray, Camera]] = deque(maxlen=TRAIL)
+
+    def fused(self, frame: NDArray[np.float32], depth: NDArray, camera: Camera) -> NDArray[np.float32]:
+        """The mean [H, W, C] of a frame and of those before it, where they see the same point."""
+        total, weight = frame.copy(), np.ones(depth.shape, np.float32)
+        for earlier, its_depth, its_camera in self._kept:
+            seen = carry(earlier, its_depth, its_camera, depth, camera, border=0)
+            total += seen.visible[..., None] * seen.picture
+            weight += seen.visible
+        self._kept.append((frame, depth, camera))
+        return total / weight[..., None]
 
 
 def fused(

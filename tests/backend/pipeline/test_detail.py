@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from farplane.backend.model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge
+from farplane.backend.model.detail import (
+    FACTOR,
+    RESIDUAL,
+    DetailConfig,
+    DetailNet,
+    add_detail,
+    detail_step,
+    enlarge,
+)
+from farplane.backend.pipeline import detail
 from farplane.backend.pipeline.detail import DetailPlan, detailed, resampled
 from farplane.backend.pipeline.geometry import Look, surface_channels
 from farplane.backend.pipeline.job import Cancelled
@@ -104,3 +113,41 @@ def test_cameras_follow_the_size() -> None:
     np.testing.assert_allclose(camera.K[0, :2], shot.camera.K[2, :2] / 2)
     np.testing.assert_array_equal(camera.world_from_camera[1], shot.camera.world_from_camera[0])
     np.testing.assert_array_equal(depth[0], shot.depth.z[2, 1::2, 1::2])
+
+
+def test_frames_agree_while_they_are_soft_and_end_alone(small: torch.Tensor, monkeypatch) -> None:
+    class Restless(torch.nn.Module):
+        """Draws another grey in every frame, until the last step leaves what there is."""
+
+        def forward(self, noisy, level, base, surface, trust, words):
+            return noisy if level < 0.3 else torch.randn(1, 3, 1, 1).expand_as(noisy)
+
+    shot, plan = make_shot(), replace(PLAN, steps=4)
+
+    def apart() -> float:
+        torch.manual_seed(1)
+        made = detailed(Restless(), small[:1].expand(3, -1, -1, -1), shot, plan, nothing, nothing)  # type: ignore[arg-type]
+        return float((made[1:] - made[:-1]).mean((-2, -1)).abs().mean())
+
+    agreed = apart()
+    monkeypatch.setattr(detail, "ALONE", 1.0)
+    # Averaged with one and two frames before it, a frame's grey is 0.71 and 0.58 times as far from the next one's.
+    assert agreed < 0.8 * apart()
+
+
+def test_told_of_less_noise_it_takes_the_rest_for_texture() -> None:
+    """A net that takes away just the noise it is told of: what it is not told stays."""
+
+    class Denoiser(torch.nn.Module):
+        def forward(self, noisy, level, base, surface, trust, words):
+            return noisy * (1 - level)[:, None, None, None]
+
+    state = torch.ones(1, 3, 16, 16)
+    arguments = (torch.zeros(1, 3, 16, 16), torch.zeros(1, 10, 16, 16), WORDS, 0.5, 0.0, 0.0)
+    _, honest = detail_step(Denoiser(), state, *arguments)  # type: ignore[arg-type]
+    _, less = detail_step(Denoiser(), state, *arguments, told=0.6)  # type: ignore[arg-type]
+    torch.testing.assert_close(honest, torch.full_like(state, 0.5))
+    torch.testing.assert_close(less, torch.full_like(state, 0.7))
+    first = (torch.zeros(1, 3, 16, 16), torch.zeros(1, 10, 16, 16), WORDS, 1.0, 0.5, 0.0)
+    _, all_noise = detail_step(Denoiser(), state, *first, told=0.6)  # type: ignore[arg-type]
+    assert not all_noise.any(), "pure noise is told as what it is"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from farplane.backend.pipeline.fusion import fused
+from farplane.backend.pipeline.fusion import Trail, fused
 from farplane.backend.pipeline.measure import flicker
+from farplane.backend.pipeline.warp import Camera
 
 
 def test_pulsing_goes_and_the_texture_stays(boxes) -> None:
@@ -52,3 +53,19 @@ def test_no_reach_and_a_single_frame_change_nothing(boxes) -> None:
         part = boxes.rgb[:count]
         made = fused(part, boxes.depth[:count], boxes.scene.K[:count], boxes.scene.pose[:count], reach=reach)
         np.testing.assert_array_equal(made, part)
+
+
+def test_frames_one_by_one_agree_with_those_before(boxes) -> None:
+    rng = np.random.default_rng(4)
+    offsets = rng.normal(0, 0.05, (len(boxes.rgb), 1, 1, 3)).astype(np.float32)
+    trail = Trail()
+    made = np.stack(
+        [
+            trail.fused(boxes.rgb[t] + offsets[t], boxes.depth[t], Camera(boxes.scene.K[t], boxes.scene.pose[t]))
+            for t in range(len(boxes.rgb))
+        ]
+    )
+    np.testing.assert_array_equal(made[0], boxes.rgb[0] + offsets[0])  # the first has none before it
+    # From the fourth on the offset of what all four see is the mean of four; the texture takes no part in a median.
+    shift = np.median((made[6] - boxes.rgb[6]).reshape(-1, 3), 0)
+    np.testing.assert_allclose(shift, offsets[3:7, 0, 0].mean(0), atol=0.005)
