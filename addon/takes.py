@@ -377,6 +377,18 @@ def write_atomic(path: Path, data: bytes) -> None:
     _flush_folder(path.parent)
 
 
+def check_writable(folder: Path) -> None:
+    """Make and remove a file in `folder`, or in the nearest one above it while it is not there yet.
+
+    Raises FarplaneError when that cannot be done.
+    """
+    place = next(p for p in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(p))
+    probe = place / f".farplane-{uuid.uuid4().hex}"
+    with file_errors(place, "write"):
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        probe.unlink()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of at most 64 MiB from a plain file.  Raises FarplaneError if that is not what it is."""
     with file_errors(path, "read"):

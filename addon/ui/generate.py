@@ -166,6 +166,7 @@ class Generation:
             size = plate_size(scene, self.asks[0][1].model)
             validate_resolution(*size)
             check_upload(answer, len(self.plan.frames), size, reference=False)
+            takes.check_writable(self.folder)
             check_space(self.folder, len(self.asks) * take_bytes(len(self.plan.frames), *size))
             self._extraction = Extraction(scene, self.plan, self.asks[0][0], size)
         elif session.connection == "disconnected" and session.problem is not None:

@@ -14,7 +14,7 @@ bpy = pytest.importorskip("bpy")
 zmq = pytest.importorskip("zmq")
 
 import farplane  # noqa: E402
-from farplane.addon.ui import preferences  # noqa: E402
+from farplane.addon.ui import generate, preferences  # noqa: E402
 from farplane.addon.ui.session import session  # noqa: E402
 from farplane.protocol import pairing  # noqa: E402
 
@@ -82,17 +82,23 @@ def test_without_a_prompt_there_is_no_button(connected: Any) -> None:
     assert not bpy.ops.farplane.generate.poll()
 
 
-def test_takes_cannot_be_written(connected: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["a read-only disk", "a file in the way"])
+def test_takes_cannot_be_written(connected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(generate, "Extraction", lambda *_: pytest.fail("the scene was read"))
     place = tmp_path / "farplane"
+    if how == "a file in the way":
+        place.write_text("mine")
+        assert "Output folder: " in refusal(connected)
+        assert place.read_text() == "mine"
+        return
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(place)], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=100m", "none", place], capture_output=True).returncode:
         pytest.skip("only root may mount a disk")
     try:
-        words = refusal(connected)
-        assert "cannot be written" in words or "read-only" in words.lower(), words
+        assert "cannot be written to" in refusal(connected)
         assert not list(place.iterdir())
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", place], check=True)
 
 
 def test_a_model_that_does_not_load_there(connected: Any, poll_until: Any) -> None:
