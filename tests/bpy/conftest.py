@@ -80,3 +80,33 @@ def poll_until() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.01)
 
     return poll
+
+
+@pytest.fixture
+def render(tmp_path: Path) -> Callable[..., Any]:
+    """(scene, camera) -> [H, W, 3] scene-linear, row 0 at the top: one ray through each pixel's centre, by Cycles.
+
+    camera : which one looks, the scene's own if left out.
+    """
+    bpy = pytest.importorskip("bpy")
+    import numpy as np
+
+    def picture(scene: Any, camera: Any = None) -> Any:
+        scene.camera = camera or scene.camera
+        scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 1, False
+        scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BLACKMAN_HARRIS", 0.01
+        settings = scene.render.image_settings
+        if hasattr(settings, "media_type"):
+            settings.media_type = "IMAGE"
+        settings.file_format, settings.color_depth, settings.color_mode = "OPEN_EXR", "32", "RGB"
+        scene.render.filepath = str(tmp_path / "render.exr")
+        bpy.ops.render.render(write_still=True)
+        image = bpy.data.images.load(scene.render.filepath)
+        image.colorspace_settings.is_data = True
+        width, height = image.size
+        pixels = np.empty(width * height * 4, np.float32)
+        image.pixels.foreach_get(pixels)
+        bpy.data.images.remove(image)
+        return pixels.reshape(height, width, 4)[::-1, :, :3]
+
+    return picture

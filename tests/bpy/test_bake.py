@@ -7,7 +7,6 @@ square on.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ def posed(scene: Any) -> Any:
     camera.location, camera.rotation_euler = (1.0, -9.0, 4.0), (1.15, 0.05, 0.1)
     camera.data.lens, camera.data.shift_x = 40.0, 0.07
     scene.objects["Cube"].scale = (30, 30, 1)
+    scene.world = None
     bpy.context.view_layer.update()
     return scene
 
@@ -72,26 +72,6 @@ def vertices(obj: Any) -> np.ndarray:
     return out.reshape(-1, 3)
 
 
-def render(scene: Any, tmp_path: Path) -> np.ndarray:
-    """[H, W, 3] scene-linear, row 0 at the top."""
-    scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 1, False
-    scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BOX", 0.01
-    scene.render.resolution_x, scene.render.resolution_y = W, H
-    scene.world = None
-    settings = scene.render.image_settings
-    if hasattr(settings, "media_type"):
-        settings.media_type = "IMAGE"
-    settings.file_format, settings.color_depth, settings.color_mode = "OPEN_EXR", "32", "RGB"
-    scene.render.filepath = str(tmp_path / "render.exr")
-    bpy.ops.render.render(write_still=True)
-    image = bpy.data.images.load(scene.render.filepath)
-    image.colorspace_settings.is_data = True
-    pixels = np.empty(W * H * 4, np.float32)
-    image.pixels.foreach_get(pixels)
-    bpy.data.images.remove(image)
-    return pixels.reshape(H, W, 4)[::-1, :, :3]
-
-
 def test_coordinates_are_blenders_own_projection(posed: Any) -> None:
     cube = posed.objects["Cube"]
     landing.land(posed, posed.camera, make_take(posed).folder, ["projection"], objects=[cube], baked=11)
@@ -102,12 +82,12 @@ def test_coordinates_are_blenders_own_projection(posed: Any) -> None:
         assert (u / w, v / w) == pytest.approx((wanted.x, wanted.y), abs=1e-4)
 
 
-def test_the_picture_is_exact_on_a_face_that_is_larger_than_the_frame(posed: Any, tmp_path: Path) -> None:
+def test_the_picture_is_exact_on_a_face_that_is_larger_than_the_frame(posed: Any, render: Any) -> None:
     """Also at another frame of the scene: the baked one stays."""
     take = make_take(posed)
     landing.land(posed, posed.camera, take.folder, ["projection"], objects=[posed.objects["Cube"]], baked=11)
     posed.frame_set(13)
-    seen = render(posed, tmp_path)
+    seen = render(posed)
     row, column = np.mgrid[0:H, 0:W] + 0.5
     hit = seen[..., 2] > 0.25
     assert hit.sum() > 500
@@ -117,16 +97,16 @@ def test_the_picture_is_exact_on_a_face_that_is_larger_than_the_frame(posed: Any
     assert np.abs(seen[..., 1] - (1 - row / H))[inner].max() < 2e-3
 
 
-def test_what_the_camera_did_not_see_is_grey(posed: Any, tmp_path: Path) -> None:
+def test_what_the_camera_did_not_see_is_grey(posed: Any, render: Any) -> None:
     """Behind the wall that was sent, and outside the frame, looked at from farther back."""
     take = make_take(posed, wall=True)
     landing.land(posed, posed.camera, take.folder, ["projection"], objects=[posed.objects["Cube"]], baked=11)
-    seen = render(posed, tmp_path)
+    seen = render(posed)
     shown = seen[..., 2] > 0.25
     assert not shown[:, : W // 2 - 1].any(), "behind the wall"
     assert shown[H - 4 :, W // 2 + 1 :].all(), "beside it"
     posed.camera.data.lens = 20.0  # twice as wide
-    wide = render(posed, tmp_path)[..., 2] > 0.25
+    wide = render(posed)[..., 2] > 0.25
     assert wide.sum() < 0.4 * shown.sum()
     assert not wide[:, : W // 4 - 1].any()
     assert not wide[:, 3 * W // 4 + 2 :].any()

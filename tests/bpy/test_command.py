@@ -1,4 +1,4 @@
-"""addon/command.py and backend/blender.py: `shot` and `render` from outside, with a real backend and real files."""
+"""addon/command.py: `shot` and `render` in this process, what they write and what they refuse."""
 
 from __future__ import annotations
 
@@ -7,55 +7,20 @@ import io
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
-psutil = pytest.importorskip("psutil")
 OpenEXR = pytest.importorskip("OpenEXR")
 
+import command_use  # noqa: E402
+from command_use import build  # noqa: E402
+
 from farplane.addon.command import main  # noqa: E402
-from farplane.backend import blender  # noqa: E402
-from farplane.backend.private import private_backend  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 
-PAINTER = Path(__file__).parent.parent / "backend" / "service"
-PATIENCE = 120.0  # seconds; a bound for a hang on a busy machine, not a measure
-
-
-def build(path, frames=(1, 4), cameras=1, size=(64, 48), compress=False):
-    """A floor and a box under one camera, or one camera per marker; saved to `path`."""
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    scene = bpy.context.scene
-    scene.frame_start, scene.frame_end = frames
-    scene.render.resolution_x, scene.render.resolution_y = size
-    scene.render.fps, scene.render.fps_base = 24, 1.001
-    bpy.ops.mesh.primitive_plane_add(size=200)
-    bpy.ops.mesh.primitive_cube_add(location=(0, 0, 1))
-    for index in range(cameras):
-        camera = bpy.data.objects.new(f"cam {index}", bpy.data.cameras.new(f"cam {index}"))
-        camera.location, camera.rotation_euler = (index, -9, 3), (1.3, 0, 0)
-        camera.keyframe_insert("location", frame=frames[0])
-        camera.location.x += 1
-        camera.keyframe_insert("location", frame=frames[1])
-        scene.collection.objects.link(camera)
-        scene.camera = scene.camera or camera
-        if cameras > 1:
-            scene.timeline_markers.new(f"shot {index}", frame=frames[0] + 3 * index).camera = camera
-    bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=compress)
-    return path
-
-
-@pytest.fixture
-def blend(tmp_path):
-    return build(tmp_path / "street.blend")
+blend = command_use.blend
 
 
 def said(*arguments):
@@ -320,199 +285,7 @@ def test_a_shot_over_the_backends_limit_is_told_before_it_is_read():
         check_upload(largest, 1440, (1920, 1080), reference=True)
 
 
-# -- as a child process, with a backend -------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def backend():
-    """A real server and worker whose pipeline paints gradients (tests/backend/service/painter.py)."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(PAINTER))
-        with private_backend("painter:paint") as running:
-            running.published()
-            yield running
-
-
-def run(backend, *arguments, on_event=lambda event: None):
-    # A path for a model, which the server leaves to its pipeline: this test wants no checkpoint.
-    words = [*arguments, "--model", "/painter", "--no-reference"] if arguments[1] == "render" else arguments
-    environment = {} if backend is None else {"FARPLANE_CONFIG": str(backend.config)}
-    return blender.run_command(words, on_event, extra_environment=environment)
-
-
-def painted(frame, seed=0):
-    sys.path.insert(0, str(PAINTER))
-    try:
-        import painter
-    finally:
-        sys.path.remove(str(PAINTER))
-    return painter.expected(frame, 64, 48, seed)
-
-
-def test_render_brings_the_plate_home_and_lands_it(backend, blend, tmp_path):
-    out, told = tmp_path / "out", []
-    result = run(backend, blend, "render", "--out", out, "--prompt", "plain", "--seed", "7", on_event=told.append)
-    for frame in range(1, 5):
-        assert (out / f"plate.{frame:04d}.exr").read_bytes() == painted(frame, seed=7)
-    stages = list(dict.fromkeys(event["stage"] for event in told if event["event"] == "progress"))
-    assert stages == ["camera", "depth", "upload", "conditioning", "denoise", "write", "measure", "land"]
-    data = json.loads((out / "shot.json").read_text())
-    assert data["settings"]["seed"] == 7
-    assert data["frames"][0]["camera"] == "cam 0"
-    assert (out / data["frames"][3]["depth"]).is_file()
-    assert json.loads((out / "take.json").read_text())["job"] == result["shots"][0]["job"]
-    assert not [name for name in os.listdir(out) if name.startswith(".")]
-
-    landed = Path(result["blend"])
-    assert landed == out / "street_farplane.blend"
-    moved = tmp_path / "elsewhere"
-    out.rename(moved)  # the copy finds its plate by a relative path
-    bpy.ops.wm.open_mainfile(filepath=str(moved / landed.name))
-    (background,) = bpy.data.objects["cam 0"].data.background_images
-    image = background.image
-    assert image.source == "SEQUENCE"
-    assert Path(bpy.path.abspath(image.filepath)).resolve() == (moved / "plate.0001.exr").resolve()
-    assert not [i.filepath for i in bpy.data.images if i.filepath and not i.filepath.startswith("//")]
-
-
-def test_a_second_render_needs_overwrite(backend, blend, tmp_path):
-    out = tmp_path / "out"
-    run(backend, blend, "render", "--out", out, "--prompt", "plain", "--no-land")
-    with pytest.raises(FarplaneError, match="already holds a plate"):
-        run(backend, blend, "render", "--out", out, "--prompt", "plain", "--seed", "1", "--no-land")
-    assert (out / "plate.0001.exr").read_bytes() == painted(1)
-    run(backend, blend, "render", "--out", out, "--prompt", "plain", "--seed", "1", "--no-land", "--overwrite")
-    assert (out / "plate.0001.exr").read_bytes() == painted(1, seed=1)
-
-
-def test_a_job_that_fails_says_why_and_costs_nothing(backend, blend, tmp_path):
-    out = tmp_path / "out"
-    run(backend, blend, "render", "--out", out, "--prompt", "plain", "--no-land")
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
-    with pytest.raises(FarplaneError, match="checkpoint: it is missing"):
-        run(backend, blend, "render", "--out", out, "--prompt", "mistake", "--overwrite")
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    with pytest.raises(FarplaneError, match="checkpoint"):
-        run(backend, blend, "render", "--out", tmp_path / "new", "--prompt", "mistake")
-    assert not (tmp_path / "new").exists()
-
-
-def test_cancel_stops_the_job_and_leaves_nothing(backend, blend, tmp_path):
-    """What Ctrl-C does in the parent: an exception out of the event loop, while the backend denoises."""
-
-    def interrupt(event):
-        if event["event"] == "progress" and event["stage"] == "denoise":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(backend, blend, "render", "--out", tmp_path / "out", "--prompt", "slow", on_event=interrupt)
-    assert not (tmp_path / "out").exists()
-    # The worker is free again: the next job does not wait for 2000 slow steps.
-    run(backend, blend, "render", "--out", tmp_path / "next", "--prompt", "plain", "--no-land")
-
-
-def test_a_signal_to_the_child_is_a_cancel(backend, blend, tmp_path):
-    def terminate(event):
-        if event["event"] == "progress" and event["stage"] == "denoise":
-            for child in psutil.Process().children():
-                if any("bootstrap.py" in word for word in child.cmdline()):
-                    child.send_signal(signal.SIGTERM)
-
-    with pytest.raises(blender.Cancelled):
-        run(backend, blend, "render", "--out", tmp_path / "out", "--prompt", "slow", on_event=terminate)
-    assert not (tmp_path / "out").exists()
-
-
-PARENT = """
-import sys
-from farplane.backend.blender import run_command
-
-def show(event):
-    print(event["event"], event.get("stage"), flush=True)
-
-run_command(sys.argv[1:], show, extra_environment={"FARPLANE_CONFIG": sys.argv[-1]})
-"""
-
-
-def test_the_child_ends_when_its_parent_is_killed(backend, blend, tmp_path):
-    """SIGKILL: nobody is left to tell the child, only the pipe's end."""
-    words = [blend, "render", "--out", tmp_path / "out", "--prompt", "slow", "--model", "/painter", "--no-reference"]
-    arguments = [sys.executable, "-c", PARENT, *map(str, words), "--config", str(backend.config)]
-    parent = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    threading.Timer(PATIENCE, parent.kill).start()
-    for line in parent.stdout:
-        if line.split() == ["progress", "denoise"]:
-            break
-    (child,) = psutil.Process(parent.pid).children()
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    child.wait(PATIENCE)  # raises TimeoutExpired when it lives on
-    for _ in range(100):
-        if not (tmp_path / "out").exists():
-            break
-        time.sleep(0.05)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_crash_of_blender_is_one_clear_error(monkeypatch, tmp_path):
-    """A program that dies like a Blender out of memory, after some chatter that is no event."""
-    program = tmp_path / "crash"
-    program.write_text(
-        '#!/bin/sh\necho "Blender 5.0.1"\n[ "$1" = --version ] || { echo "{}" ; echo last words >&2; kill -9 $$; }\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
-    assert blender.find_blender().version == "5.0.1"
-    with pytest.raises(FarplaneError, match="Blender: it was ended by signal 9: last words"):
-        blender.run_command(["a.blend", "shot"], lambda event: None)
-
-
-def test_a_program_in_the_modules_place(monkeypatch, blend, tmp_path):
-    """A `blender` program: its own arguments first, then ours; here played by a Python with bpy."""
-    program = tmp_path / "blender"
-    program.write_text(
-        f"#!{sys.executable} -P\n"
-        "import runpy, sys\n"
-        "if sys.argv[1:] == ['--version']: sys.exit(print('Blender 5.0.1'))\n"
-        "assert sys.argv[1:3] == ['--background', '--factory-startup'], sys.argv\n"
-        "print('Blender 5.0.1 (hash abc)')\n"
-        "sys.argv = [sys.argv[0], *sys.argv[sys.argv.index('--python') + 1:]]\n"
-        "runpy.run_path(sys.argv[1], run_name='__main__')\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
-    assert blender.find_blender().kind == "program"
-    run(None, blend, "shot", "--out", tmp_path / "out")
-    assert (tmp_path / "out" / "shot.json").is_file()
-
-
-@pytest.mark.parametrize("text", ["Blender 4.1.1", "Blender 2.93.0"])
-def test_a_blender_that_is_too_old(monkeypatch, tmp_path, text):
-    program = tmp_path / "blender"
-    program.write_text(f"#!/bin/sh\necho {text}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
-    with pytest.raises(FarplaneError, match=r"4\.2 or later"):
-        blender.find_blender()
-
-
-def test_the_child_gets_no_secrets(monkeypatch, tmp_path):
-    program = tmp_path / "blender"
-    program.write_text(
-        '#!/bin/sh\nif [ "$1" = --version ]; then echo Blender 5.0.1; else env >&2; fi\nenv > "$0.env"\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
-    monkeypatch.setenv("SOME_TOKEN", "hush")
-    monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    with pytest.raises(FarplaneError):
-        blender.run_command(["a.blend", "shot"], lambda event: None, extra_environment={"FARPLANE_CONFIG": "here"})
-    seen = Path(f"{program}.env").read_text()
-    assert "hush" not in seen
-    assert "PYTHONPATH" not in seen
-    assert "FARPLANE_CONFIG=here" in seen
-    assert "PATH=" in seen
+# -- in Blender's own dispatch ---------------------------------------------------------------------------------------
 
 
 def test_registered_with_blender():

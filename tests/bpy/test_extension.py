@@ -162,11 +162,14 @@ def test_installed_enabled_used_and_removed(
     assert shipped - names(zips[python]) <= {"wheels"}
 
 
+PARTS_ELSEWHERE = ("landing", "landing_life", "projection", "bake", "undo", "faults")
+
+
 @pytest.mark.parametrize(
     "blender", [pytest.param("4.2", marks=pytest.mark.slow), pytest.param("4.5", marks=pytest.mark.slow), "5.2"]
 )
-def test_landing_in_the_other_blenders(tmp_path: Path, blender: str) -> None:
-    """Landing's own tests: it is the part that Blender's API changes most under."""
+def test_landing_and_undo_in_the_other_blenders(tmp_path: Path, blender: str) -> None:
+    """The own tests of the parts that Blender changes most under."""
     interpreter = python_of(blender, "pytest", "OpenEXR")
     (tmp_path / "farplane").symlink_to(ROOT)
     command = [
@@ -183,7 +186,7 @@ def test_landing_in_the_other_blenders(tmp_path: Path, blender: str) -> None:
     ]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
-        [*command, "--rootdir", str(ROOT), str(HERE / "test_landing.py"), str(HERE / "test_projection.py")],
+        [*command, "--rootdir", str(ROOT), *(str(HERE / f"test_{part}.py") for part in PARTS_ELSEWHERE)],
         cwd=tmp_path, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]

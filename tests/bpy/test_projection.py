@@ -103,25 +103,6 @@ def take_of(scene: Any, depth: bool = True) -> Path:
     return take.folder
 
 
-def render(scene: Any, camera: Any, tmp_path: Path) -> np.ndarray:
-    """[H, W, 3] scene-linear, row 0 at the top, one ray through each pixel's centre."""
-    scene.camera = camera
-    scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 1, False
-    scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BLACKMAN_HARRIS", 0.01
-    settings = scene.render.image_settings
-    if hasattr(settings, "media_type"):
-        settings.media_type = "IMAGE"
-    settings.file_format, settings.color_depth, settings.color_mode = "OPEN_EXR", "32", "RGB"
-    scene.render.filepath = str(tmp_path / "render.exr")
-    bpy.ops.render.render(write_still=True)
-    image = bpy.data.images.load(scene.render.filepath)
-    image.colorspace_settings.is_data = True
-    pixels = np.empty(W * H * 4, np.float32)
-    image.pixels.foreach_get(pixels)
-    bpy.data.images.remove(image)
-    return pixels.reshape(H, W, 4)[::-1, :, :3]
-
-
 def looked_at(scene: Any, camera: Any) -> list[tuple[int, int, Vector, Vector]]:
     """(row, column, point, normal of the visible side) of every pixel of `camera` that shows geometry."""
     graph = bpy.context.evaluated_depsgraph_get()
@@ -165,9 +146,8 @@ def sight(scene: Any, camera: Any, point: Vector, normal: Vector) -> tuple[str, 
     return ("unseen" if hidden[0] else "seen"), u, v
 
 
-def compare(scene: Any, shot_camera: Any, looking: Any, tmp_path: Path) -> dict[str, int]:
-    """Check every pixel of `looking`; return how many were seen, unseen, unsure."""
-    picture = render(scene, looking, tmp_path)
+def compare(scene: Any, shot_camera: Any, looking: Any, picture: np.ndarray) -> dict[str, int]:
+    """Check every pixel of what `looking` shows; return how many were seen, unseen, unsure."""
     count = {"seen": 0, "unseen": 0, "unsure": 0}
     for row, column, point, normal in looked_at(scene, looking):
         said, u, v = sight(scene, shot_camera, point, normal)
@@ -182,7 +162,7 @@ def compare(scene: Any, shot_camera: Any, looking: Any, tmp_path: Path) -> dict[
     return count
 
 
-def test_only_what_the_shots_camera_saw_is_painted(shot: Any, tmp_path: Path) -> None:
+def test_only_what_the_shots_camera_saw_is_painted(shot: Any, render: Any) -> None:
     """From another camera, at a frame of the shot, one between, and one after it; wherever the shot's own goes."""
     ours, other = shot.camera, shot.objects["Other"]
     landing.land(shot, ours, take_of(shot), ["projection"])
@@ -195,19 +175,19 @@ def test_only_what_the_shots_camera_saw_is_painted(shot: Any, tmp_path: Path) ->
         shot.collection.objects.link(stays)
         stays.matrix_world = ours.matrix_world.copy()
         shot.frame_set(frame)
-        count = compare(shot, stays, other, tmp_path)
+        count = compare(shot, stays, other, render(shot, other))
         assert count["seen"] > 300, (frame, count)
         assert count["unseen"] > 300, (frame, count)
         assert count["unsure"] < 0.3 * sum(count.values()), (frame, count)
 
 
-def test_through_the_shots_own_camera_all_of_it_is_the_plate(shot: Any, tmp_path: Path) -> None:
+def test_through_the_shots_own_camera_all_of_it_is_the_plate(shot: Any, render: Any) -> None:
     """Also on the slopes of the floor far away, on faces that point away, and at the frame's edge."""
     landing.land(shot, shot.camera, take_of(shot), ["projection"])
     row, column = np.mgrid[0:H, 0:W] + 0.5
     for frame in (11, 13, 15):
         shot.frame_set(frame)
-        picture = render(shot, shot.camera, tmp_path)
+        picture = render(shot, shot.camera)
         hit = picture[..., 2] > 0.1
         assert hit.sum() > 1000
         assert picture[hit][:, 2].max() < 0.26, "the own material shows"
@@ -215,12 +195,12 @@ def test_through_the_shots_own_camera_all_of_it_is_the_plate(shot: Any, tmp_path
         assert np.abs(picture[..., 1] - (1 - row / H))[hit].max() < 2e-3
 
 
-def test_without_depth_the_frame_and_the_side_still_count(shot: Any, tmp_path: Path) -> None:
+def test_without_depth_the_frame_and_the_side_still_count(shot: Any, render: Any) -> None:
     folder = take_of(shot, depth=False)
     ours, other = shot.camera, shot.objects["Other"]
     landing.land(shot, ours, folder, ["projection"])
     shot.frame_set(11)
-    picture = render(shot, other, tmp_path)
+    picture = render(shot, other)
     sides = outside = 0
     for row, column, point, normal in looked_at(shot, other):
         u, v, w = world_to_camera_view(shot, ours, point)
@@ -232,15 +212,15 @@ def test_without_depth_the_frame_and_the_side_still_count(shot: Any, tmp_path: P
     assert min(sides, outside) > 20
 
 
-def test_the_camera_may_go(shot: Any, tmp_path: Path) -> None:
+def test_the_camera_may_go(shot: Any, render: Any) -> None:
     """The cameras that were sent are in the material: the shot's own may move, or be deleted."""
     ours, other = shot.camera, shot.objects["Other"]
     folder = take_of(shot)
     landing.land(shot, ours, folder, ["projection"])
     shot.frame_set(13)
-    before = render(shot, other, tmp_path)
+    before = render(shot, other)
     bpy.data.objects.remove(ours)
-    np.testing.assert_array_equal(render(shot, other, tmp_path), before)
+    np.testing.assert_array_equal(render(shot, other), before)
 
 
 def names() -> dict[str, list[str]]:
@@ -248,22 +228,22 @@ def names() -> dict[str, list[str]]:
     return {kind: sorted({block.name for block in getattr(bpy.data, kind)} - {"Render Result"}) for kind in kinds}
 
 
-def test_reopened_it_is_the_same_and_goes_without_a_trace(shot: Any, tmp_path: Path) -> None:
+def test_reopened_it_is_the_same_and_goes_without_a_trace(shot: Any, render: Any) -> None:
     had = names()
     folder = take_of(shot)
     landing.land(shot, shot.camera, folder, ["projection"])
     shot.frame_set(13)
-    before = render(shot, shot.objects["Other"], tmp_path)
+    before = render(shot, shot.objects["Other"])
     bpy.ops.wm.save_mainfile()
     bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
     scene = bpy.context.scene
-    np.testing.assert_array_equal(render(scene, scene.objects["Other"], tmp_path), before)
+    np.testing.assert_array_equal(render(scene, scene.objects["Other"]), before)
     landing.remove(scene, folder)
     assert names() == had
     assert all(obj.material_slots[0].material.name == "Own" for obj in scene.objects if obj.type == "MESH")
 
 
-def test_undo_takes_it_back_and_redo_brings_it_again(shot: Any, tmp_path: Path) -> None:
+def test_undo_takes_it_back_and_redo_brings_it_again(shot: Any, render: Any) -> None:
     folder = take_of(shot)
     had = names()
     bpy.ops.ed.undo_push(message="before")
@@ -272,17 +252,17 @@ def test_undo_takes_it_back_and_redo_brings_it_again(shot: Any, tmp_path: Path) 
     if not bpy.ops.ed.undo.poll():
         pytest.skip("this Blender has no undo in the background")
     shot.frame_set(13)
-    with_it = render(shot, shot.objects["Other"], tmp_path)
+    with_it = render(shot, shot.objects["Other"])
     bpy.ops.ed.undo()
     scene = bpy.context.scene
     assert names() == had
     assert all(obj.material_slots[0].material.name == "Own" for obj in scene.objects if obj.type == "MESH")
     scene.frame_set(13)
-    assert (render(scene, scene.objects["Other"], tmp_path)[..., 0] == 0).all(), "nothing of the plate is seen"
+    assert (render(scene, scene.objects["Other"])[..., 0] == 0).all(), "nothing of the plate is seen"
     bpy.ops.ed.redo()
     scene = bpy.context.scene
     scene.frame_set(13)
-    np.testing.assert_array_equal(render(scene, scene.objects["Other"], tmp_path), with_it)
+    np.testing.assert_array_equal(render(scene, scene.objects["Other"]), with_it)
 
 
 def test_the_artists_own_material_is_not_touched(shot: Any) -> None:
