@@ -7,9 +7,7 @@ the server sends it.
 
 from __future__ import annotations
 
-import itertools
 import logging
-import shutil
 import sqlite3
 import time
 from collections import deque
@@ -22,11 +20,11 @@ from typing import Any
 from ...protocol import codec, events
 from ...protocol.errors import FarplaneError
 from ...protocol.events import ItemInfo, Message, ModelInfo, ProtocolError, RemoteProtocolError
-from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, MAX_TEXT, WINDOW
-from ...protocol.shot import plate_bytes, validate_frames, validate_resolution
+from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, WINDOW
 from .jobs import ENDED, JobRow, JobStore
 from .offers import Fault, Offers
 from .peer import Peer, Sending
+from .refusals import CONFUSED, MAX_UPLOAD, STOPPED, check_submit, clip, disk_fault
 from .spool import Upload
 from .supervisor import Heard, Worker
 
@@ -34,11 +32,8 @@ log = logging.getLogger("farplane.service")
 
 KILL_SECONDS = 10.0  # from a cancel to the end of a worker that does not obey
 KEEP_SECONDS = 14 * 86400.0  # results of an ended job
-MAX_WAITING = 100  # unfinished jobs of one client
 MAX_FETCHES = 64  # open fetches of one peer
 IDLE_SECONDS = 3600.0  # an upload whose sender has gone
-MAX_UPLOAD = 16 << 30  # bytes of one job
-SPARE_DISK = 1 << 30  # bytes that a shot and its plate must leave free
 CHECK_SECONDS = 60.0  # for the worker to say whether a shot's model loads; a cold start of it is most of that
 
 
@@ -136,10 +131,10 @@ class Dispatch:
     def _end_session(self, peer: Peer, name: str, problem: str, remedy: str) -> None:
         log.info("session ended: %s: %s", name, problem)
         peer.fetches.clear()
-        peer.say(events.Refused(None, *_clip(name, problem, remedy)))
+        peer.say(events.Refused(None, *clip(name, problem, remedy)))
 
     def _refuse(self, peer: Peer, job: str, name: str, problem: str, remedy: str) -> None:
-        peer.say(events.Refused(job, *_clip(name, problem, remedy)))
+        peer.say(events.Refused(job, *clip(name, problem, remedy)))
 
     def _on_hello(self, peer: Peer, message: events.Hello) -> None:
         log.info("hello from %s… (%s)", peer.key[:8], message.client)
@@ -158,38 +153,18 @@ class Dispatch:
             self._take_over(coming, peer)
         else:
             try:
-                self._check_submit(peer, message)
+                self._offers.check(message.settings.model)
+                coming = sum(other.owner == peer.key for other in self._incoming.values())
+                check_submit(message, self._store.waiting_of(peer.key) + coming, self._store.data)
                 upload = Upload(self._store.folder(job), message)
             except FarplaneError as error:
                 self._refuse(peer, job, error.field, error.problem, error.remedy)
             except OSError as error:
-                self._refuse(peer, job, *_disk(error))
+                self._refuse(peer, job, *disk_fault(error))
             else:
                 self._incoming[job] = coming = _Incoming(upload, peer.key, digest, [peer])
                 coming.asking = self._ask_about([message.settings.model])
                 self._grant_anew(coming)
-
-    def _check_submit(self, peer: Peer, message: events.Submit) -> None:
-        """Raise FarplaneError for what can be known before the arrays come."""
-        validate_frames(message.frames)
-        validate_resolution(*message.resolution)
-        message.prompt.validate()
-        message.settings.validate()
-        self._offers.check(message.settings.model)
-        size = codec.upload_size(message)
-        if size > MAX_UPLOAD:
-            limit = f"{size / 2**30:.1f} GiB are over {MAX_UPLOAD / 2**30:.0f} GiB"
-            raise FarplaneError("shot", limit, "Render fewer frames or lower the resolution")
-        coming = sum(other.owner == peer.key for other in self._incoming.values())
-        if self._store.waiting_of(peer.key) + coming >= MAX_WAITING:
-            raise FarplaneError(
-                "queue", f"{MAX_WAITING} of your jobs are waiting", "Let some finish first, or cancel them"
-            )
-        needed = size + plate_bytes(len(message.frames), *message.resolution) + SPARE_DISK
-        free = shutil.disk_usage(self._store.data).free
-        if free < needed:
-            problem = f"the backend has {free >> 20} MiB left, and the shot may need {needed >> 20} MiB there"
-            raise FarplaneError("disk", problem, "Free some space on its machine")
 
     def _take_over(self, coming: _Incoming, peer: Peer) -> None:
         """The same shot from another connection, most often of the same client after a break: it sends the rest."""
@@ -221,7 +196,7 @@ class Dispatch:
             self._drop(coming, ("upload", "another connection broke it off", "Send the shot again"), but=peer)
             raise
         except OSError as error:
-            self._drop(coming, _disk(error))
+            self._drop(coming, disk_fault(error))
             return
         if upload.offset == upload.total:
             coming.checking = True
@@ -254,13 +229,13 @@ class Dispatch:
             for peer in coming.peers:
                 if peer.session.job(done.job) == "cancelling":
                     peer.say(events.Cancelled(done.job))
-            self._drop(coming, _STOPPED)
+            self._drop(coming, STOPPED)
         elif isinstance(error, FarplaneError):
             self._drop(coming, (error.field, error.problem, error.remedy))
         elif isinstance(error, RemoteProtocolError):
             self._drop(coming, ("upload", "it arrived damaged", "Send the shot again"))
         elif error is not None:
-            self._drop(coming, _disk(error))
+            self._drop(coming, disk_fault(error))
         else:
             log.info("job %s accepted, %d bytes", done.job, coming.upload.total)
             del self._incoming[done.job]
@@ -304,7 +279,7 @@ class Dispatch:
                 peer.say(events.Cancelling(job))
             else:
                 peer.say(events.Cancelled(job))
-                self._drop(coming, _STOPPED)
+                self._drop(coming, STOPPED)
             return
         row = self._store.get(job)
         if row is None or row.state in ENDED:
@@ -448,7 +423,7 @@ class Dispatch:
         except (KeyError, TypeError, ValueError, OSError, ProtocolError, sqlite3.Error) as error:
             log.error("worker's word on %s: %r", job, error)
             worker.kill()
-            self._end(job, "failed", _disk(error) if isinstance(error, (OSError, sqlite3.Error)) else _CONFUSED)
+            self._end(job, "failed", disk_fault(error) if isinstance(error, (OSError, sqlite3.Error)) else CONFUSED)
 
     def _obey(self, job: str, said: dict[str, Any]) -> None:
         what = said["what"]
@@ -486,11 +461,11 @@ class Dispatch:
         self._worker.job = None
         self._kill_at = None
         try:
-            self._store.end(job, state, _clip(*fault))
+            self._store.end(job, state, clip(*fault))
             self._broadcast(self._ending(self._store.get(job)))  # type: ignore[arg-type]
         except sqlite3.Error as error:  # a full disk: the job counts as running until the next start
             log.error("the queue's file: %s", error)
-            self._broadcast(events.Failed(job, *_disk(error)))
+            self._broadcast(events.Failed(job, *disk_fault(error)))
         self._run_next()
 
     def tick(self, now: float) -> None:
@@ -518,19 +493,3 @@ class Checked:
 
     job: str
     error: BaseException | None
-
-
-_STOPPED = ("job", "another connection stopped it", "Send the shot again")
-_CONFUSED = ("backend", "its render process said something that makes no sense", "Install Farplane anew there")
-
-
-def _clip(*texts: str) -> tuple[str, str, str]:
-    """Texts that fit into a message."""
-    name, problem, remedy = (text.encode("utf-8", "replace") for text in texts)
-    limits = itertools.chain([200], itertools.repeat(MAX_TEXT))
-    clipped = [text[:limit].decode("utf-8", "ignore") for text, limit in zip((name, problem, remedy), limits)]
-    return clipped[0], clipped[1], clipped[2]
-
-
-def _disk(error: BaseException | None) -> tuple[str, str, str]:
-    return "disk", f"the backend cannot write to its disk ({error})"[:500], "Free some space on the backend's machine"

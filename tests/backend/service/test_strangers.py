@@ -17,7 +17,7 @@ import zmq
 from conftest import BOUND, SETTINGS, Backend, Caller, make_shot, start_backend
 from raw import Raw, known
 
-from farplane.backend.service import dispatch, keys, spool
+from farplane.backend.service import keys, refusals, spool
 from farplane.protocol import codec, events
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.schema import MAX_PART, NAMES
@@ -370,7 +370,7 @@ def test_a_full_disk_refuses_the_upload_and_the_next_one_works(
         assert isinstance(failed, events.Failed)
         assert failed.field == "disk"
     with monkeypatch.context() as patch:
-        patch.setattr(dispatch, "SPARE_DISK", 1 << 60)
+        patch.setattr(refusals, "SPARE_DISK", 1 << 60)
         failed = caller.end(caller.client.submit(make_shot(), SETTINGS))
         assert isinstance(failed, events.Failed)
         assert "MiB left" in failed.problem
