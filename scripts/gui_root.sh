@@ -35,6 +35,8 @@ up() {
     mounted proc || mount -t proc proc "$ROOT/proc"
     mounted sys || mount --bind /sys "$ROOT/sys"
     mounted dev || mount --bind /dev "$ROOT/dev"
+    # as on any installed system; without it Blender complains on standard output, where a command's JSON goes
+    [ -e "$ROOT/etc/mtab" ] || ln -sfn /proc/self/mounts "$ROOT/etc/mtab"
 }
 
 ready() {
