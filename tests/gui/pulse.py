@@ -32,11 +32,13 @@ Stamp = tuple[float, float, float, float, float]  # the clock; seconds until the
 class Calls:
     """Seconds on the main thread in the add-on's code so far, Blender's own renders apart.
 
-    clock : as time passed.  work : of them the thread's own processor time.
+    clock : as time passed.  work : of them the thread's own processor time.  most : of one call the most work, and
+    what was called.
     """
 
     clock: float = 0.0
     work: float = 0.0
+    most: tuple[float, str] = (0.0, "")
     _frame: Any = None  # of the call from Blender that is under way
     _began: tuple[float, ...] = ()
 
@@ -75,6 +77,7 @@ class Calls:
             self._frame = None
             self.clock += clock - self._began[0]
             self.work += work - self._began[1]
+            self.most = max(self.most, (work - self._began[1], code.co_qualname))
 
 
 def _codes_of(package: str) -> list[CodeType]:
@@ -136,17 +139,19 @@ def begin(window: Any) -> None:
     if not hasattr(bpy.types, "PULSE_OT_listen"):
         bpy.utils.register_class(PULSE_OT_listen)
     calls.watch()
+    calls.most = (0.0, "")
     _stamps = [_stamp()]  # what the driver calls next is seen too
     with bpy.context.temp_override(window=window):
         bpy.ops.pulse.listen("INVOKE_DEFAULT")
 
 
-def end() -> dict[str, float]:
+def end() -> dict[str, Any]:
     """Listen no longer; what the gaps were."""
     global _stamps
     stamps, _stamps = _stamps or [], None
     calls.leave()
-    return report(stamps)
+    seconds, called = calls.most
+    return {**report(stamps), "call_most": round(1e3 * seconds, 1), "call": called}
 
 
 def report(stamps: list[Stamp]) -> dict[str, float]:

@@ -34,11 +34,15 @@ def test_the_tour_ends_without_an_error(told: dict[str, Any]) -> None:
 
 
 def test_no_landing_holds_the_window(told: dict[str, Any]) -> None:
-    """Nor any other thing that is done with a take.  Judged as in test_panel.py: our own processor time."""
-    names = ("events", "gap_most", "rest_most", "ours_most", "our_work_most")
+    """Nor any other thing that is done with a take: no call of Blender's into our code takes 50 ms of processor time.
+
+    Between two events there may be several calls, and redraws of a software renderer between those: their sum
+    (our_work_most) and the clock's figures are reported.
+    """
+    names = ("events", "gap_most", "rest_most", "ours_most", "our_work_most", "call_most", "call")
     for name, held in told["holds"].items():
         print(f"{name:20}", {key: held[key] for key in names})
-    over = {name: held["our_work_most"] for name, held in told["holds"].items() if held["our_work_most"] >= 50}
+    over = {name: held["call_most"] for name, held in told["holds"].items() if held["call_most"] >= 50}
     assert over == {}
     assert all(held["ours_all"] > 0 for held in told["holds"].values())
 
@@ -48,7 +52,7 @@ def test_a_projection_is_seen_only_where_the_camera_saw(told: dict[str, Any], ou
     before, after = (cv2.imread(str(out / name)).astype(int) for name in ("2-aside.png", "4-projected-aside.png"))
     grid = {(x, y): state for x, y, state in told["seen"]}
     hidden, painted = [], []
-    for x, y in grid():
+    for x, y in grid:
         around = {grid.get((x + dx, y + dy)) for dx in (-STEP, 0, STEP) for dy in (-STEP, 0, STEP)}
         if around == {0}:  # away from the borders of what is seen
             hidden.append(float(abs(after[y, x] - before[y, x]).max()))
