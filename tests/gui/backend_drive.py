@@ -66,6 +66,9 @@ def work() -> Iterator[None]:
     yield from wait(1)
     bpy.ops.preferences.addon_expand(module=MODULE)
     bpy.context.window_manager.addon_search = "Farplane"
+    yield from wait(0.5)
+    for area in bpy.context.window_manager.windows[-1].screen.areas:  # 5.2 does not draw it anew by itself
+        area.tag_redraw()
     yield from wait(2)
     picture("preferences")
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
