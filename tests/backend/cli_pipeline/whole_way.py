@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import subprocess
@@ -126,7 +127,8 @@ def refused(environment: dict[str, str], *arguments: object) -> str:
 def assert_nothing_is_left(environment: dict[str, str]) -> None:
     """No temporary file and no process of a run remains."""
     files = [str(path) for path in Path(environment["TMPDIR"]).rglob("*")]
-    assert not files, files
+    # torch makes the folder of its compiler's cache, one for all processes of a user, when it is imported.
+    assert not [path for path in files if not path.endswith(f"/torchinductor_{getpass.getuser()}")], files
     marker = environment["TMPDIR"]
     left = []
     for process in psutil.process_iter():
