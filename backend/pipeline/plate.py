@@ -142,9 +142,9 @@ def generate(
 
     noise = torch.from_numpy(shot_noise(fitted, settings.seed).transpose(3, 0, 1, 2)[None].copy()).to(device)
     state = denoise(model, noise, EulerSolver(base_steps, preset.shift, RESTART), "x0", report)
-    wide = state[0].permute(1, 2, 3, 0)[: fitted.count].cpu().numpy()
-    track = fitted.camera
-    locked = fused(wide, *(part[: fitted.count] for part in (fitted.depth, track.K, track.world_from_camera)))
+    count, track = fitted.count, fitted.camera
+    wide = state[0].permute(1, 2, 3, 0)[:count].cpu().numpy()
+    locked = fused(wide, fitted.depth[:count], track.K[:count], track.world_from_camera[:count])
     plate = cropped(torch.from_numpy(locked).permute(0, 3, 1, 2).to(device), margin)
     if checkpoint.detail is not None:
         words = checkpoint.text.bag([shot.prompt.text])
