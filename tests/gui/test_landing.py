@@ -42,7 +42,7 @@ def test_no_landing_holds_the_window(told: dict[str, Any]) -> None:
     names = ("events", "gap_most", "rest_most", "ours_most", "our_work_most", "call_most", "call")
     for name, held in told["holds"].items():
         print(f"{name:20}", {key: held[key] for key in names})
-    # The first picture ever drawn has Blender compile its own shader: 62 ms with 5.2's software renderer, once.
+    # The first picture of all has Blender set up its reader and compile its shader, once: 52 and 62 ms were measured.
     limits = {"generate 1": 100.0}
     over = {
         name: held["call_most"] for name, held in told["holds"].items() if held["call_most"] >= limits.get(name, 50.0)
