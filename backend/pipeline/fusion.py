@@ -12,6 +12,7 @@ Legend: T frames, H rows, W columns, C channels.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,17 +41,24 @@ class Trail:
 
 
 def fused(
-    frames: NDArray[np.float32], depth: NDArray, K: NDArray, world_from_camera: NDArray, reach: int = REACH
+    frames: NDArray[np.float32],
+    depth: NDArray,
+    K: NDArray,
+    world_from_camera: NDArray,
+    reach: int = REACH,
+    check: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float32]:
     """Every pixel as the mean of those within `reach` frames that see its point, [T, H, W, C]; nearer ones weigh more.
 
     frames [T, H, W, C], any encoding; depth [T, H, W] metres, inf for sky; K [T, 3, 3] pixels; world_from_camera
-    [T, 4, 4] OpenCV.  A pixel that no other frame sees stays as it is.
+    [T, 4, 4] OpenCV.  A pixel that no other frame sees stays as it is.  check is called before every frame and may
+    raise to stop.
     """
     frames = np.ascontiguousarray(frames, np.float32)
     cameras = [Camera(k, pose) for k, pose in zip(K, world_from_camera, strict=True)]
     out = np.empty_like(frames)
     for u in range(len(frames)):
+        check()
         total, weight = frames[u].copy(), np.ones(depth.shape[1:], np.float32)
         for t in range(max(0, u - reach), min(len(frames), u + reach + 1)):
             if t == u:

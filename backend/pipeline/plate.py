@@ -144,7 +144,7 @@ def generate(
     state = denoise(model, noise, EulerSolver(base_steps, preset.shift, RESTART), "x0", report)
     count, track = fitted.count, fitted.camera
     wide = state[0].permute(1, 2, 3, 0)[:count].cpu().numpy()
-    locked = fused(wide, fitted.depth[:count], track.K[:count], track.world_from_camera[:count])
+    locked = fused(wide, fitted.depth[:count], track.K[:count], track.world_from_camera[:count], check=check)
     plate = cropped(torch.from_numpy(locked).permute(0, 3, 1, 2).to(device), margin)
     if checkpoint.detail is not None:
         words = checkpoint.text.bag([shot.prompt.text])
