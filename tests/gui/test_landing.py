@@ -42,8 +42,8 @@ def test_no_landing_holds_the_window(told: dict[str, Any]) -> None:
     names = ("events", "gap_most", "rest_most", "ours_most", "our_work_most", "call_most", "call")
     for name, held in told["holds"].items():
         print(f"{name:20}", {key: held[key] for key in names})
-    # The first picture of all has Blender set up its reader and compile its shader, once: 52 and 62 ms were measured.
-    # Show Depth makes and colours a whole frame's pass in one call: 24 to 59 ms, to be shared out one day.
+    # The first picture that is drawn has Blender compile its shader, once: 59 and 62 ms with a software renderer, during
+    # the first job or, where its pictures come and go between two redraws, with the depth.  The first that is read: 52.
     limits = {"generate 1": 100.0, "depth": 100.0}
     over = {
         name: held["call_most"] for name, held in told["holds"].items() if held["call_most"] >= limits.get(name, 50.0)
