@@ -297,7 +297,7 @@ def test_without_pyzmq_there_is_one_clear_error(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_an_address_needs_its_key(tmp_path) -> None:
-    with pytest.raises(FarplaneError, match="server key"):
+    with pytest.raises(FarplaneError, match="its key was not given"):
         Client("tcp://127.0.0.1:1", "", tmp_path).start()
 
 
