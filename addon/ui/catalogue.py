@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...protocol.events import ModelInfo
-from .. import takes
 from . import preferences
-from .session import session, user_folder
+from .session import keep_hint, session, user_folder
 
 MAX_BACKENDS = 8  # the latest ones
 
@@ -39,8 +38,8 @@ def remember() -> None:
     known[address] = session.models
     for oldest in list(known)[:-MAX_BACKENDS]:
         del known[oldest]
-    path, data = _path(), json.dumps({key: [asdict(model) for model in told] for key, told in known.items()}).encode()
-    session.disk.do(lambda: _write(path, data), lambda told: None)  # a hint: never worth an error
+    data = json.dumps({key: [asdict(model) for model in told] for key, told in known.items()}).encode()
+    keep_hint(_path(), data)
 
 
 def _known() -> dict[str, tuple[ModelInfo, ...]]:
@@ -52,12 +51,6 @@ def _known() -> dict[str, tuple[ModelInfo, ...]]:
 
 def _path() -> Path:
     return user_folder("history") / "models.json"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """In the disk's thread."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    takes.write_atomic(path, data)
 
 
 def _read(path: Path) -> dict[str, tuple[ModelInfo, ...]]:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...protocol.errors import FarplaneError
-from .. import takes
 from . import preferences
-from .session import Job, duration, session, user_folder
+from .session import Job, duration, keep_hint, session, user_folder
 from .summary import Summary
 from .translations import say
 
@@ -87,8 +86,8 @@ def record(job: Job) -> None:
     known = history()
     known.append(Record(backend(), summary.model, width * height, len(job.take.expected), steps, round(seconds, 2)))
     del known[:-MAX_RECORDS]
-    path, data = _path(), json.dumps([asdict(item) for item in known]).encode()
-    session.disk.do(lambda: _write(path, data), lambda told: None)  # a hint: never worth an error
+    data = json.dumps([asdict(item) for item in known]).encode()
+    keep_hint(_path(), data)
 
 
 def backend() -> str:
@@ -98,12 +97,6 @@ def backend() -> str:
 
 def _path() -> Path:
     return user_folder("history") / "takes.json"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """In the disk's thread."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    takes.write_atomic(path, data)
 
 
 def _read(path: Path) -> list[Record]:

@@ -427,3 +427,13 @@ def user_folder(name: str) -> Path:
     if preferences.PACKAGE.startswith("bl_ext."):
         return Path(bpy.utils.extension_path_user(preferences.PACKAGE, path=name, create=True))
     return Path(bpy.utils.user_resource("DATAFILES", path="farplane", create=True)) / name
+
+
+def keep_hint(path: Path, data: bytes) -> None:
+    """Have the disk's thread write what makes the next time easier; never worth an error."""
+
+    def write() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        takes.write_atomic(path, data)
+
+    session.disk.do(write, lambda told: None)

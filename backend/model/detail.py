@@ -149,11 +149,10 @@ def add_detail(
     *,
     trust: float,
     steps: int,
-    told: float = 1.0,
 ) -> Tensor:
     """Pictures [M, 3, H, W] in standardised code from small ones [M, 3, h, w], surface and noise at H x W, and words
     [1|M, V]."""
     base, state = enlarge(small, (noise.shape[2], noise.shape[3])), noise
     for level, lower in pairwise(detail_levels(steps)):
-        state, _ = detail_step(net, state, base, surface, words, level, lower, trust, told)
+        state, _ = detail_step(net, state, base, surface, words, level, lower, trust)
     return base + RESIDUAL * state

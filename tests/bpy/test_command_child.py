@@ -161,14 +161,19 @@ def test_the_child_ends_when_its_parent_is_killed(backend, blend, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def play_blender(monkeypatch, program: Path) -> None:
+    """Make a script the Blender that is found."""
+    program.chmod(0o755)
+    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
+
+
 def test_a_crash_of_blender_is_one_clear_error(monkeypatch, tmp_path):
     """A program that dies like a Blender out of memory, after some chatter that is no event."""
     program = tmp_path / "crash"
     program.write_text(
         '#!/bin/sh\necho "Blender 5.0.1"\n[ "$1" = --version ] || { echo "{}" ; echo last words >&2; kill -9 $$; }\n'
     )
-    program.chmod(0o755)
-    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
+    play_blender(monkeypatch, program)
     assert blender.find_blender().version == "5.0.1"
     with pytest.raises(FarplaneError, match="Blender: it was ended by signal 9: last words"):
         blender.run_command(["a.blend", "shot"], lambda event: None)
@@ -186,8 +191,7 @@ def test_a_program_in_the_modules_place(monkeypatch, blend, tmp_path):
         "sys.argv = [sys.argv[0], *sys.argv[sys.argv.index('--python') + 1:]]\n"
         "runpy.run_path(sys.argv[1], run_name='__main__')\n"
     )
-    program.chmod(0o755)
-    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
+    play_blender(monkeypatch, program)
     assert blender.find_blender().kind == "program"
     run(None, blend, "shot", "--out", tmp_path / "out")
     assert (tmp_path / "out" / "shot.json").is_file()
@@ -197,8 +201,7 @@ def test_a_program_in_the_modules_place(monkeypatch, blend, tmp_path):
 def test_a_blender_that_is_too_old(monkeypatch, tmp_path, text):
     program = tmp_path / "blender"
     program.write_text(f"#!/bin/sh\necho {text}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
+    play_blender(monkeypatch, program)
     with pytest.raises(FarplaneError, match=r"4\.2 or later"):
         blender.find_blender()
 
@@ -208,8 +211,7 @@ def test_the_child_gets_no_secrets(monkeypatch, tmp_path):
     program.write_text(
         '#!/bin/sh\nif [ "$1" = --version ]; then echo Blender 5.0.1; else env >&2; fi\nenv > "$0.env"\n'
     )
-    program.chmod(0o755)
-    monkeypatch.setenv("FARPLANE_BLENDER", str(program))
+    play_blender(monkeypatch, program)
     monkeypatch.setenv("SOME_TOKEN", "hush")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     with pytest.raises(FarplaneError):

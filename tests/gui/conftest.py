@@ -44,6 +44,12 @@ def root(suite: str, gui: Any) -> Path:
     return _made(gui, suite)
 
 
+@pytest.fixture(scope="module")
+def out(request: pytest.FixtureRequest, suite: str) -> Path:
+    """Where the pictures of a module stay: out/PICTURES/SUITE."""
+    return ROOT / "out" / request.module.PICTURES / suite
+
+
 def _made(gui: Any, suite: str) -> Path:
     found, problem = _try_once(gui, suite)
     if found is None:

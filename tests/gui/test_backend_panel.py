@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-OUT = HERE.parent.parent / "out" / "gui-backend"
+PICTURES = "gui-backend"  # folder in out/
 SCREEN = "1280x1600x24"  # all panels at once
 
 pytestmark = pytest.mark.gui
 
 
 @pytest.fixture(scope="module")
-def told(gui: Any, suite: str, root: Path) -> dict[str, Any]:
+def told(gui: Any, root: Path, out: Path) -> dict[str, Any]:
     files = [HERE / "stage.py", HERE / "backend_drive.py", HERE.parent / "bpy" / "traces.py"]
     folder, inside = gui.install(root, "backend", files)
     gui.show(root, inside, "backend_drive.py", SCREEN, options=["--offline-mode"])
-    return gui.keep(folder, OUT / suite)
+    return gui.keep(folder, out)
 
 
 def test_the_tour_ends_without_an_error(told: dict[str, Any]) -> None:

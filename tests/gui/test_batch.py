@@ -13,16 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-OUT = Path(__file__).resolve().parent.parent.parent / "out" / "gui-batch"
+PICTURES = "gui-batch"  # folder in out/
 SCREEN = "1280x1400x24"  # all panels at once
 FRAMES = 3  # as in batch_drive.py
 
 pytestmark = pytest.mark.gui
-
-
-@pytest.fixture(scope="module")
-def out(suite: str) -> Path:
-    return OUT / suite
 
 
 @pytest.fixture(scope="module")

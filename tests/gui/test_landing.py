@@ -12,15 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-OUT = Path(__file__).resolve().parent.parent.parent / "out" / "gui-landing"
+PICTURES = "gui-landing"  # folder in out/
 STEP = 12  # pixels between the points, as in landing_drive.py
 
 pytestmark = pytest.mark.gui
-
-
-@pytest.fixture(scope="module")
-def out(suite: str) -> Path:
-    return OUT / suite
 
 
 @pytest.fixture(scope="module")

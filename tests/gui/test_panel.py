@@ -18,16 +18,11 @@ from farplane.backend.pipeline.colour import linear_to_display
 from farplane.backend.pipeline.exr import decode_exr
 from farplane.protocol.shot import RenderSettings
 
-OUT = Path(__file__).resolve().parent.parent.parent / "out" / "gui"
+PICTURES = "gui"  # folder in out/
 FRAMES, SHOWN = 5, 4  # as in drive.py
 NO_HIT = 1e9  # metres: beyond it a depth file means that nothing was hit
 
 pytestmark = pytest.mark.gui
-
-
-@pytest.fixture(scope="module")
-def out(suite: str) -> Path:
-    return OUT / suite
 
 
 @pytest.fixture(scope="module")

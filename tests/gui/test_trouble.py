@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-OUT = Path(__file__).resolve().parent.parent.parent / "out" / "gui-trouble"
+PICTURES = "gui-trouble"  # folder in out/
 
 pytestmark = pytest.mark.gui
 
 
 @pytest.fixture(scope="module")
-def told(gui: Any, suite: str) -> dict[str, Any]:
-    return gui.drive(OUT / suite, model=gui.FOG, script="trouble_drive.py", suite=suite)
+def told(gui: Any, suite: str, out: Path) -> dict[str, Any]:
+    return gui.drive(out, model=gui.FOG, script="trouble_drive.py", suite=suite)
 
 
 def test_the_tour_ends_without_an_error(told: dict[str, Any]) -> None:
