@@ -21,6 +21,7 @@ from ...protocol import codec, events
 from ...protocol.errors import FarplaneError
 from ...protocol.events import ItemInfo, Message, ModelInfo, ProtocolError, RemoteProtocolError
 from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, WINDOW
+from ...protocol.shot import validate_length
 from .jobs import ENDED, JobRow, JobStore
 from .offers import Fault, Offers
 from .peer import Peer, Sending
@@ -63,6 +64,7 @@ class Dispatch:
         store: JobStore,
         pipeline: str,
         models: Callable[[], Sequence[ModelInfo]],
+        longest: Callable[[str], int | None],
         version: str,
         post: Callable[[object], None],
         kill_seconds: float = KILL_SECONDS,
@@ -70,7 +72,7 @@ class Dispatch:
         self.peers: list[Peer] = []
         self._store = store
         self._pipeline = pipeline
-        self._offers = Offers(models)
+        self._offers = Offers(models, longest)
         self._version = version
         self._post = post
         self._kill_seconds = kill_seconds
@@ -153,7 +155,7 @@ class Dispatch:
             self._take_over(coming, peer)
         else:
             try:
-                self._offers.check(message.settings.model)
+                self._offers.check(message.settings.model, len(message.frames))
                 coming = sum(other.owner == peer.key for other in self._incoming.values())
                 check_submit(message, self._store.waiting_of(peer.key) + coming, self._store.data)
                 upload = Upload(self._store.folder(job), message)
@@ -345,16 +347,22 @@ class Dispatch:
             self._worker.check(name)
         return True
 
-    def _answered(self, model: str, fault: Fault | None) -> None:
-        """The worker knows whether a model loads: go on with the shots that want it, or refuse them."""
+    def _answered(self, model: str, fault: Fault | None, longest: int | None) -> None:
+        """The worker knows whether a model loads, and its longest shot: go on with those that want it, or refuse."""
         self._asked.discard(model)
         self._offers.learn(model, fault)
         for coming in list(self._incoming.values()):
-            if coming.asking and coming.upload.submit.settings.model == model:
-                if fault is None:
-                    self._admit(coming)
-                else:
-                    self._drop(coming, fault)
+            submit = coming.upload.submit
+            if not coming.asking or submit.settings.model != model:
+                continue
+            try:
+                if fault is not None:
+                    raise FarplaneError(*fault)
+                validate_length(len(submit.frames), longest, "this model")
+            except FarplaneError as error:
+                self._drop(coming, (error.field, error.problem, error.remedy))
+            else:
+                self._admit(coming)
 
     def _admit(self, coming: _Incoming) -> None:
         """Ask for a shot's bytes; if its model is at fault after all, its job will tell."""
@@ -405,7 +413,7 @@ class Dispatch:
                     self._admit(coming)
         if worker is self._worker and said is not None and said.get("what") == "model":
             fault = said["fault"] and (said["fault"][0], said["fault"][1], said["fault"][2])
-            self._answered(said["model"], fault)
+            self._answered(said["model"], fault, said["longest"])
             return
         if worker is not self._worker or worker.job is None:
             return
