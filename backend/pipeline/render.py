@@ -79,9 +79,13 @@ def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Si
 
         return Plate(generate(shot, settings, found, on_step), HDR, ())
     from . import plate
+    from .precipitation import asked_fall, draw_fall
 
-    frames = plate.generate(shot, settings, found, on_step, check)
-    return Plate(frames, plate.HDR, plate.prompt_notes(shot, found))
+    frames, notes = plate.generate(shot, settings, found, on_step, check), plate.prompt_notes(shot, found)
+    if fall := asked_fall(plate.known_words(shot, found)):
+        draw_fall(frames, shot, fall, settings.seed, check)
+        notes += (f"{fall.name} that falls is drawn over the plate as particles, not painted by the network",)
+    return Plate(frames, plate.HDR, notes)
 
 
 def _upscaled(frames: Frames, shot: Shot, sink: Sink, check: Callable[[], None]) -> Iterator[Frames]:
