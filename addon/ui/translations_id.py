@@ -50,7 +50,11 @@ TEXTS: dict[str, str] = {
     "Model": "Model",
     "Which of the backend's models makes the plate": "Model backend mana yang membuat plate",
     "Its weights are not on the backend's machine": "Bobotnya tidak ada di mesin backend",
+    "Its files on the backend's machine do not load. Install it there again": (
+        "Berkasnya di mesin backend tidak dapat dimuat. Pasang lagi di sana"
+    ),
     "{} (not installed)": "{} (tidak terpasang)",
+    "{} (damaged)": "{} (rusak)",
     "{} (not offered)": "{} (tidak ditawarkan)",
     "Chosen for this scene, but the backend does not offer it": (
         "Dipilih untuk adegan ini, tetapi backend tidak menawarkannya"
@@ -126,6 +130,7 @@ TEXTS: dict[str, str] = {
     "Please report this": "Mohon laporkan hal ini",
     "Farplane": "Farplane",
     "Connecting": "Menyambung",
+    "Asking the backend": "Bertanya kepada backend",
     "Looking for the job": "Mencari pekerjaan",
     "Reading cameras": "Membaca kamera",
     "Rendering depth": "Merender kedalaman",

@@ -66,6 +66,9 @@ PROBLEMS = {
     "shape {} does not fit the shot": "bentuk {} tidak cocok dengan shot",
     "a shot of {} frame has no motion to lock to": "shot {} frame tidak punya gerakan untuk dikunci",
     "{} frames are more than {}": "{} frame lebih dari {}",
+    "{} frames are more than the {} that {} renders in one piece": (
+        "{} frame lebih dari {} yang dapat dirender {} sekaligus"
+    ),
     "the numbers do not rise evenly": "nomornya tidak naik secara teratur",
     "{}x{} is out of range": "{}x{} di luar rentang",
     "{}x{} has an odd side": "{}x{} memiliki sisi ganjil",

@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ...protocol.errors import FarplaneError
 from ...protocol.events import ItemInfo, Message, ModelInfo, ProtocolError, RemoteProtocolError
 from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, WINDOW
 from ...protocol.shot import validate_length
+from .incoming import Checked, Incoming
 from .jobs import ENDED, JobRow, JobStore
 from .offers import Fault, Offers
 from .peer import Peer, Sending
@@ -36,24 +36,6 @@ KEEP_SECONDS = 14 * 86400.0  # results of an ended job
 MAX_FETCHES = 64  # open fetches of one peer
 IDLE_SECONDS = 3600.0  # an upload whose sender has gone
 CHECK_SECONDS = 60.0  # for the worker to say whether a shot's model loads; a cold start of it is most of that
-
-
-@dataclass(eq=False)
-class _Incoming:
-    """An upload and who wants it; the last of `peers` sends it.
-
-    touched : monotonic seconds of its last byte.  checking : all bytes are here.  cancelled : not wanted any more.
-    asking : the worker has not said yet whether its model loads; until then no byte of it is asked for.
-    """
-
-    upload: Upload
-    owner: str
-    digest: str
-    peers: list[Peer]
-    touched: float = field(default_factory=time.monotonic)
-    checking: bool = False
-    cancelled: bool = False
-    asking: bool = False
 
 
 class Dispatch:
@@ -76,7 +58,7 @@ class Dispatch:
         self._version = version
         self._post = post
         self._kill_seconds = kill_seconds
-        self._incoming: dict[str, _Incoming] = {}
+        self._incoming: dict[str, Incoming] = {}
         self._checker = ThreadPoolExecutor(1, "farplane-checker")
         self._asked: set[str] = set()  # models that the worker was asked about and has not answered for
         self._worker = self._new_worker()
@@ -164,11 +146,11 @@ class Dispatch:
             except OSError as error:
                 self._refuse(peer, job, *disk_fault(error))
             else:
-                self._incoming[job] = coming = _Incoming(upload, peer.key, digest, [peer])
+                self._incoming[job] = coming = Incoming(upload, peer.key, digest, [peer])
                 coming.asking = self._ask_about([message.settings.model])
                 self._grant_anew(coming)
 
-    def _take_over(self, coming: _Incoming, peer: Peer) -> None:
+    def _take_over(self, coming: Incoming, peer: Peer) -> None:
         """The same shot from another connection, most often of the same client after a break: it sends the rest."""
         if peer in coming.peers:
             coming.peers.remove(peer)
@@ -176,13 +158,13 @@ class Dispatch:
         coming.cancelled = False
         self._grant_anew(coming)
 
-    def _grant_anew(self, coming: _Incoming) -> None:
+    def _grant_anew(self, coming: Incoming) -> None:
         """Forget the credit of a sender that was replaced, and give the new one its own."""
         coming.upload.rewind()
         if coming.peers and not (coming.checking or coming.asking):
             self._grant(coming, WINDOW)
 
-    def _grant(self, coming: _Incoming, chunks: int) -> None:
+    def _grant(self, coming: Incoming, chunks: int) -> None:
         offset = coming.upload.grant(chunks)
         if offset < coming.upload.total:
             coming.peers[-1].say(events.Credit(coming.upload.submit.job, offset, chunks))
@@ -207,7 +189,7 @@ class Dispatch:
         elif upload.granted - upload.offset <= WINDOW // 2 * CHUNK:
             self._grant(coming, WINDOW // 2)
 
-    def _drop(self, coming: _Incoming, fault: tuple[str, str, str], but: Peer | None = None) -> None:
+    def _drop(self, coming: Incoming, fault: tuple[str, str, str], but: Peer | None = None) -> None:
         """Delete an upload and tell those who wait for it, `but` one."""
         job = coming.upload.submit.job
         self._incoming.pop(job, None)
@@ -364,7 +346,7 @@ class Dispatch:
             else:
                 self._admit(coming)
 
-    def _admit(self, coming: _Incoming) -> None:
+    def _admit(self, coming: Incoming) -> None:
         """Ask for a shot's bytes; if its model is at fault after all, its job will tell."""
         if coming.asking:
             coming.asking, coming.touched = False, time.monotonic()
@@ -493,11 +475,3 @@ class Dispatch:
         if now >= self._expire_at:
             self._expire_at = now + 3600
             self._store.forget_older(KEEP_SECONDS)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A whole upload was looked at.  error : None, or why it is refused."""
-
-    job: str
-    error: BaseException | None

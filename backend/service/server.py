@@ -31,7 +31,8 @@ from ...protocol.events import ModelInfo
 from ...protocol.pairing import Published
 from ...protocol.schema import MAX_PART, MAX_PARTS
 from . import keys
-from .dispatch import KILL_SECONDS, Checked, Dispatch
+from .dispatch import KILL_SECONDS, Dispatch
+from .incoming import Checked
 from .jobs import JobStore
 from .peer import Peer
 from .supervisor import Heard
