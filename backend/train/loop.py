@@ -23,6 +23,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from .adversary import Duel
+
 Batch = TypeVar("Batch")
 SAVE_EVERY = 90.0  # seconds
 
@@ -149,6 +151,7 @@ class Run:
     ) -> None:
         self.out, self.plan, self.device, self._now = out, plan, device, now
         self.processes = Processes.join(device)
+        self.duel: Duel | None = getattr(plan, "duel", None)  # a critic in training beside the network
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         self.model, self.ema = plan.make_model().to(device), plan.make_model().to(device)
@@ -170,6 +173,8 @@ class Run:
         for optim, values in zip(self.optims, kept["optimisers"], strict=True):
             optim.load_state_dict(values)
         self.state = State(**kept["state"])
+        if self.duel is not None and "duel" in kept:
+            self.duel.resume(kept["duel"])
 
     def save(self) -> None:
         """Write the checkpoint beside the old one, then replace it."""
@@ -182,6 +187,8 @@ class Run:
             "state": asdict(self.state),
             "recipe": self.plan.config(),
         }
+        if self.duel is not None:
+            kept["duel"] = self.duel.kept()
         torch.save(kept, self.out / "last.tmp")
         os.replace(self.out / "last.tmp", self.out / "last.pt")
 
@@ -254,7 +261,8 @@ class Run:
         row = [state.step, round(state.seconds, 1), state.clips, round(mean[0], 5), round(mean[1], 5), round(norm, 3)]
         with (self.out / "log.csv").open("a") as file:
             csv.writer(file).writerow([*row, f"{rate:.2e}"])
-        print(*row, f"{rate:.2e}", f"{self.plan.clips()} clips", flush=True)
+        margin = () if self.duel is None else (f"critic's margin {self.duel.told:.2f}",)
+        print(*row, f"{rate:.2e}", f"{self.plan.clips()} clips", *margin, flush=True)
 
     def draw(self) -> None:
         """Samples and curves, as pictures in the run's folder."""

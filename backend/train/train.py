@@ -381,6 +381,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--batch", type=int, help="clips of the base stage, crops of the detail stage, at once")
     parser.add_argument("--learning-rate", type=float, help="of both stages; their recipes have one each")
+    parser.add_argument(
+        "--adversarial", type=float, default=0.0, help="how far a critic is heard in the detail stage (0.5: half)"
+    )
     parser.add_argument("--start-from", type=Path, help="a stage's folder of another run to take fitting weights from")
     parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
     parser.add_argument("--first-step", type=float, default=Recipe.first_step, help="Recipe.first_step")
@@ -398,7 +401,7 @@ def main(argv: list[str] | None = None) -> None:
         given = {"batch": args.batch, "learning_rate": args.learning_rate}
         chosen = {name: value for name, value in given.items() if value is not None}
         base = BasePlan(Recipe(**chosen, first_step=args.first_step), store, ClipStore(args.images))
-        plans = {"base": base, "detail": DetailPlan(DetailRecipe(**chosen), store)}
+        plans = {"base": base, "detail": DetailPlan(DetailRecipe(**chosen, adversarial=args.adversarial), store)}
         for stage in plans if args.stage == "all" else (args.stage,):
             Run(args.out / stage, plans[stage], device, args.start_from).train(args.minutes, 60 * args.sheets)
     finally:
