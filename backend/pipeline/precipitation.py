@@ -21,6 +21,7 @@ from ...protocol.shot import CameraTrack, Shot
 SHUTTER = 0.5  # of a frame's time
 USUAL_FOCAL = 0.9  # focal length in picture widths at which a particle has its own size
 NEAREST = 0.08  # of the box: nearer particles would be blots
+PALE = 0.65  # how much of their colour is none: water is white, whatever it falls before
 BLURRED = 0.4  # the least share of its light that a particle in motion keeps
 _DRAWN = 16.0  # cv2 draws at sixteenths of a pixel with shift 4
 
@@ -28,7 +29,7 @@ _DRAWN = 16.0  # cv2 draws at sixteenths of a pixel with shift 4
 @dataclass(frozen=True)
 class Fall:
     """How something falls.  speed m/s downwards; drift m/s sideways at the most; sway m; radius m; per cubic metre;
-    reach m from the camera; cover 0 … 1 of one particle; glow: its light as a multiple of the shot's mean."""
+    reach m from the camera; cover 0 … 1 of one particle; glow: its light as a multiple of the shot's median."""
 
     name: str
     speed: float
@@ -76,7 +77,8 @@ def draw_fall(
     sizes = fall.radius * lens * rng.uniform(0.6, 1.4, count)
     phase = rng.random((count, 2)) * 2 * np.pi
     wind = np.append(rng.uniform(-1, 1, 2) * fall.drift, -fall.speed) * lens
-    light = fall.glow * np.asarray(np.median(frames[:: max(1, len(frames) // 8)], (0, 1, 2)), np.float32)
+    ground = np.median(frames[:: max(1, len(frames) // 8)], (0, 1, 2))
+    light = np.asarray(fall.glow * (PALE * ground.mean() + (1 - PALE) * ground), np.float32)
     rows = ((np.arange(height) + 0.5) * shot.resolution[1] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * shot.resolution[0] / width).astype(int)
 
