@@ -149,7 +149,7 @@ def generate(
     plate = cropped(torch.from_numpy(locked).permute(0, 3, 1, 2).to(device), margin)
     if checkpoint.detail is not None:
         words = checkpoint.text.bag([shot.prompt.text])
-        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle, words, preset.detail_told)
+        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle, words)
         plate = detailed(checkpoint.detail, plate, shot, plan, report_fine, check)
     return to_linear(plate)
 
