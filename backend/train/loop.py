@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -102,8 +103,14 @@ class Processes:
         if count == 1:
             return Processes()
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+            backend = "nccl" if device.startswith("cuda") else "gloo"
+            dist.init_process_group(backend, timeout=timedelta(hours=12))  # one alone may draw drafts for long
         return Processes(dist.get_rank(), count)
+
+    def meet(self) -> None:
+        """Wait until all have come here."""
+        if self.count > 1:
+            dist.barrier()
 
     def average(self, model: nn.Module) -> None:
         """Replace every gradient by its mean over the processes."""

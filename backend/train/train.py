@@ -41,7 +41,7 @@ from ..pipeline.pixel_conditioning import (
     pack_references,
 )
 from .data import ClipStore
-from .loop import Run
+from .loop import Processes, Run
 from .prompts import vocabulary, write_prompt
 from .world import Attributes
 
@@ -362,10 +362,39 @@ def start_renderers(args: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
     return started
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Entry of `farplane train`: OUT/base and OUT/detail, one after the other or `--stage` alone."""
+def train_stages(args: argparse.Namespace) -> None:
+    """The stages that were asked for; between the two the first one paints what the second one learns from."""
     from .detail_train import DetailPlan, DetailRecipe
+    from .drafts import write_drafts
 
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if args.device == "cuda" else args.device
+    given = {"batch": args.batch, "learning_rate": args.learning_rate}
+    chosen = {name: value for name, value in given.items() if value is not None}
+
+    def train(stage: str, plan: BasePlan | DetailPlan) -> bool:
+        run = Run(args.out / stage, plan, device, args.start_from)
+        begun = run.state.step
+        run.train(args.minutes, 60 * args.sheets)
+        return run.state.step > begun
+
+    if args.stage in ("base", "all"):
+        recipe = Recipe(**chosen, first_step=args.first_step)
+        learnt = train("base", BasePlan(recipe, ClipStore(args.data), ClipStore(args.images)))
+        if args.stage == "all":
+            processes = Processes.join(device)
+            if processes.rank == 0:
+                # What an earlier network painted has other faults.  Gone first: a resumed run draws what is missing.
+                for stale in args.data.glob("*.draft.npy") if learnt else ():
+                    stale.unlink()
+                write_drafts(args.out, args.data)
+            processes.meet()
+    if args.stage in ("detail", "all"):
+        recipe = DetailRecipe(**chosen, adversarial=args.adversarial)
+        train("detail", DetailPlan(recipe, ClipStore(args.data)))  # a new store: drafts are read with their shards
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry of `farplane train`: OUT/base, what it paints of the data, and OUT/detail; or `--stage` alone."""
     parser = argparse.ArgumentParser(prog="farplane train", description="Train farplane-s; run again to resume.")
     parser.add_argument("--out", type=Path, default=Path("runs/farplane-s"))
     parser.add_argument("--data", type=Path, default=Path("runs/data"))
@@ -392,18 +421,11 @@ def main(argv: list[str] | None = None) -> None:
     if args.export:
         export(args.out, args.export)
         return
-    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if args.device == "cuda" else args.device
     leader = os.environ.get("RANK", "0") == "0"
     renderers = start_renderers(args) if args.renderers and leader else []
     try:
-        store = ClipStore(args.data)
-        wait_for(store)
-        given = {"batch": args.batch, "learning_rate": args.learning_rate}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        base = BasePlan(Recipe(**chosen, first_step=args.first_step), store, ClipStore(args.images))
-        plans = {"base": base, "detail": DetailPlan(DetailRecipe(**chosen, adversarial=args.adversarial), store)}
-        for stage in plans if args.stage == "all" else (args.stage,):
-            Run(args.out / stage, plans[stage], device, args.start_from).train(args.minutes, 60 * args.sheets)
+        wait_for(ClipStore(args.data))
+        train_stages(args)
     finally:
         for renderer in renderers:
             renderer.terminate()
