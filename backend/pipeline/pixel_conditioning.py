@@ -145,4 +145,4 @@ def unpack_frames(latents: Tensor) -> NDArray[np.float32]:
     _, groups, height, width = latents.shape
     frames = latents.float().cpu().numpy().transpose(1, 0, 2, 3).reshape(groups * GROUP, COLOURS, height, width)
     first = frames[:GROUP].mean(0, keepdims=True)
-    return np.concatenate([first, frames[GROUP:]]).transpose(0, 2, 3, 1)
+    return np.asarray(np.concatenate([first, frames[GROUP:]]).transpose(0, 2, 3, 1), np.float32)

@@ -87,7 +87,7 @@ def smoothed(picture: Frames, guide: Frames, radius: int, step: float = 0.02) ->
     `guide` [h, w] that are higher than about `step` and averages within `radius` pixels elsewhere."""
     size = 2 * radius + 1
 
-    def mean(values: Frames) -> Frames:
+    def mean(values: NDArray) -> Frames:
         return np.asarray(cv2.boxFilter(values, -1, (size, size), borderType=cv2.BORDER_REFLECT_101), np.float32)
 
     middle, colours = mean(guide)[..., None], mean(picture)
