@@ -75,6 +75,6 @@ def _unfilter(kinds: NDArray[np.uint8], coded: NDArray[np.uint8]) -> NDArray[np.
         to_left, to_up, to_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
         nearest = np.where(to_up <= to_corner, up, corner)
         nearest = np.where((to_left <= to_up) & (to_left <= to_corner), left, nearest)
-        guess = np.choose(kind[y], (0, left, up, (left + up) >> 1, nearest))
+        guess = np.choose(kind[y], [np.zeros_like(left), left, up, (left + up) >> 1, nearest])
         out[y + 1, x + 1] = (coded[y, x] + guess) & 255
     return out[1:, 1:].astype(np.uint8)
