@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
 pytest.importorskip("zmq")
 
 from command_use import build  # noqa: E402
+from mistakes import Change, camera, depth_with, frames, lens, size  # noqa: E402
 
 from farplane.addon.command import main  # noqa: E402
 from farplane.addon.passes import PassRenderer  # noqa: E402
@@ -43,30 +42,7 @@ def refusal(scene: Path, out: Path, backend: Any, *arguments: str) -> str:
     return f"{lines[-1]['field']}: {lines[-1]['problem']}"
 
 
-def frames(first: int, last: int) -> Callable[[Any], None]:
-    def change(scene: Any) -> None:
-        scene.frame_start, scene.frame_end = first, last
-
-    return change
-
-
-def size(width: int, height: int, percentage: int = 100) -> Callable[[Any], None]:
-    def change(scene: Any) -> None:
-        render = scene.render
-        render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, percentage
-
-    return change
-
-
-def camera(**values: Any) -> Callable[[Any], None]:
-    return lambda scene: [setattr(scene.camera, name, value) for name, value in values.items()]  # type: ignore[return-value]
-
-
-def lens(kind: str) -> Callable[[Any], None]:
-    return lambda scene: setattr(scene.camera.data, "type", kind)
-
-
-MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
+MISTAKES: dict[str, tuple[Change, str]] = {
     "no camera": (lambda scene: setattr(scene, "camera", None), "camera: the scene has none"),
     "orthographic": (lens("ORTHO"), "camera: cam 0 is no perspective camera but orthographic"),
     "panoramic": (lens("PANO"), "camera: cam 0 is no perspective camera but panoramic"),
@@ -94,12 +70,7 @@ def test_a_mistake_in_the_scene(tmp_path: Path, backend: Any, what: str) -> None
 def test_depth_that_is_none(tmp_path: Path, backend: Any, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     """Found in the first frame in which it stands, before anything is sent."""
 
-    def depth(self: PassRenderer, view: Any) -> Any:
-        z = np.full((48, 64), 5.0, np.float32)
-        z[3, 4] = value
-        return z
-
-    monkeypatch.setattr(PassRenderer, "depth", depth)
+    monkeypatch.setattr(PassRenderer, "depth", depth_with(value, 64, 48))
     path = build(tmp_path / "a.blend")
     assert refusal(path, tmp_path / "out", backend).startswith("depth: frame 1 holds NaN or nothing in front")
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
 zmq = pytest.importorskip("zmq")
+
+from mistakes import Change, camera, depth_with, frames, lens, size  # noqa: E402
 
 import farplane  # noqa: E402
 from farplane.addon.passes import PassRenderer  # noqa: E402
@@ -32,31 +33,7 @@ def refusal(scene: Any) -> str:
     return str(caught.value)
 
 
-def frames(first: int, last: int) -> Callable[[Any], None]:
-    def change(scene: Any) -> None:
-        scene.frame_step, scene.frame_start, scene.frame_end = 1, first, last
-
-    return change
-
-
-def size(width: int, height: int, percentage: int = 100) -> Callable[[Any], None]:
-    def change(scene: Any) -> None:
-        scene.farplane.size = "SCENE"
-        render = scene.render
-        render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, percentage
-
-    return change
-
-
-def camera(**values: Any) -> Callable[[Any], None]:
-    return lambda scene: [setattr(scene.camera, name, value) for name, value in values.items()]  # type: ignore[return-value]
-
-
-def lens(kind: str) -> Callable[[Any], None]:
-    return lambda scene: setattr(scene.camera.data, "type", kind)
-
-
-MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
+MISTAKES: dict[str, tuple[Change, str]] = {
     "no camera": (lambda scene: setattr(scene, "camera", None), "Add a camera"),
     "orthographic": (lens("ORTHO"), "orthographic"),
     "panoramic": (lens("PANO"), "panoramic"),
@@ -74,6 +51,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_mistake_in_the_scene(connected: Any, what: str) -> None:
     change, words = MISTAKES[what]
+    connected.farplane.size = "SCENE"
     change(connected)
     assert words in refusal(connected)
     assert not (Path(bpy.data.filepath).parent / "farplane").exists()
@@ -119,12 +97,7 @@ def test_a_model_that_does_not_load_there(connected: Any, poll_until: Any) -> No
 def test_depth_that_is_none(connected: Any, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     """Found in the first frame in which it stands, before a take is begun."""
 
-    def depth(self: Any, view: Any) -> Any:
-        z = np.full((36, 64), 5.0, np.float32)
-        z[3, 4] = value
-        return z
-
-    monkeypatch.setattr(PassRenderer, "depth", depth)
+    monkeypatch.setattr(PassRenderer, "depth", depth_with(value, 64, 36))
     connected.farplane.size = "SCENE"
     assert "Depth: frame 11 holds NaN or nothing in front of the camera" in refusal(connected)
     assert not (Path(bpy.data.filepath).parent / "farplane").exists()
