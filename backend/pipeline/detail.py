@@ -23,7 +23,7 @@ from .fusion import Trail
 from .geometry import Look, shot_scale, surface_channels, warped_noise
 from .warp import Camera
 
-ALONE = 0.2  # the noise level from which every frame is drawn by itself; above it, frames agree on every estimate
+ALONE = 0.1  # the noise level from which every frame is drawn by itself; above it, frames agree on every estimate
 
 
 @dataclass(frozen=True)
