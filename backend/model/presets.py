@@ -25,10 +25,9 @@ class Preset:
     kind : a farplane folder or a Wan folder in diffusers' layout.  sizes : (W, H) it renders best.
     max_pixels : a frame's largest area.  clip : frames of its training clips, 4n + 1.
     steps, guidance, shift : the sampler's defaults.  Where a checkpoint has a detail stage, `steps` are its own, the
-    transformer takes base_steps, detail_trust says how far its picture is believed (0 … 1), and detail_told how much of
-    the noise the stage is told of (model.detail.detail_step).  geometry_guidance : how much farther than the network's
-    own answer to go from what it would paint without the depth.  config : the transformer's, where the weights are not
-    ours.  source : where its weights come from.
+    transformer takes base_steps, and detail_trust says how far its picture is believed (0 … 1).  geometry_guidance : how
+    much farther than the network's own answer to go from what it would paint without the depth.  config : the
+    transformer's, where the weights are not ours.  source : where its weights come from.
     """
 
     name: str
@@ -45,7 +44,6 @@ class Preset:
     base_steps: int = 1
     geometry_guidance: float = 1.0
     detail_trust: float = 0.6
-    detail_told: float = 1.0
 
     @property
     def longest(self) -> int | None:
@@ -67,8 +65,7 @@ PRESETS: tuple[Preset, ...] = (
         steps=12,
         guidance=1.15,
         shift=1.0,
-        detail_trust=0.35,
-        detail_told=0.7,
+        detail_trust=0.0,
         geometry_guidance=1.4,
         source="ships with Farplane",
     ),
