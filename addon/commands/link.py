@@ -114,7 +114,12 @@ def draft(connected: events.Connected, settings: RenderSettings) -> RenderSettin
     model = next((model for model in connected.models if model.name == settings.model), None)
     if model is None or not model.steps:
         return settings
-    return replace(settings, steps=max(DRAFT_LEAST, round(model.steps / DRAFT_SHARE)))
+    return replace(settings, steps=draft_steps(model.steps))
+
+
+def draft_steps(own: int) -> int:
+    """Denoise steps of a draft with a model that takes `own` steps."""
+    return max(DRAFT_LEAST, round(own / DRAFT_SHARE))
 
 
 def render_take(

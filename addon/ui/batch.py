@@ -22,7 +22,7 @@ from .. import batch, storyboard
 from ..batch import Entry, Record, records_in
 from ..scene import ShotPlan
 from ..variations import expand
-from .generate import Ask, Generation, current_plan, panel_prompt, panel_settings
+from .generate import Ask, Generation, current_plan, find_scene, panel_prompt, panel_settings
 from .session import Job, Message, session, shot_folder
 from .translations import say
 from .view import show_in_sequencer
@@ -184,11 +184,6 @@ def begin_storyboard(scene: bpy.types.Scene) -> Run:
 def active(kind: str) -> list[Run]:
     """The batches of a kind that are under way."""
     return [run for run in _active.values() if run.record.kind == kind]
-
-
-def find_scene(uid: int) -> Any:
-    """A scene of the open file, whatever it is called by now; None when it is gone."""
-    return next((scene for scene in bpy.data.scenes if scene.session_uid == uid), None)
 
 
 # ---- how they end -------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ from ...protocol.events import Connected, Failed
 from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot, validate_resolution
 from ...protocol.shotfile import depth_name, shot_to_json
 from .. import takes
-from ..command import CONNECT_SECONDS, check_model, check_upload, must_look
+from ..commands.link import CONNECT_SECONDS, check_model, check_upload, must_look
+from ..commands.link import draft_steps as steps_of_draft
 from ..exr import write_channel
 from ..passes import is_rendering
 from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
@@ -29,8 +30,6 @@ from . import preferences
 from .catalogue import model_info
 from .properties import Shot as ShotProperties
 from .session import Job, keep_folder, session, shot_folder
-
-DRAFT_SHARE, DRAFT_LEAST = 3, 4  # a draft takes a third of the model's own steps, but not fewer than four
 
 Ask = tuple[Prompt, RenderSettings]
 
@@ -160,7 +159,7 @@ class Generation:
         """Read nothing from the scene before somebody is there to send it to.  Raises FarplaneError when nobody is."""
         session.poll()
         if session.connection == "connected":
-            scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene_uid), None)
+            scene = find_scene(self._scene_uid)
             if scene is None:
                 raise FarplaneError("scene", f"{self.scene_name} is gone", "Start again")
             if not self._enquiries or not session.enquiries.keys() >= set(self._enquiries):
@@ -255,6 +254,11 @@ class _Files:
             take.discard()
 
 
+def find_scene(uid: int) -> Any:
+    """A scene of the open file, whatever it is called by now; None when it is gone."""
+    return next((scene for scene in bpy.data.scenes if scene.session_uid == uid), None)
+
+
 def panel_prompt(scene: bpy.types.Scene) -> Prompt:
     """The prompt as the panel has it."""
     asked: ShotProperties = scene.farplane
@@ -274,7 +278,7 @@ def panel_settings(scene: bpy.types.Scene) -> RenderSettings:
 def draft_steps(model: str) -> int:
     """Denoise steps of a draft; the model's own number where the model is not known yet."""
     found = model_info(model)
-    return max(DRAFT_LEAST, round(found.steps / DRAFT_SHARE)) if found is not None and found.steps else 0
+    return steps_of_draft(found.steps) if found is not None and found.steps else 0
 
 
 def current_plan(scene: bpy.types.Scene) -> ShotPlan:
