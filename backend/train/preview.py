@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ...protocol.errors import FarplaneError
 from ..pipeline.colour import linear_to_display
 from .data import render_clip
+from .raymarch import loops
 from .world import KINDS, SEASONS, TIMES, WEATHERS, Attributes, random_attributes
 
 _AXES = {"time": TIMES, "weather": WEATHERS, "season": SEASONS}
@@ -24,6 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--columns", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0, help="the first seed; each tile is one more")
     parser.add_argument("--size", default="224x128", help="of a tile, WIDTHxHEIGHT")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what the frames are drawn on")
+    parser.add_argument("--movers", action="store_true", help="only tiles in which vehicles or people are seen, named")
     parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("--time", choices=TIMES)
     parser.add_argument("--weather", choices=WEATHERS)
@@ -49,7 +53,14 @@ def main(argv: list[str] | None = None) -> None:
         for seed in range(args.seed, args.seed + args.count):
             drawn = vars(random_attributes(seed))
             plan.append((seed, Attributes(**{name: fixed[name] or drawn[name] for name in fixed})))
-    tiles = [_tile(seed, wanted, width, height) for seed, wanted in plan]
+    try:
+        loops(args.device)
+    except FarplaneError as error:
+        parser.error(str(error))
+    drawn = ((_tile(seed, wanted, width, height, args.device, args.movers)) for seed, wanted in plan)
+    tiles = [tile for tile in drawn if tile is not None]
+    if not tiles:
+        parser.error("nothing moves in any of these worlds: more of them (--count), or --kind city")
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
     Image.fromarray(np.concatenate(rows)).save(args.out, quality=82)  # a PNG knows no quality
@@ -67,11 +78,16 @@ def _grid(axis: str, seed: int, fixed: dict[str, str]) -> list[tuple[int, Attrib
     ]
 
 
-def _tile(seed: int, wanted: Attributes, width: int, height: int) -> NDArray[np.uint8]:
-    """A labelled frame [H, W, 3]."""
-    clip = render_clip(seed, 1, width, height, attributes=wanted, samples=4)
+def _tile(
+    seed: int, wanted: Attributes, width: int, height: int, device: str, movers: bool
+) -> NDArray[np.uint8] | None:
+    """A labelled frame [H, W, 3]; with `movers` None where none is seen."""
+    clip = render_clip(seed, 1, width, height, attributes=wanted, samples=4, device=device)
+    if movers and not clip.seen:
+        return None
     tile = Image.fromarray(linear_to_display(clip.linear[0]))
     label = f"{seed}: {wanted.kind}, {wanted.time}, {wanted.weather}, {wanted.season}"
+    label += "".join(f", {name}" for name in clip.seen)
     ImageDraw.Draw(tile).text((4, 3), label, fill=(255, 255, 255), stroke_width=1, stroke_fill=(0, 0, 0))
     return np.asarray(tile)
 

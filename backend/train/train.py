@@ -195,7 +195,7 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
         x0.append(pack_frames(frames))
         fresh = rng.standard_normal(frames.shape, np.float32)
         noise.append(pack_frames(without_blotches(warped_noise(fresh, told, K, pose))))
-        text = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
+        text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=row.get("seen", ()))
         text = " ".join("xyzzy" if rng.random() < recipe.word_dropout else word for word in text.split())
         prompts.append("" if rng.random() < recipe.text_dropout else text)
     return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts)
