@@ -54,7 +54,7 @@ def make_movers(rng: np.random.Generator, kind: str, draft: Draft) -> Movers | N
     traffic, crowd = (float(rng.uniform(0.4, 1.5)) if rng.random() < 0.8 else 0.0 for _ in range(2))
     movers: list[_Mover] = []
     if draft.streets:
-        movers += _on_streets(rng, draft.streets, traffic, crowd)
+        movers += [m for m in _on_streets(rng, draft.streets, traffic, crowd) if _free(draft, m)]
     elif kind == "village" and traffic:
         movers += _on_lanes(rng, draft, round(40 * traffic))
     tries, on_roads = _CROWD[kind]
@@ -102,6 +102,16 @@ def _on_streets(rng: np.random.Generator, streets: Streets, traffic: float, crow
                         walks = rng.random() < 0.75
                         put(FIGURE, axis, street, along, aside, _pace(rng) if walks else 0.0, 12.0, 0.15)
     return out
+
+
+def _free(draft: Draft, mover: _Mover) -> bool:
+    """Whether no tree stands on a figure's way or over a parked car."""
+    d = np.arange(0.0, min(mover.way, 12.0) + 0.5, 0.5)
+    col, row = (
+        np.floor((at + d * turn) / draft.cell + 0.5).astype(int) % draft.n
+        for at, turn in ((mover.start[0], math.cos(mover.heading)), (mover.start[1], math.sin(mover.heading)))
+    )
+    return bool((draft.height[row, col] < 0.3).all()) or mover.speed > 3.0
 
 
 def _pace(rng: np.random.Generator) -> float:

@@ -31,7 +31,10 @@ def passes(scene, width, height, device):
     view = (world, path.K, path.world_from_camera, width, height)
     surfaces = trace_surfaces(*view, device=device)
     depth = exact_depth(*view, device=device)
-    return render(*view, 2, first=3, device=device), depth, surfaces.normal, surfaces.material, surfaces.tone
+    return (
+        render(*view, 2, first=3, device=device), depth, surfaces.normal, surfaces.material, surfaces.tone,
+        surfaces.part,
+    )  # fmt: skip
 
 
 def child(function, **environment):
@@ -84,7 +87,7 @@ def compile_kernels():
     numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=generation)
     world = make_world(61, Attributes(*SCENES[0]))
     path = random_path(world, 61, 2, 11, 7)
-    kinds = signatures(raymarch.scene_of(world, path.K, path.world_from_camera))
+    kinds = signatures(raymarch.scene_of(world, path.K, path.world_from_camera, 11, 7, np.zeros(2)))
     for name, kernel in KERNELS.items():
         ptx, _ = cuda.compile_ptx(kernel.py_func, kinds[name], cc=generation, fastmath=name in ("colour", "fall"))
         assert f".target sm_{generation[0]}0" in ptx
