@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 import numba
 import numpy as np
@@ -46,7 +47,7 @@ def require_device() -> None:
 def _colour_kernel(scene, outs):
     (out,) = outs
     frames, height, width = out.shape[0], out.shape[1], out.shape[2]
-    k = cuda.grid(1)
+    k = cuda.grid(1)  # type: ignore[call-arg]
     if k < frames * height * width:
         row = k // width
         work = cuda.local.array(WORK, numba.float64)
@@ -57,7 +58,7 @@ def _colour_kernel(scene, outs):
 def _depth_kernel(scene, outs):
     (out,) = outs
     frames, height, width = out.shape
-    k = cuda.grid(1)
+    k = cuda.grid(1)  # type: ignore[call-arg]
     if k < frames * height * width:
         row = k // width
         work = cuda.local.array(WORK, numba.float64)
@@ -68,7 +69,7 @@ def _depth_kernel(scene, outs):
 def _surface_kernel(scene, outs):
     depth, normal, marks, objects, part_of = outs
     frames, height, width = depth.shape
-    k = cuda.grid(1)
+    k = cuda.grid(1)  # type: ignore[call-arg]
     if k < frames * height * width:
         row = k // width
         work = cuda.local.array(WORK, numba.float64)
@@ -79,7 +80,7 @@ def _surface_kernel(scene, outs):
 def _fall_kernel(outs, fall, bright, seed, times):
     (out,) = outs
     frames, height, width = out.shape[0], out.shape[1], out.shape[2]
-    k = cuda.grid(1)
+    k = cuda.grid(1)  # type: ignore[call-arg]
     if k < frames * height * width:
         row = k // width
         f = row // height
@@ -131,7 +132,8 @@ def fall_frames(frames: NDArray[np.float32], fall: int, bright: NDArray, seed: f
     """Rain (fall 1) or snow (2) over frames, in place."""
     count = frames.shape[0] * frames.shape[1] * frames.shape[2]
     outs = (_send(frames, keep=False),)
-    _fall_kernel[-(-count // THREADS), THREADS](outs, fall, (_send(bright),), seed, (_send(times),))
+    kernel: Any = _fall_kernel
+    kernel[-(-count // THREADS), THREADS](outs, fall, (_send(bright),), seed, (_send(times),))
     if not SIMULATED:
         outs[0].copy_to_host(frames)  # type: ignore[attr-defined]
 

@@ -177,7 +177,7 @@ def stage(
     rect, shown = _rectangles(middle, radius, K, world_from_camera, width, height)
     low = math.sqrt(max(1 - sun[2] ** 2, 0.0)) / max(sun[2], 0.15)
     flat = np.array([*(-sun[:2] / max(math.hypot(*sun[:2]), 1e-9)), 0.0])
-    cast = middle + (flat * low * movers.half[:, 2:] - np.array([0, 0, 1.0]) * movers.half[:, 2:]) * 1.0
+    cast = middle + (flat * low - np.array([0.0, 0.0, 1.0])) * movers.half[:, 2:]
     other, fallen = _rectangles(cast, radius * 1.15 + low * movers.half[:, 2], K, world_from_camera, width, height)
     rect[..., ::2], rect[..., 1::2] = (
         np.minimum(rect[..., ::2], other[..., ::2]),
@@ -192,10 +192,15 @@ def stage(
     used = np.flatnonzero(ever[movers.owner])
     poses = some.part_poses(times)
     poses[..., :3, 3] += shift[:, ever][:, some.owner]
+    bodies = np.concatenate([some.shape[:, None], some.size], 1).astype(np.float64)
     parts = np.concatenate(
-        [poses[..., :3, :3].reshape(count, -1, 9), poses[..., :3, 3], np.broadcast_to(np.concatenate([some.shape[:, None], some.size], 1), (count, len(used), 7))],
+        [
+            poses[..., :3, :3].reshape(count, -1, 9),
+            poses[..., :3, 3],
+            np.broadcast_to(bodies, (count, *bodies.shape)),
+        ],
         -1,
-    )  # fmt: skip
+    )
     ends = np.searchsorted(some.owner, np.arange(len(some) + 1))
     entries = np.zeros((count, int(shown.sum(1).max(initial=0)), 10))
     entries[..., 0], entries[..., 1] = 1.0, 0.0

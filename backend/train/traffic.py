@@ -30,7 +30,7 @@ _PANE = (0.02, 0.025, 0.03)
 class _Part:
     shape: int
     size: tuple[float, ...]
-    colour: Sequence[float]
+    colour: Sequence[float] | NDArray
     finish: int
     joint: tuple[float, float, float]
     swing: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)

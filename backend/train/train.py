@@ -69,6 +69,7 @@ class Recipe:
     editing: float = 0.3  # clips of which something is known: first frame, both ends, a start, all but a region
     first_step: float = 1.0  # clips that train the step from nothing; the others are noisy up to RESTART
     seed: int = 1
+    movers: bool = False  # prompts name the vehicles and people that are seen; the vocabulary has their words
 
     def transformer(self) -> PlateDiTConfig:
         """The network's configuration."""
@@ -97,7 +98,7 @@ class Model(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.transformer = PlateDiT(recipe.transformer())
-        self.text = WordEncoder(vocabulary(), recipe.text_dim)
+        self.text = WordEncoder(vocabulary(recipe.movers), recipe.text_dim)
 
     def forward(self, noisy: Tensor, level: Tensor, prompts: list[str], condition: Condition) -> Tensor:
         """Estimate x0 [B, 12, G, H, W] from noisy latents at noise levels [B] in 0 … 1."""
@@ -195,7 +196,8 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
         x0.append(pack_frames(frames))
         fresh = rng.standard_normal(frames.shape, np.float32)
         noise.append(pack_frames(without_blotches(warped_noise(fresh, told, K, pose))))
-        text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=row.get("seen", ()))
+        seen = row.get("seen", ()) if recipe.movers else ()
+        text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=seen)
         text = " ".join("xyzzy" if rng.random() < recipe.word_dropout else word for word in text.split())
         prompts.append("" if rng.random() < recipe.text_dropout else text)
     return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts)
@@ -335,6 +337,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--start-from", type=Path, help="a stage's folder of another run to take fitting weights from")
     parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
     parser.add_argument("--first-step", type=float, default=Recipe.first_step, help="Recipe.first_step")
+    parser.add_argument("--movers", action="store_true", help="Recipe.movers, for data that has them")
     parser.add_argument("--export", type=Path, help="only write the run's checkpoint folder there")
     args = parser.parse_args(argv)
     if args.export:
@@ -348,7 +351,7 @@ def main(argv: list[str] | None = None) -> None:
         wait_for(store)
         given = {"batch": args.batch, "learning_rate": args.learning_rate}
         chosen = {name: value for name, value in given.items() if value is not None}
-        base = BasePlan(Recipe(**chosen, first_step=args.first_step), store, ClipStore(args.images))
+        base = BasePlan(Recipe(**chosen, first_step=args.first_step, movers=args.movers), store, ClipStore(args.images))
         plans = {"base": base, "detail": DetailPlan(DetailRecipe(**chosen), store)}
         for stage in plans if args.stage == "all" else (args.stage,):
             Run(args.out / stage, plans[stage], device, args.start_from).train(args.minutes, 60 * args.sheets)
