@@ -94,6 +94,7 @@ def render_clip(
 
 
 SEEN = 0.002  # of a picture's pixels: from there on a prompt may name it
+THROUGH = 0.2  # share of a thing's light that the haze before it must let pass
 
 
 def seen_movers(world: World, K: NDArray, world_from_camera: NDArray, width: int, height: int) -> tuple[str, ...]:
@@ -102,11 +103,12 @@ def seen_movers(world: World, K: NDArray, world_from_camera: NDArray, width: int
 
     if world.movers is None or not len(world.movers):
         return ()
-    found = set()
+    found, haze = set(), make_light(world.attributes, world.seed).haze
     for frame in sorted({0, len(K) // 2, len(K) - 1}):
         one = slice(frame, frame + 1)
-        marks = trace_surfaces(world, K[one], world_from_camera[one], width, height, first=frame).material
-        found |= {name for mark, name in SEEN_AS.items() if (marks == mark).mean() > SEEN}
+        shown = trace_surfaces(world, K[one], world_from_camera[one], width, height, first=frame)
+        clear = np.exp(-haze * shown.depth) > THROUGH
+        found |= {name for mark, name in SEEN_AS.items() if ((shown.material == mark) & clear).mean() > SEEN}
     return tuple(sorted(found))
 
 
