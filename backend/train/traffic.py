@@ -58,7 +58,10 @@ def make_movers(rng: np.random.Generator, kind: str, draft: Draft) -> Movers | N
     elif kind == "village" and traffic:
         movers += _on_lanes(rng, draft, round(40 * traffic))
     tries, on_roads = _CROWD[kind]
-    movers += _on_foot(rng, draft, round(tries * crowd), on_roads)
+    ends = [_end(m, seconds) for m in movers for seconds in (0.0, 1.5, 3.0)] if kind == "village" else []
+    for figure in _on_foot(rng, draft, round(tries * crowd), on_roads):
+        if all(math.dist(_end(figure, seconds), end) > 3.5 for seconds in (0.0, 4.0) for end in ends):
+            movers.append(figure)
     return assembled(rng, movers) if movers else None
 
 
@@ -112,6 +115,12 @@ def _free(draft: Draft, mover: _Mover) -> bool:
         for at, turn in ((mover.start[0], math.cos(mover.heading)), (mover.start[1], math.sin(mover.heading)))
     )
     return bool((draft.height[row, col] < 0.3).all()) or mover.speed > 3.0
+
+
+def _end(mover: _Mover, seconds: float) -> tuple[float, float]:
+    """Where a mover is after a time, x and y."""
+    gone = min(mover.speed * seconds, mover.way)
+    return mover.start[0] + gone * math.cos(mover.heading), mover.start[1] + gone * math.sin(mover.heading)
 
 
 def _pace(rng: np.random.Generator) -> float:
@@ -329,6 +338,8 @@ def _figure(rng: np.random.Generator) -> Body:
     k = float(rng.uniform(1.55, 1.9)) / 1.75
     phase = float(rng.uniform(0, 2 * math.pi))
     upper, lower = rng.uniform(0.03, 0.5, 3) * rng.uniform(0.3, 1.2), rng.uniform(0.02, 0.16, 3)
+    upper = 0.45 * upper.mean() + 0.55 * upper  # few dress in pure colours
+    lower = 0.6 * lower.mean() + 0.4 * lower
     skin, hair = _SKINS[int(rng.integers(len(_SKINS)))], rng.uniform(0.01, 0.12) * np.array([1.0, 0.75, 0.5])
     shoes = (0.03, 0.025, 0.02)
 
