@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from .pixels import WORK, pixel_colour, pixel_depth, pixel_fall, pixel_surface
+from .shading import bend
 
 COMPILED = ("materials", "shading", "albedo", "solids", "surfaces", "pixels")  # what the loops call into
 
@@ -24,8 +25,8 @@ def _source() -> int:
     return zlib.crc32(b"".join((folder / f"{name}.py").read_bytes() for name in COMPILED))
 
 
-def _compiled(source: int) -> tuple[Callable, Callable, Callable, Callable]:
-    """The loops: colours, depth, normals with materials, rain and snow."""
+def _compiled(source: int) -> tuple[Callable, Callable, Callable, Callable, Callable]:
+    """The loops: colours, depth, normals with materials, rain and snow; points in the wind."""
 
     @numba.njit(parallel=True, fastmath=True, cache=True)
     def shade_frames(scene, width, height):
@@ -80,7 +81,27 @@ def _compiled(source: int) -> tuple[Callable, Callable, Callable, Callable]:
             for j in range(width):
                 pixel_fall(f, row % height, j, fall, bright, seed, times[f], frames)
 
-    return shade_frames, depth_frames, surface_frames, fall_frames
+    @numba.njit(cache=True)
+    def blown_points(crown, cell, xs, ys, now, later, wind_x, wind_y):
+        """Metres [P, 2] that points of the bent surface travel between two times."""
+        out = np.zeros((xs.shape[0], 2))
+        if source < 0:
+            return out
+        for k in range(xs.shape[0]):
+            bx, by = bend(crown, cell, xs[k], ys[k], now, wind_x, wind_y)
+            if bx == 0.0 and by == 0.0:
+                continue
+            rx, ry = xs[k] - bx, ys[k] - by  # where it hangs in still air
+            x, y = xs[k], ys[k]
+            for _ in range(
+                12
+            ):  # the place whose bend leads back there; it shrinks, since crowns are no steeper than 1 / wind
+                bx, by = bend(crown, cell, x, y, later, wind_x, wind_y)
+                x, y = rx + bx, ry + by
+            out[k, 0], out[k, 1] = x - xs[k], y - ys[k]
+        return out
+
+    return shade_frames, depth_frames, surface_frames, fall_frames, blown_points
 
 
-shade_frames, depth_frames, surface_frames, fall_frames = _compiled(_source())
+shade_frames, depth_frames, surface_frames, fall_frames, blown_points = _compiled(_source())

@@ -6,13 +6,12 @@ Water and clouds change their pattern and have no motion here: their surfaces st
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from .frames import blown_points
 from .light import make_wind
 from .raymarch import Surfaces
-from .shading import bend
 from .world import World
 
 
@@ -38,7 +37,7 @@ def scene_flow(
     if world.crown is not None:
         x, y = np.ascontiguousarray(points[still][:, :2].T)
         cell = world.extent / world.height.shape[0]
-        out[still, :2] = _blown(world.crown, cell, x, y, now, seconds, *make_wind(world.attributes, world.seed))
+        out[still, :2] = blown_points(world.crown, cell, x, y, now, seconds, *make_wind(world.attributes, world.seed))
     moving = part >= 0
     if world.movers is not None and moving.any():
         before, after = world.movers.part_poses(np.array([now, seconds]))
@@ -49,23 +48,4 @@ def scene_flow(
         copy[:, :2] = world.extent * np.round((points[moving][:, :2] - middle[:, :2]) / world.extent)
         local = np.einsum("pji,pj->pi", before[which, :3, :3], points[moving] - copy - middle)
         out[moving] = np.einsum("pij,pj->pi", after[which, :3, :3], local) + after[which, :3, 3] + copy - points[moving]
-    return out
-
-
-@numba.njit(cache=True)
-def _blown(crown, cell, xs, ys, now, later, wind_x, wind_y):
-    """Metres [P, 2] that points of the bent surface travel between two times."""
-    out = np.zeros((xs.shape[0], 2))
-    for k in range(xs.shape[0]):
-        bx, by = bend(crown, cell, xs[k], ys[k], now, wind_x, wind_y)
-        if bx == 0.0 and by == 0.0:
-            continue
-        rx, ry = xs[k] - bx, ys[k] - by  # where it hangs in still air
-        x, y = xs[k], ys[k]
-        for _ in range(
-            12
-        ):  # the place whose bend comes from there: a fixed point, since treetops bend less than they lean
-            bx, by = bend(crown, cell, x, y, later, wind_x, wind_y)
-            x, y = rx + bx, ry + by
-        out[k, 0], out[k, 1] = x - xs[k], y - ys[k]
     return out

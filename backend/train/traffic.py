@@ -203,16 +203,15 @@ def _slope(draft: Draft, x: float, y: float, heading: float, way: float) -> tupl
 
 def assembled(rng: np.random.Generator, movers: Sequence[_Mover]) -> Movers:
     """Bodies for the movers."""
-    own: list[tuple] = []
-    parts: list[tuple[int, int, _Part]] = []
-    for number, mover in enumerate(movers):
-        body, half, stride = (_vehicle if mover.kind == VEHICLE else _figure)(rng)
-        first = len(parts)
-        parts += [(number, first + p.parent if p.parent >= 0 else -1, p) for p in body]
-        own.append((half, stride, rng.random() < (0.75 if mover.kind == VEHICLE else 0.5)))
-    size = np.zeros((len(parts), 6))
-    for q, (_, _, p) in enumerate(parts):
-        size[q, : len(p.size)] = p.size
+    makes = {
+        kind: [_arrays(make(rng)) for _ in range(min(_BODIES, sum(m.kind == kind for m in movers)))]
+        for kind, make in ((VEHICLE, _vehicle), (FIGURE, _figure))
+    }
+    bodies = [makes[m.kind][int(rng.integers(len(makes[m.kind])))] for m in movers]
+    counts = np.array([len(body.shape) for body in bodies])
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    parent = np.concatenate([body.parent for body in bodies])
+    vehicle = np.array([m.kind == VEHICLE for m in movers])
     return Movers(
         kind=np.array([m.kind for m in movers], np.uint8),
         start=np.array([m.start for m in movers], np.float64),
@@ -220,16 +219,50 @@ def assembled(rng: np.random.Generator, movers: Sequence[_Mover]) -> Movers:
         heading=np.array([m.heading for m in movers]),
         speed=np.array([m.speed for m in movers]),
         way=np.array([m.way for m in movers]),
-        stride=np.array([o[1] for o in own]),
-        half=np.array([o[0] for o in own]),
-        kept=np.array([o[2] for o in own], np.bool_),
-        owner=np.array([p[0] for p in parts], np.int64),
-        parent=np.array([p[1] for p in parts], np.int64),
-        joint=np.array([p[2].joint for p in parts]),
-        swing=np.array([p[2].swing for p in parts]),
-        shape=np.array([p[2].shape for p in parts], np.int64),
+        stride=np.array([body.stride for body in bodies]),
+        half=np.array([body.half for body in bodies]),
+        kept=rng.random(len(movers)) < np.where(vehicle, 0.75, 0.5),
+        owner=np.repeat(np.arange(len(movers)), counts),
+        parent=np.where(parent >= 0, parent + first, -1),
+        joint=np.concatenate([body.joint for body in bodies]),
+        swing=np.concatenate([body.swing for body in bodies]),
+        shape=np.concatenate([body.shape for body in bodies]),
+        size=np.concatenate([body.size for body in bodies]),
+        look=np.concatenate([body.look for body in bodies]),
+    )
+
+
+_BODIES = 24  # different ones of a kind in a world
+
+
+@dataclass(frozen=True, eq=False)
+class _Body:
+    """A body's parts as arrays, as in Movers."""
+
+    half: tuple[float, float, float]
+    stride: float
+    parent: NDArray[np.int64]
+    joint: NDArray[np.float64]
+    swing: NDArray[np.float64]
+    shape: NDArray[np.int64]
+    size: NDArray[np.float64]
+    look: NDArray[np.float64]
+
+
+def _arrays(body: Body) -> _Body:
+    parts, half, stride = body
+    size = np.zeros((len(parts), 6))
+    for row, part in zip(size, parts, strict=True):
+        row[: len(part.size)] = part.size
+    return _Body(
+        half,
+        stride,
+        parent=np.array([p.parent for p in parts]),
+        joint=np.array([p.joint for p in parts]),
+        swing=np.array([p.swing for p in parts]),
+        shape=np.array([p.shape for p in parts]),
         size=size,
-        look=np.array([(*p[2].colour, p[2].finish) for p in parts], np.float64),
+        look=np.array([(*p.colour, p.finish) for p in parts], np.float64),
     )
 
 

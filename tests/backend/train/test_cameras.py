@@ -64,7 +64,7 @@ def test_every_move_is_the_one_it_is_called(paths):
     found = set()
     for path in paths:
         p, R = path.world_from_camera[:, :3, 3] - path.world_from_camera[0, :3, 3], path.world_from_camera[:, :3, :3]
-        right, down, ahead = R[0].T
+        right, _, ahead = R[0].T
         level = ahead * [1, 1, 0] / np.hypot(*ahead[:2])
         heading = np.unwrap(np.arctan2(R[:, 1, 2], R[:, 0, 2]))
         pitch, roll = np.arcsin(R[:, 2, 2]), np.abs(R[:, 2, 0])

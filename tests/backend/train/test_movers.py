@@ -178,11 +178,15 @@ def test_trees_bend_and_the_flow_says_where_to():
     assert (flow[top][:, 2] == 0).all()
     assert 0.05 < np.abs(flow).max() < 0.6  # 6 m of a tree, 6% a metre, a gust between none and all of it
 
+    def wave(turns):
+        u = turns % 1.0  # two parabolas between zeros at 0, 1/2 and 1
+        return np.where(u < 0.5, 16 * u * (0.5 - u), -16 * (u - 0.5) * (1 - u))
+
     def lean(point, t):
         """The formula, with the crown's height taken between cells."""
         gust = (
-            0.5 + 0.3 * np.sin(1.7 * t - 0.11 * point[:, 0] + 0.07 * point[:, 1])
-            + 0.2 * np.sin(4.6 * t + 0.31 * point[:, 0] + 0.43 * point[:, 1])
+            0.5 + 0.3 * wave(0.27 * t - 0.018 * point[:, 0] + 0.011 * point[:, 1])
+            + 0.2 * wave(0.73 * t + 0.049 * point[:, 0] + 0.068 * point[:, 1])
         )  # fmt: skip
         a, b = point[:, 0] / 0.25, point[:, 1] / 0.25
         i, j = np.floor(b).astype(int), np.floor(a).astype(int)
