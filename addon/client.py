@@ -130,6 +130,15 @@ class Client:
         self._command(self._conversation.submit, job, shot, settings)
         return job
 
+    def enquire(self, outline: events.Submit, *, look: bool) -> str:
+        """Ask whether the backend would take such a shot (`codec.outline`); return the enquiry's UUID at once.
+
+        Admissible or Failed comes by `poll`, once.  look : not before the backend has looked into the model's files,
+        which may take a minute where its worker has just started.
+        """
+        self._command(self._conversation.enquire, outline, look)
+        return outline.job
+
     def cancel(self, job: str) -> None:
         """Ask for a job to be stopped; Cancelling and Cancelled come by `poll`."""
         self._command(self._conversation.cancel, self._checked(job))

@@ -34,6 +34,7 @@ from ..protocol.shot import COMPRESSIONS, validate_resolution
 from .commands.link import CONNECT_SECONDS as CONNECT_SECONDS
 from .commands.link import check_model as check_model
 from .commands.link import check_upload as check_upload
+from .commands.link import must_look as must_look
 from .commands.many import run_storyboard, run_variations
 from .commands.reading import open_scene
 from .commands.single import run_render, run_shot

@@ -37,6 +37,7 @@ class _Job:
     submit, buffers : what to send, until the backend has it.  digest : of what was submitted here, or empty.
     cancel : the caller wants it stopped.  known : results that the backend has named.
     delivered : SHA-256 of those that were handed on.  ending : what to say when the last result is here.
+    enquiry : only the answer to its submit is wanted, with `look` also what the backend finds in its model's files.
     """
 
     id: str
@@ -52,6 +53,8 @@ class _Job:
     tries: dict[Item, int] = field(default_factory=dict)
     last: dict[type, Event] = field(default_factory=dict)  # Accepted and Progress, for who attaches again
     ending: events.Finished | None = None
+    enquiry: bool = False
+    look: bool = False
 
 
 class Conversation:
@@ -89,13 +92,28 @@ class Conversation:
             self._replay(old)
         elif job in self._digests:
             self.attach(job)
-        else:
-            try:
-                codec.encode(submit)
-            except LocalProtocolError as error:
-                self._emit(events.Failed(job, "shot", str(error), "Check the shot's name and prompt"))
-                return
+        elif self._can_say(submit):
             self._jobs[job] = record = _Job(job, submit, buffers, digest)
+            if self.is_open:
+                self._begin(record)
+
+    def _can_say(self, submit: events.Submit) -> bool:
+        """Whether it keeps the wire's bounds; else its job has failed."""
+        try:
+            codec.encode(submit)
+        except LocalProtocolError as error:
+            self._emit(events.Failed(submit.job, "shot", str(error), "Check the shot's name and prompt"))
+            return False
+        return True
+
+    def enquire(self, submit: events.Submit, look: bool) -> None:
+        """Ask whether the backend would take such a shot (codec.outline): Admissible or Failed is the answer.
+
+        look : wait until it has looked into the model's files, too.
+        """
+        record = _Job(submit.job, submit, enquiry=True, look=look)
+        if self._can_say(submit):
+            self._jobs[submit.job] = record
             if self.is_open:
                 self._begin(record)
 
@@ -191,12 +209,16 @@ class Conversation:
             return
         record.offered = record.offered or submit is not None
         self._say(message)
+        if record.enquiry and not record.look:
+            self._say_cancel(record)  # refused or cancelled is the answer, and comes at once
 
     # -------------------------------------------------------------------------------------------------
     # Messages about one job
 
     def _about(self, record: _Job, message: BackendMessage) -> None:
-        if isinstance(message, events.Credit):
+        if record.enquiry:
+            self._about_enquiry(record, message)
+        elif isinstance(message, events.Credit):
             self._upload(record, message)
         elif isinstance(message, events.Accepted):
             self._accepted(record, message)
@@ -223,6 +245,16 @@ class Conversation:
             if isinstance(message, events.Progress):
                 record.last[events.Progress] = message
             self._emit(message)
+
+    def _about_enquiry(self, record: _Job, message: BackendMessage) -> None:
+        """Credit is a yes: nothing goes up, and the job is taken back."""
+        if isinstance(message, events.Credit):
+            self._say_cancel(record)
+        elif isinstance(message, events.Refused):
+            self._end(record, events.Failed(record.id, message.field, message.problem, message.remedy))
+        elif isinstance(message, events.Cancelled):
+            self._end(record, events.Admissible(record.id))
+            self.forget(record.id)  # of both sides' tables
 
     def _upload(self, record: _Job, credit: events.Credit) -> None:
         if record.submit is None or record.cancel:

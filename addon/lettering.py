@@ -42,7 +42,7 @@ def _glyphs() -> dict[str, Glyph]:
         size = (width * height + 1) // 2
         packed = np.frombuffer(data, np.uint8, size, at)
         levels = np.stack([packed >> 4, packed & 15], -1).ravel()[: width * height]
-        found[chr(code)] = Glyph(advance, left, top, levels.reshape(height, width).astype(np.float32) / 15)
+        found[chr(code)] = Glyph(advance, left, top, np.asarray(levels.reshape(height, width) / 15, np.float32))
         at += size
     return found
 

@@ -209,21 +209,22 @@ class PassRenderer:
 
 def remove_leftovers() -> None:
     """Remove what a renderer made, also one that was killed before it could clean up."""
-    ours = [
-        block
-        for collection in (bpy.data.scenes, bpy.data.objects, bpy.data.cameras, bpy.data.node_groups)
-        for block in collection
-        if block.name.startswith(PREFIX)
-    ]
-    if not ours:
-        return
-    if all(scene in ours for scene in bpy.data.scenes if scene.library is None):
+    scenes, others = _ours(bpy.data.scenes), []
+    for collection in (bpy.data.objects, bpy.data.cameras, bpy.data.node_groups):
+        others += _ours(collection)
+    if scenes and len(scenes) == sum(scene.library is None for scene in bpy.data.scenes):
         bpy.data.scenes.new("Scene")  # the artist deleted the last one of theirs: Blender wants one to stay
     if bpy.context.window is None:  # `blender -c`: there scenes.remove() looks for a window and crashes
-        bpy.data.batch_remove(ours)
-        return
-    for block in ours:
-        _collection_of(block).remove(block)
+        others += scenes
+    else:
+        for scene in scenes:
+            bpy.data.scenes.remove(scene)
+    if others:
+        bpy.data.batch_remove(others)  # in one go: for each call Blender looks through the whole file for users
+
+
+def _ours(collection: Any) -> list[Any]:
+    return [block for block in collection if block.name.startswith(PREFIX)]
 
 
 def _is_looked_at(image: bpy.types.Image) -> bool:
@@ -236,11 +237,6 @@ def _is_looked_at(image: bpy.types.Image) -> bool:
 def is_rendering() -> bool:
     """Whether a render of the artist's is under way: a second one beside it is more than Blender can take."""
     return bpy.app.is_job_running("RENDER")
-
-
-def _collection_of(block: bpy.types.ID) -> Any:
-    kinds = {"SCENE": bpy.data.scenes, "OBJECT": bpy.data.objects, "CAMERA": bpy.data.cameras}
-    return kinds.get(block.id_type, bpy.data.node_groups)
 
 
 def _depth_engines(scene: bpy.types.Scene) -> list[str]:

@@ -105,7 +105,7 @@ def lay(scene: bpy.types.Scene, frames: Sequence[Frame], identity: str, title: s
     identity : tags the strips, for `remove`.  A shot without a take gets its prompt alone.  On an error the
     sequencer is as before.  Raises FarplaneError when a take holds no plate, or all channels are used.
     """
-    if not frames:
+    if not frames or any(frame.stop <= frame.first for frame in frames):  # a grid of variations has none
         raise FarplaneError("storyboard", "it has no shots", "Render its drafts first")
     plates = [read_plate(frame.take, identity) if frame.take is not None else None for frame in frames]
     editor = prepare(scene)

@@ -135,7 +135,7 @@ def serve(
 ) -> None:
     """Run a backend until Ctrl-C."""
     from ..protocol.pairing import config_dir
-    from .model.presets import offered
+    from .model.presets import longest_shot, offered
     from .service import server
 
     folder = config or config_dir()
@@ -147,6 +147,7 @@ def serve(
         pipeline or server.PIPELINE,
         offered,
         parent_pid,
+        longest_shot,
     )
 
 

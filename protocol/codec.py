@@ -13,6 +13,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from .events import VERSION, ArrayInfo, LocalProtocolError, Message, RemoteProtocolError, Submit, VersionMismatch
 from .schema import CHUNK, JOB, MAX_HEADER, MAX_UPLOAD, NAMES, SCHEMA, Record
-from .shot import CameraTrack, DepthPass, RenderSettings, Shot
+from .shot import CameraTrack, DepthPass, Operation, Prompt, RenderSettings, Shot
 
 
 def encode(message: Message) -> list[bytes | memoryview]:
@@ -147,6 +148,37 @@ def describe(job: str, shot: Shot, settings: RenderSettings) -> tuple[Submit, li
         arrays=tuple(infos),
     )
     return submit, buffers
+
+
+def outline(
+    name: str, frames: int, size: tuple[int, int], prompt: Prompt, settings: RenderSettings, *, reference: bool
+) -> Submit:
+    """A Submit that asks whether a shot of so many frames would be taken, before there is anything of it to send.
+
+    Its job's UUID is its own, its frame numbers, range and rate are nobody's, and its arrays have no bytes: whoever
+    gets credit for it cancels it (docs/protocol.md).
+    """
+    (W, H), T = size, frames
+    shapes: dict[str, tuple[int, ...]] = {"K": (T, 3, 3), "world_from_camera": (T, 4, 4), "z": (T, H, W)}
+    if reference:
+        shapes["reference"] = (T, H, W, 3)
+    nothing = hashlib.sha256().hexdigest()
+    return Submit(
+        job=new_job(),
+        name=name,
+        frames=tuple(range(1, T + 1)),
+        resolution=size,
+        fps=Fraction(24),
+        near=1.0,
+        far=2.0,
+        prompt=prompt,
+        operation=Operation(),
+        settings=settings,
+        arrays=tuple(
+            ArrayInfo(name, "<f4" if name in ("z", "reference") else "<f8", shape, nothing)
+            for name, shape in shapes.items()
+        ),
+    )
 
 
 def digest(submit: Submit) -> str:

@@ -68,6 +68,11 @@ class ModelInfo:
     steps: int
     guidance: float
 
+    @property
+    def damaged(self) -> bool:
+        """Whether its weights are there and do not load."""
+        return self.state == "missing" and self.size_mb > 0
+
 
 # ---------------------------------------------------------------------------------------------------------
 # From the client to the backend
@@ -305,6 +310,13 @@ class Disconnected:
 
 
 @dataclass(frozen=True)
+class Admissible:
+    """The answer to an enquiry: the backend would take such a shot.  Where it would not, Failed says why."""
+
+    job: str
+
+
+@dataclass(frozen=True)
 class Uploading:
     """`sent` of `total` bytes of the shot's arrays are on their way."""
 
@@ -371,6 +383,7 @@ Message = ClientMessage | BackendMessage
 Event = (
     Connected
     | Disconnected
+    | Admissible
     | Uploading
     | Accepted
     | Progress

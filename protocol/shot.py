@@ -228,6 +228,13 @@ def validate_frames(frames: tuple[int, ...]) -> None:
         raise FarplaneError("frames", "the numbers do not rise evenly", "Use start, end and a positive step")
 
 
+def validate_length(count: int, longest: int | None, model: str) -> None:
+    """Raise FarplaneError for a shot of more frames than `longest`, what `model` renders in one piece (None: any)."""
+    if longest is not None and count > longest:
+        problem = f"{count} frames are more than the {longest} that {model} renders in one piece"
+        raise FarplaneError("frames", problem, "Shorten the range or raise the frame step")
+
+
 def validate_resolution(width: int, height: int) -> None:
     """Raise FarplaneError for a resolution that no plate can have (odd, tiny, huge)."""
     for side in (width, height):

@@ -45,7 +45,9 @@ ready() {
 }
 
 make() {
-    command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap ||
+    # apt's lists may be empty on a fresh machine; Ubuntu has Debian's keys in a package of their own
+    command -v debootstrap >/dev/null || { apt-get update && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends debootstrap debian-archive-keyring; } ||
         fail "debootstrap is not here and apt cannot install it"
     local mirror
     mirror=${FARPLANE_DEBIAN:-$(grep -rhoE '(URIs: |^deb )\S*https?://\S*debian/?( |$)' /etc/apt/sources.list \

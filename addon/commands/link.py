@@ -22,6 +22,7 @@ from ..takes import Take
 CONNECT_SECONDS = 12.0  # until a backend has answered at all
 PATIENCE_SECONDS = 3.0  # after the client has said what is wrong
 LOST_SECONDS = 30.0  # without a connection while a job runs
+ENQUIRY_SECONDS = 90.0  # for the backend to look into a model, which takes it 60 at most; then the shot itself tells
 CANCEL_SECONDS = 15.0  # the backend kills a worker that does not stop within 10
 POLL_SECONDS = 0.05
 DRAFT_SHARE, DRAFT_LEAST = 3, 4  # a draft takes a third of the model's own steps, but not fewer than four
@@ -74,6 +75,38 @@ def check_upload(connected: events.Connected, frames: int, size: tuple[int, int]
         problem = f"{needed >> 20} MiB are more than the backend takes ({connected.max_upload >> 20} MiB)"
         remedy = "Render fewer frames or lower the resolution" + (", or add --no-reference" if reference else "")
         raise FarplaneError("shot", problem, remedy)
+
+
+def must_look(address: str, settings: RenderSettings) -> bool:
+    """Whether an enquiry should wait for what the backend finds in the model's files.
+
+    It does where nobody has looked: in a folder, or on another machine, whose own list may be older than the files.
+    """
+    return bool(address) or bool(set(settings.model) & {"/", "\\"})
+
+
+def enquire(client: Client, outline: events.Submit, look: bool, report: Reporter, stop: Stop) -> None:
+    """Ask the backend whether it would take such a shot, before the scene is read.
+
+    Raises FarplaneError when it would not, Cancelled on a request to stop, Ended when the connection stays away.
+    """
+    answered = False
+
+    def receive(event: Event) -> None:
+        nonlocal answered
+        if getattr(event, "job", "") != outline.job:
+            return
+        answered = answered or isinstance(event, events.Admissible | events.Failed)
+        if isinstance(event, events.Failed):
+            raise FarplaneError(event.field, event.problem, event.remedy)
+
+    client.enquire(outline, look=look)
+    deadline = time.monotonic() + ENQUIRY_SECONDS
+    try:
+        follow(client, receive, lambda: answered or time.monotonic() > deadline, report, stop)
+    finally:
+        if not answered:
+            client.cancel(outline.job)
 
 
 def draft(connected: events.Connected, settings: RenderSettings) -> RenderSettings:

@@ -12,6 +12,7 @@ from typing import Any
 
 import bpy
 
+from ...protocol import codec
 from ...protocol.errors import FarplaneError
 from ...protocol.shot import Prompt, RenderSettings, Shot
 from ...protocol.shotfile import shot_to_json
@@ -23,7 +24,18 @@ from ..reporting import Cancelled, Reporter, Stop
 from ..scene import ShotPlan, plan_shots
 from ..takes import Take
 from ..variations import Grid, expand
-from .link import CANCEL_SECONDS, Ended, Listener, check_model, check_upload, connect, draft, follow
+from .link import (
+    CANCEL_SECONDS,
+    Ended,
+    Listener,
+    check_model,
+    check_upload,
+    connect,
+    draft,
+    enquire,
+    follow,
+    must_look,
+)
 from .reading import check_room, extract, scene_prompt, scene_settings
 from .single import save_copy
 
@@ -147,8 +159,9 @@ class _Work:
         try:
             answer = connect(client, self.stop)
             check_model(answer, settings)
-            for count in frames:
-                check_upload(answer, count, size, reference=False)
+            check_upload(answer, max(frames), size, reference=False)
+            asked = codec.outline("batch", max(frames), size, Prompt("any"), settings, reference=False)
+            enquire(client, asked, must_look(options.backend, settings), self.report, self.stop)
             batch = self._batch = Batch(client, self._tell)
             self._listener = Listener(client, batch.receive, self.report)
             with self._staged:

@@ -10,6 +10,7 @@ from typing import Any
 
 import bpy
 
+from ...protocol import codec
 from ...protocol.errors import FarplaneError
 from ...protocol.shot import Shot
 from ...protocol.shotfile import shots_to_json
@@ -18,7 +19,7 @@ from ..client import Client
 from ..output import OutputFolder, StagedFiles
 from ..reporting import Reporter, Stop
 from ..scene import ShotPlan, plan_shots
-from .link import check_model, check_upload, connect, draft, render_take
+from .link import check_model, check_upload, connect, draft, enquire, must_look, render_take
 from .reading import check_room, extract, scene_prompt, scene_settings
 
 
@@ -62,8 +63,10 @@ def run_render(
     try:
         connected = connect(client, stop)
         check_model(connected, settings)
-        for plan in plans:
-            check_upload(connected, len(plan.frames), size, reference=options.reference)
+        longest = max(plans, key=lambda plan: len(plan.frames))
+        check_upload(connected, len(longest.frames), size, reference=options.reference)
+        asked = codec.outline(longest.name, len(longest.frames), size, prompt, settings, reference=options.reference)
+        enquire(client, asked, must_look(options.backend, settings), report, stop)
         if options.draft:
             settings = draft(connected, settings)
         for plan, place in zip(plans, places, strict=True):

@@ -10,7 +10,7 @@ landing leaves the scene as it was: settings, materials, nodes, and no datablock
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,24 @@ def land(
     Raises FarplaneError: no camera, an unknown kind, a folder without a plate, a take not accepted that would
     replace another, no geometry, no linear Rec.709 in the colour configuration.
     """
+    steps = land_in_steps(scene, camera, take_folder, kinds, objects=objects, baked=baked)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def land_in_steps(
+    scene: bpy.types.Scene,
+    camera: bpy.types.Object | None,
+    take_folder: Path,
+    kinds: Iterable[str] = KINDS,
+    *,
+    objects: Iterable[bpy.types.Object] | None = None,
+    baked: int | None = None,
+) -> Generator[None, None, Landed]:
+    """`land`, some milliseconds per step, for a window: nothing else may change the file in between."""
     wanted = _kinds(kinds)
     if camera is None or camera.type != "CAMERA":
         raise FarplaneError("camera", "there is none to land the take for", "Give the scene an active camera")
@@ -82,7 +100,8 @@ def land(
     try:
         for kind in wanted:
             done.append(add(scene, plate, kind, camera))
-            _land_one(scene, camera, plate, kind, geometry, baked)
+            yield from _land_one(scene, camera, plate, kind, geometry, baked)
+            yield
     except BaseException:
         for entry in reversed(done):
             _remove_entry(scene, entry)
@@ -166,11 +185,11 @@ def _land_one(
     kind: str,
     geometry: list[bpy.types.Object],
     baked: int | None,
-) -> None:
+) -> Iterator[None]:
     if kind == "background":
         background.land(scene, camera, plate)
     elif kind == "projection":
-        projection.land(scene, plate, geometry, baked)
+        yield from projection.land(scene, plate, geometry, baked)
     elif kind == "compositor":
         compositor.land(scene, plate, _metres_per_depth(scene, camera))
     else:

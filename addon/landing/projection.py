@@ -6,7 +6,7 @@ data), so that other objects with the same mesh keep theirs and the original mat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import bpy
@@ -26,10 +26,12 @@ def surfaces(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return [obj for obj in scene.objects if not obj.hide_render and _can_project(obj)]
 
 
-def land(scene: bpy.types.Scene, plate: Plate, objects: Iterable[bpy.types.Object], baked: int | None = None) -> None:
+def land(
+    scene: bpy.types.Scene, plate: Plate, objects: Iterable[bpy.types.Object], baked: int | None = None
+) -> Iterator[None]:
     """Give `objects` the plate in their materials, or with `baked` that frame in their own coordinates (bake.py).
 
-    Raises FarplaneError when none of them can carry one.
+    A little per step: a material's copy takes Blender a millisecond.  Raises FarplaneError when none of them can carry one.
     """
     chosen = [obj for obj in objects if _can_project(obj)]
     if not chosen:
@@ -44,9 +46,15 @@ def land(scene: bpy.types.Scene, plate: Plate, objects: Iterable[bpy.types.Objec
             copies[own] = shading.material(plate, own, tree, baked)
         return copies[own]
 
+    yield
+    shown = {slot.material: None for obj in chosen if _KEPT not in obj for slot in obj.material_slots}
+    for own in shown:
+        projecting(own)
+        yield
     for obj in chosen:
         _restore(obj, keep_baked=baked is not None)
         _replace_materials(obj, plate, projecting, baked is not None)
+        yield
 
 
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:

@@ -91,9 +91,10 @@ class Run:
                 entry.take = job.take.folder
                 self.jobs.add(job.id)
         except FarplaneError as error:
-            if (self._generation.stage == "connect" and error.field != "camera") or len(self._parts) == 1:
+            of_this_shot = self._generation.stage not in ("connect", "enquire") or error.field in ("camera", "frames")
+            if not of_this_shot or len(self._parts) == 1:
                 raise
-            for entry in part.entries:  # nothing in view of this camera, or it is gone: the others go on
+            for entry in part.entries:  # its camera is gone or sees nothing, or it is too long: the others go on
                 entry.problem = Message.of(error).text
         self._generation.close()
         self._at += 1

@@ -264,7 +264,10 @@ class FARPLANE_PT_storyboard(_Panel, bpy.types.Panel):
         try:
             shots = storyboard.board_shots(scene, scene.farplane.prompt)
         except FarplaneError as error:
-            _draw_message(layout, context, Message.of(error))
+            told = Message.of(error)
+            begun = any(marker.camera is not None for marker in scene.timeline_markers)
+            # without a marker nothing is wrong: it says how to begin
+            _draw_message(layout, context, told if begun else Message(told.text, told.remedy))
         else:
             column = layout.column(align=True)
             for shot in shots[:SHOWN_SHOTS]:

@@ -117,7 +117,7 @@ def _picture(key: Key) -> overlay.Picture | None:
 def _read(key: Key) -> overlay.Picture:
     """In the disk's thread.  Raises FarplaneError."""
     folder, frame = key
-    return overlay.rgba(overlay.display(read_rgb(Path(folder) / takes.plate_name(frame))))
+    return overlay.Picture.of(read_rgb(Path(folder) / takes.plate_name(frame)))
 
 
 def _keep(key: Key, told: Any) -> None:

@@ -23,6 +23,7 @@ from . import overlay
 from .generate import current_plan, manual_range, plate_size
 from .operators import running_generation
 from .session import Message, session
+from .view import redraw_views
 
 OWNER = "depth"
 REST_SECONDS = 0.3  # without a change before the depth is rendered anew
@@ -47,7 +48,7 @@ class _State:
     edits: int = 0  # of geometry
     quiet: int = 0  # looks that are still to come before edits count: taking the stand-in away looks like one
     rendered: Any = None  # what `frame` was made from
-    coloured: Any = None  # the range that the layer shows
+    coloured: Any = None  # the range that the layer shows, or will once the thread has made it
     frame: DepthFrame | None = None
 
 
@@ -85,7 +86,7 @@ def picture(z: NDArray[np.float32], near: float, far: float) -> overlay.Picture:
     share = (inverse - 1.0 / far) / (1.0 / near - 1.0 / far)
     rgb = np.repeat(share[..., None], 3, axis=2).astype(np.float32)
     rgb[~hit] = _SKY
-    return overlay.rgba(rgb)
+    return overlay.Picture.of(overlay.light_of(rgb))
 
 
 def refresh() -> bool:
@@ -129,7 +130,7 @@ def _look(scene: bpy.types.Scene) -> Any:
 
 
 def _colour(scene: bpy.types.Scene) -> bool:
-    """Show the frame in the range that will be sent."""
+    """Have the frame shown in the range that will be sent; the disk's thread colours it."""
     frame = _state.frame
     if frame is None:
         return False
@@ -137,14 +138,21 @@ def _colour(scene: bpy.types.Scene) -> bool:
     if wanted == _state.coloured:
         return False
     _state.coloured = wanted
-    overlay.show(OWNER, [overlay.Layer(picture(frame.z, *wanted))])
+
+    def show(told: Any) -> None:
+        still = _state.frame is frame and _state.coloured == wanted  # else another one is on its way, or none is wanted
+        if still and not isinstance(told, FarplaneError):
+            overlay.show(OWNER, [overlay.Layer(told)])
+            redraw_views()
+
+    session.disk.do(lambda: picture(frame.z, *wanted), show)
     return True
 
 
 @persistent
 def _edited(scene: bpy.types.Scene, depsgraph: Any = None) -> None:
     """Count the edits that move or shape something."""
-    if depsgraph is None or _state.quiet or scene.name.startswith(PREFIX) or not overlay.shown(OWNER):
+    if depsgraph is None or _state.quiet or scene.name.startswith(PREFIX) or _state.frame is None:
         return
     if any(update.is_updated_geometry or update.is_updated_transform for update in depsgraph.updates):
         _state.edits += 1

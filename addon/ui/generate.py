@@ -15,16 +15,17 @@ import bpy
 
 from ...protocol import codec
 from ...protocol.errors import FarplaneError
-from ...protocol.events import Connected
+from ...protocol.events import Connected, Failed
 from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot, validate_resolution
 from ...protocol.shotfile import depth_name, shot_to_json
 from .. import takes
-from ..command import CONNECT_SECONDS, check_model, check_upload
+from ..command import CONNECT_SECONDS, check_model, check_upload, must_look
 from ..exr import write_channel
 from ..passes import is_rendering
 from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
 from ..space import check_space, take_bytes
 from ..takes import Take
+from . import preferences
 from .catalogue import model_info
 from .properties import Shot as ShotProperties
 from .session import Job, keep_folder, session, shot_folder
@@ -37,7 +38,7 @@ Ask = tuple[Prompt, RenderSettings]
 class Generation:
     """One shot on its way to the backend, once for each of `asks`.  `close` it in every case.
 
-    stage, done, total : where it stands ("connect", Extraction's stages, then "files").
+    stage, done, total : where it stands ("connect", "enquire", Extraction's stages, then "files").
     folder : where its takes go.  depth_range : (near, far) in metres as set by hand, None for automatic.
     jobs : what it became, once `step` has returned True.
     """
@@ -67,6 +68,8 @@ class Generation:
         self._scene_uid = scene.session_uid
         self.depth_range = manual_range(scene)
         self.folder = shot_folder(scene, self.plan.name)
+        self._enquiries: list[str] = []
+        self._size = (0, 0)  # of the plate, once it is checked
         self._extraction: Extraction | None = None
         self._files: _Files | None = None
         self.jobs: list[Job] = []
@@ -83,7 +86,7 @@ class Generation:
     def stage(self) -> str:
         """The stage of the step that comes next."""
         if self._extraction is None:
-            return "connect"
+            return "enquire" if self._enquiries else "connect"
         return self._extraction.stage if self._files is None else "files"
 
     @property
@@ -143,6 +146,9 @@ class Generation:
 
     def close(self) -> None:
         """Remove the stand-in scene, and the takes if they never became jobs.  Safe to call twice."""
+        for enquiry in self._enquiries:
+            session.drop_enquiry(enquiry)
+        self._enquiries = []
         if self._extraction is not None:
             self._extraction.close()
         if not self.jobs and self._files is not None:
@@ -154,25 +160,53 @@ class Generation:
         """Read nothing from the scene before somebody is there to send it to.  Raises FarplaneError when nobody is."""
         session.poll()
         if session.connection == "connected":
-            if self._is_draft:
-                self.asks = [(p, replace(s, steps=draft_steps(s.model))) for p, s in self.asks]
-            answer = Connected(session.models, session.version, session.max_upload)
-            for settings in {settings.model: settings for _, settings in self.asks}.values():
-                check_model(answer, settings)
             scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene_uid), None)
             if scene is None:
                 raise FarplaneError("scene", f"{self.scene_name} is gone", "Start again")
-            keep_folder(scene, self.plan.name)
-            size = plate_size(scene, self.asks[0][1].model)
-            validate_resolution(*size)
-            check_upload(answer, len(self.plan.frames), size, reference=False)
-            takes.check_writable(self.folder)
-            check_space(self.folder, len(self.asks) * take_bytes(len(self.plan.frames), *size))
-            self._extraction = Extraction(scene, self.plan, self.asks[0][0], size)
+            if not self._enquiries or not session.enquiries.keys() >= set(self._enquiries):
+                self._size = self._checked_size(scene)
+                self._enquiries = self._enquire(self._size)
+            elif self._welcome():
+                keep_folder(scene, self.plan.name)
+                self._extraction = Extraction(scene, self.plan, self.asks[0][0], self._size)
         elif session.connection == "disconnected" and session.problem is not None:
             raise FarplaneError("backend", session.problem.text, session.problem.remedy)
         elif time.monotonic() > self._deadline:
             raise FarplaneError("backend", "it does not answer", "Look at the Backend panel")
+
+    def _checked_size(self, scene: bpy.types.Scene) -> tuple[int, int]:
+        """The (W, H) to render, once all is checked that this side can tell.  Raises FarplaneError."""
+        if self._is_draft:
+            self.asks = [(p, replace(s, steps=draft_steps(s.model))) for p, s in self.asks]
+        answer = Connected(session.models, session.version, session.max_upload)
+        for _, settings in self.asks:
+            check_model(answer, settings)
+        size = plate_size(scene, self.asks[0][1].model)
+        validate_resolution(*size)
+        check_upload(answer, len(self.plan.frames), size, reference=False)
+        takes.check_writable(self.folder)
+        check_space(self.folder, len(self.asks) * take_bytes(len(self.plan.frames), *size))
+        return size
+
+    def _enquire(self, size: tuple[int, int]) -> list[str]:
+        """Ask the backend whether it would take the shot, once for each model: the enquiries' UUIDs."""
+        address = preferences.settings().address
+        by_model = {settings.model: (prompt, settings) for prompt, settings in self.asks}
+        return [
+            session.enquire(
+                codec.outline(self.plan.name, len(self.plan.frames), size, prompt, settings, reference=False),
+                look=must_look(address, settings),
+            )
+            for prompt, settings in by_model.values()
+        ]
+
+    def _welcome(self) -> bool:
+        """Whether the backend has said of every model that it would take the shot.  Raises FarplaneError for a no."""
+        answers = [session.enquiries.get(enquiry) for enquiry in self._enquiries]
+        for event in answers:
+            if isinstance(event, Failed):
+                raise FarplaneError(event.field, event.problem, event.remedy)
+        return None not in answers
 
 
 class _Files:

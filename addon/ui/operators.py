@@ -17,7 +17,7 @@ from .translations import say
 
 TICK_SECONDS = 0.02  # of work per tick while the window stays responsive; one pass may take longer
 
-FINISHED, CANCELLED = {"FINISHED"}, {"CANCELLED"}
+FINISHED, CANCELLED, RUNNING = {"FINISHED"}, {"CANCELLED"}, {"RUNNING_MODAL"}
 _generation: Generation | None = None  # the one whose passes are being read, for the panel
 
 

@@ -1,9 +1,10 @@
 """Pictures over the camera's frame in the viewport: the one that is forming, the depth, two takes side by side.
 
 Nothing of the file is touched: they are drawn, not put into the scene.  A layer is a picture and how it is shown;
-its owner (this module for the forming picture, depth_view.py, compare.py) sets it and takes it away.
+its owner (this module for the forming picture, depth_view.py, compare.py) sets it and takes it away.  Pictures are
+made in the disk's thread: what is left for the window is to hand them to the graphics card, once each.
 
-Legend: pictures are [H, W, 4] float32 as the screen shows them (sRGB), row 0 at the bottom.
+Legend: H rows, W columns; row 0 is the top unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from . import thumbnails
+from ...protocol.errors import FarplaneError
+from ..png import read_png
 from .session import session
+from .view import redraw_views
 
-Picture = NDArray[np.float32]
 Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1
 
+MAX_PREVIEW_PIXELS = 1 << 22  # of the picture that is forming
 _LABEL_SIZE = 12
 _MARGIN = 10
 
@@ -38,15 +41,41 @@ def _decoded() -> NDArray[np.float32]:
 _LIGHT = _decoded()
 
 
-def linear_of(picture: Picture) -> Picture:
-    """Display-coded (sRGB) red, green and blue [H, W, 4] as linear light; the viewport encodes what is drawn on it.
+def light_of(codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Display codes (sRGB, 0 … 1, any shape) as linear light; the viewport encodes what is drawn on it."""
+    levels = np.clip(codes, 0.0, 1.0) * np.float32(_LEVELS - 1) + np.float32(0.5)
+    return np.take(_LIGHT, levels.astype(np.intp))
 
-    By a table: the window waits meanwhile, and 768 x 448 powers take 11 ms.
-    """
-    levels = np.clip(picture, 0.0, 1.0) * np.float32(_LEVELS - 1) + np.float32(0.5)
-    out = np.take(_LIGHT, levels.astype(np.intp))
-    out[..., 3] = picture[..., 3]
-    return out
+
+@dataclass(eq=False)
+class Picture:
+    """What a layer shows.  light : [H, W, 4] float32 linear light and opacity, row 0 at the bottom."""
+
+    light: NDArray[np.float32]
+    _texture: Any = field(default=None, repr=False)
+
+    @staticmethod
+    def of(light: NDArray[np.float32]) -> Picture:
+        """Of linear light [H, W, 3], row 0 at the top; what is over the screen's white is white.  In any thread."""
+        made = np.ones((*light.shape[:2], 4), np.float32)
+        made[..., :3] = np.clip(np.nan_to_num(light[::-1], nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
+        return Picture(made)
+
+    @staticmethod
+    def of_png(png: bytes) -> Picture:
+        """Of a file off the wire.  In any thread; raises FarplaneError."""
+        codes = read_png(png, MAX_PREVIEW_PIXELS)[..., :3].astype(np.float32) / 255.0
+        return Picture.of(light_of(codes))
+
+    def texture(self) -> Any:
+        """The picture on the graphics card; made when it is first drawn: 2 to 8 ms for 768 x 448 pixels."""
+        import gpu
+
+        if self._texture is None:
+            height, width = self.light.shape[:2]
+            buffer = gpu.types.Buffer("FLOAT", self.light.size, self.light.ravel())
+            self._texture = gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
+        return self._texture
 
 
 @dataclass
@@ -63,23 +92,13 @@ class Layer:
     behind: bool = False
     opacity: float = 1.0
     label: str = ""
-    _texture: Any = field(default=None, repr=False)
-
-    def texture(self) -> Any:
-        """The picture on the graphics card; made when it is first drawn."""
-        import gpu
-
-        if self._texture is None:
-            height, width = self.picture.shape[:2]
-            flat = linear_of(np.asarray(self.picture, np.float32)).ravel()
-            buffer = gpu.types.Buffer("FLOAT", flat.size, flat)
-            self._texture = gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
-        return self._texture
 
 
 _layers: dict[str, list[Layer]] = {}
 _handles: list[Any] = []
-_forming: tuple[bytes, Any] = (b"", None)  # the picture that is shown live, and how
+_png: bytes = b""  # the picture that is forming, as far as it was asked for
+_unwarmed = [True, False]  # ways to draw, behind the scene and before it, that were not tried yet
+_warming: bool | None = None  # the one that the next redraw tries
 FORMING = "forming"
 _ORDER = (FORMING, "depth", "compare")  # of the owners, from below
 
@@ -95,19 +114,6 @@ def show(owner: str, layers: Sequence[Layer]) -> None:
 def shown(owner: str) -> list[Layer]:
     """What `owner` shows."""
     return _layers.get(owner, [])
-
-
-def rgba(rgb: NDArray[Any]) -> Picture:
-    """[H, W, 3] with row 0 at the top, as a layer's picture."""
-    out = np.ones((*rgb.shape[:2], 4), np.float32)
-    out[..., :3] = rgb[::-1]
-    return out
-
-
-def display(linear: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scene-linear to the screen's sRGB, clipped: Blender's Standard view transform."""
-    value = np.clip(np.nan_to_num(linear, nan=0.0, posinf=1.0), 0.0, 1.0)
-    return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
 def part(frame: Rectangle, layer: Layer) -> Rectangle:
@@ -143,17 +149,45 @@ def _current() -> list[Layer]:
 
 
 def refresh() -> bool:
-    """Show the picture that is forming, if the artist wants it live; return whether that changed.  In the timer."""
-    global _forming
+    """Show the picture that is forming, if the artist wants it live; return whether anything changed.  In the timer."""
+    global _png
     wanted, job = bpy.context.window_manager.farplane, session.job
     png = job.preview if wanted.live != "OFF" and job is not None else b""
-    settings = (wanted.live, wanted.opacity)
-    if (png, settings) == _forming:
+    if png != _png:
+        _png = png
+        if png:
+            session.disk.do(lambda: Picture.of_png(png), lambda told: _formed(png, told))
+    before = shown(FORMING)
+    if not before:
+        return _warm()
+    layer = before[0]
+    if not png:
+        show(FORMING, [])
+        return True
+    as_wanted = wanted.live == "BACK", wanted.opacity
+    if (layer.behind, layer.opacity) == as_wanted:
         return False
-    before, _forming = _forming[0], (png, settings)
-    old = shown(FORMING)
-    picture = old[0].picture if old and png == before else thumbnails.read_picture(png) if png else None
-    show(FORMING, [] if picture is None else [Layer(picture, behind=wanted.live == "BACK", opacity=wanted.opacity)])
+    layer.behind, layer.opacity = as_wanted
+    return True
+
+
+def _formed(png: bytes, told: Any) -> None:
+    """The thread has read a picture: shown unless another one is wanted by now.  One that is none is left out."""
+    if png == _png and not isinstance(told, FarplaneError):
+        wanted = bpy.context.window_manager.farplane
+        show(FORMING, [Layer(told, behind=wanted.live == "BACK", opacity=wanted.opacity)])
+        redraw_views()
+
+
+def _warm() -> bool:
+    """Somebody looks at the panel: have Blender compile what drawing a picture needs, one way of it per tick.
+
+    With a software renderer that takes 40 ms once, as much as all the rest of a first picture.
+    """
+    global _warming
+    if _warming is not None or not _unwarmed or not session.wanted:
+        return False
+    _warming = _unwarmed.pop()
     return True
 
 
@@ -166,8 +200,12 @@ def _draw_in_front() -> None:
 
 
 def _draw(layers: list[Layer], *, behind: bool) -> None:
+    global _warming
     context = bpy.context
     frame = camera_frame(context) if layers else None
+    if _warming == behind:  # a pixel that nobody sees
+        layers, frame = [Layer(Picture(np.zeros((1, 1, 4), np.float32)))], (0.0, 0.0, 1.0, 1.0)
+        _warming = None
     if frame is None:
         return
     import gpu
@@ -207,7 +245,7 @@ def _draw_layer(layer: Layer, where: Rectangle, depth: float) -> None:
     corners = [(layer.left, 0), (layer.right, 0), (layer.right, 1), (layer.left, 1)]
     batch = batch_for_shader(shader, "TRI_FAN", {"pos": positions, "texCoord": corners})
     shader.bind()
-    shader.uniform_sampler("image", layer.texture())
+    shader.uniform_sampler("image", layer.picture.texture())
     shader.uniform_float("color", (1.0, 1.0, 1.0, layer.opacity))
     batch.draw(shader)
 
@@ -248,8 +286,9 @@ def register() -> None:
 
 def unregister() -> None:
     """No longer."""
-    global _forming
+    global _png, _warming
     _layers.clear()
-    _forming = (b"", None)
+    _png, _warming = b"", None
+    _unwarmed[:] = [True, False]
     while _handles:
         bpy.types.SpaceView3D.draw_handler_remove(_handles.pop(), "WINDOW")

@@ -18,6 +18,7 @@ from .catalogue import model_info
 from .generate import current_plan, manual_range, panel_settings, plate_size
 from .meter import meter
 from .operators import generation_line, redraw, running_generation
+from .properties import model_trouble
 from .session import Job, Message, session, shot_folder
 from .thumbnails import icon_of_bytes
 from .translations import say
@@ -74,8 +75,8 @@ class FARPLANE_PT_settings(_Panel, bpy.types.Panel):
         column = layout.column()
         column.prop(asked, "model")
         model = model_info(asked.model_name)
-        if model is not None and model.state != "ready":
-            _draw_text(column, context, say("Its weights are not on the backend's machine"), "ERROR")
+        if model is not None and (trouble := model_trouble(model)):
+            _draw_text(column, context, trouble, "ERROR")
         column.prop(asked, "size")
         column.prop(asked, "quality")
         if asked.quality == "CUSTOM":

@@ -32,18 +32,26 @@ _given: dict[tuple[str, str, str], tuple[str, str, str]] = {}
 
 def model_label(model: ModelInfo) -> str:
     """Name, size and state, as short as a menu wants it."""
+    if model.damaged:
+        return say("{} (damaged)", model.name)
     if model.state != "ready":
         return say("{} (not installed)", model.name)
     size = f"{model.size_mb / 1000:.1f} GB" if model.size_mb >= 1000 else f"{model.size_mb:.0f} MB"
     return f"{model.name} ({size})"
 
 
+def model_trouble(model: ModelInfo) -> str:
+    """Why it cannot be used now and what to do, empty when it can."""
+    if model.damaged:
+        return say("Its files on the backend's machine do not load. Install it there again")
+    return "" if model.state == "ready" else say("Its weights are not on the backend's machine")
+
+
 def _models(self: Any, context: Any) -> list[tuple[str, str, str]]:
     """The backend's models, ready ones first; while there is no connection, as it told them last."""
     told = catalogue.models()
-    missing = say("Its weights are not on the backend's machine")
     names = [
-        (m.name, model_label(m), m.title if m.state == "ready" else f"{m.title}. {missing}")
+        (m.name, model_label(m), ". ".join(text for text in (m.title, model_trouble(m)) if text))
         for m in sorted(told, key=lambda model: model.state != "ready")
     ]
     chosen = self.model_name

@@ -30,6 +30,7 @@ from .translations import filled, say
 
 Connection = Literal["off", "connecting", "connected", "disconnected"]
 Outcome = Literal["", "finished", "cancelled", "failed"]
+Answer = events.Admissible | events.Failed  # to an enquiry
 
 _FOLDER = "farplane_folder"  # on the scene: what `keep_folder` wrote
 MAX_WAITING = 64 << 20  # bytes that wait for the disk; above it nothing more is taken from the client
@@ -95,6 +96,7 @@ class Job:
 STAGE_NAMES = {
     "resume": "Looking for the job",
     "connect": "Connecting",
+    "enquire": "Asking the backend",
     "camera": "Reading cameras",
     "depth": "Rendering depth",
     "reference": "Rendering the scene",
@@ -137,6 +139,7 @@ class Session:
         self.problem: Message | None = None  # why there is no connection
         self.message: Message | None = None  # what happened last
         self.jobs: dict[str, Job] = {}
+        self.enquiries: dict[str, Answer | None] = {}  # by UUID; None while there is no answer
         self.when_ended: list[Callable[[Job], None]] = []
         self.when_connected: list[Callable[[], None]] = []
         self.wanted = False  # the panel was drawn: somebody wants to know
@@ -192,6 +195,7 @@ class Session:
         """Stop the client; jobs go on at the backend and are asked for on the next `connect`."""
         client, self.client = self.client, None
         self.connection, self.models, self.version, self.problem = "off", (), "", None
+        self.enquiries.clear()
         if client is not None:
             client.close()
 
@@ -201,6 +205,20 @@ class Session:
         self.disk.close()
         self.jobs.clear()
         self.listed, self.shot, self.message, self.wanted = [], None, None, False
+
+    # ---- enquiries ---------------------------------------------------------------------------------------
+
+    def enquire(self, outline: events.Submit, *, look: bool) -> str:
+        """Ask whether the backend would take such a shot (codec.outline); `enquiries` has the answer once it came."""
+        self.connect()
+        assert self.client is not None
+        self.enquiries[outline.job] = None
+        return self.client.enquire(outline, look=look)
+
+    def drop_enquiry(self, job: str) -> None:
+        """Its answer was read, or is not wanted any more."""
+        if job in self.enquiries and self.enquiries.pop(job) is None and self.client is not None:
+            self.client.cancel(job)
 
     # ---- jobs --------------------------------------------------------------------------------------------
 
@@ -271,6 +289,8 @@ class Session:
                 self.problem = Message(sentence(filled(event.problem)), filled(event.remedy), True)
             case _ if event.job in self.jobs:
                 self._take_of_job(self.jobs[event.job], event)
+            case events.Admissible() | events.Failed() if event.job in self.enquiries:
+                self.enquiries[event.job] = event
 
     def _take_of_job(self, job: Job, event: Event) -> None:
         match event:

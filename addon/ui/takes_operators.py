@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from ...protocol.errors import FarplaneError
 from .. import landing
 from ..takes import Take
 from . import preferences
-from .operators import CANCELLED, FINISHED, _Operator, redraw
+from .operators import CANCELLED, FINISHED, RUNNING, TICK_SECONDS, _Operator, redraw
 from .properties import LANDING_KINDS
 from .session import STAGE_NAMES, Message, session
 from .summary import Listed, Summary
@@ -66,6 +67,10 @@ class _TakeOperator(_Operator):
             self.work(context, take)
         except FarplaneError as error:
             return self.tell(error)
+        return self.show(take)
+
+    def show(self, take: Take) -> set[str]:
+        """The list as it is now."""
         session.reread(take.folder.parent)
         redraw()
         return FINISHED
@@ -225,6 +230,8 @@ class FARPLANE_OT_land(_TakeOperator):
 
     _timer: Any = None
     _files: Any = None
+    _steps: Iterator[None] | None = None  # of a landing that has begun
+    _take: Any = None
 
     @classmethod
     def description(cls, context: bpy.types.Context, properties: Any) -> str:
@@ -235,25 +242,23 @@ class FARPLANE_OT_land(_TakeOperator):
         return say(chosen[0][2]) if len(chosen) == 1 else say("Put this take into the scene")
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Have the disk's thread write what the landing needs, then land; at once where all is there."""
+        """Have the disk's thread write what the landing needs, then land, a little per tick; small ones at once."""
         if bpy.app.background:
             return self.execute(context)
         try:
             needed = landing.unprepared(self.take().folder, self._kinds(context.scene))
         except FarplaneError as error:
             return self.tell(error)
-        if not needed:
-            return self.execute(context)
         self._files = _Files(len(needed))
         self._scene_uid = context.scene.session_uid
         for write in needed:
             session.disk.do(partial(self._files.write, write), self._files.count)
-        self._timer = context.window_manager.event_timer_add(0.05, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        return self._wait(context) if needed else self._go_on(context)
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Wait for the disk's thread; Esc leaves the scene as it is."""
+        """Wait for the disk's thread, where Esc leaves the scene as it is; then land, and nothing comes in between."""
+        if self._steps is not None:
+            return self._go_on(context) if event.type == "TIMER" else RUNNING
         if event.type == "ESC" and event.value == "PRESS":
             self.cancel(context)
             session.message = Message(say("Cancelled"))
@@ -266,26 +271,58 @@ class FARPLANE_OT_land(_TakeOperator):
             line = say("{} {} of {}", say(STAGE_NAMES["files"]), self._files.written, self._files.total)
             context.workspace.status_text_set(f"{line}    |    {say('Esc: Cancel')}")
             return {"PASS_THROUGH"}
-        self.cancel(context)
         if context.scene.session_uid != self._scene_uid:
+            self.cancel(context)
             return self.tell(FarplaneError("scene", "another one is shown now", "Land the take again"))
-        return self.execute(context)
+        return self._go_on(context)
 
     def cancel(self, context: bpy.types.Context) -> None:
-        """It waits no longer: all is written, or Blender ends the operator."""
+        """It waits no longer: all is done, or Blender ends the operator."""
         if self._files is not None:
             self._files.stopped = True
+        self._steps = None
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
             context.workspace.status_text_set(None)
             self._timer = None
+
+    def _wait(self, context: bpy.types.Context) -> set[str]:
+        """For the next tick."""
+        if self._timer is None:
+            self._timer = context.window_manager.event_timer_add(0.02, window=context.window)
+            context.window_manager.modal_handler_add(self)
+        return RUNNING
+
+    def _go_on(self, context: bpy.types.Context) -> set[str]:
+        """Land for the time of a tick; return whether that was all."""
+        until = time.monotonic() + TICK_SECONDS
+        try:
+            if self._steps is None:
+                self._take = self.take()
+                self._steps = self.steps(context, self._take)
+            for _ in self._steps:
+                if time.monotonic() >= until:
+                    return self._wait(context)
+        except FarplaneError as error:
+            self.cancel(context)
+            return self.tell(error)
+        except BaseException:  # a fault of ours: Blender ends the operator
+            self.cancel(context)
+            raise
+        self.cancel(context)
+        return self.show(self._take)
 
     def _kinds(self, scene: bpy.types.Scene) -> set[str]:
         """As this operator says, or as the panel does."""
         return set(self.kinds) or set(scene.farplane.kinds)
 
     def work(self, context: bpy.types.Context, take: Take) -> None:
-        """Land as this operator says, or as the panel does."""
+        """All at once."""
+        for _ in self.steps(context, take):
+            pass
+
+    def steps(self, context: bpy.types.Context, take: Take) -> Iterator[None]:
+        """Land as this operator says, or as the panel does, some milliseconds per step.  Raises FarplaneError."""
         scene = context.scene
         if take.state == "rejected":
             raise FarplaneError("take", f"{take.label} is rejected", "Accept it, or choose another one")
@@ -295,7 +332,9 @@ class FARPLANE_OT_land(_TakeOperator):
         if self.bake:
             baked = max((n for n in take.expected if n <= scene.frame_current), default=min(take.expected))
             meshes = meshes or [obj for obj in landing.projection.surfaces(scene) if obj.type == "MESH"]
-        landed = landing.land(scene, camera_of(take, scene), take.folder, kinds, objects=meshes or None, baked=baked)
+        landed = yield from landing.land_in_steps(
+            scene, camera_of(take, scene), take.folder, kinds, objects=meshes or None, baked=baked
+        )
         if "strip" in kinds:
             show_in_sequencer(scene)
         session.message = Message(say("{} is landed", take.label))

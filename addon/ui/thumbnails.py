@@ -11,8 +11,6 @@ from typing import Any
 
 import bpy
 import bpy.utils.previews
-import numpy as np
-from numpy.typing import NDArray
 
 MAX_KEPT = 300
 
@@ -42,28 +40,6 @@ def icon_of_bytes(png: bytes) -> int:
         path = _write(png, "farplane-forming.png")
         return 0 if path is None else _load("forming", path)
     return _icons["forming"].icon_id if "forming" in _icons else 0
-
-
-def read_picture(png: bytes) -> NDArray[np.float32] | None:
-    """A picture as [H, W, 4] float32, as the screen shows it, row 0 at the bottom; None where it is none.
-
-    Blender reads it, as a datablock that lives no longer than this call.
-    """
-    path = _write(png, "farplane-live.png")
-    if path is None:
-        return None
-    try:
-        image = bpy.data.images.load(str(path), check_existing=False)
-    except RuntimeError:
-        return None
-    try:
-        image.colorspace_settings.is_data = True  # the file's own values: they are the screen's already
-        width, height = image.size
-        pixels = np.empty(width * height * 4, np.float32)
-        image.pixels.foreach_get(pixels)
-    finally:
-        bpy.data.images.remove(image)
-    return pixels.reshape(height, width, 4) if pixels.size else None
 
 
 def _write(png: bytes, name: str) -> Path | None:

@@ -1,6 +1,7 @@
 """Indonesian (Bahasa Indonesia).  tests/bpy/test_translations.py finds what is missing here and what is stale.
 
-Words of the craft stay as Indonesian crews say them: take, shot, plate, frame, prompt, seed, backend, compositor.
+Words of the craft stay as Indonesian crews say them: take, shot, plate, frame, prompt, backend, compositor.  What Blender's own
+Indonesian has a word for is called so here too: Blender shows its own wherever the English is the same.
 """
 
 OPERATORS: dict[str, str] = {
@@ -16,10 +17,10 @@ OPERATORS: dict[str, str] = {
     "Delete Take": "Hapus Take",
     "Generate": "Buat",
     "Land Take": "Tempatkan Take",
-    "New Seed": "Seed Baru",
+    "New Seed": "Benih Baru",
     "Online Access": "Akses Daring",
-    "Pair": "Pasangkan",
-    "Pair with Backend": "Pasangkan dengan Backend",
+    "Pair": "Sandingkan",
+    "Pair with Backend": "Sandingkan dengan Backend",
     "Reject": "Tolak",
     "Reject Take": "Tolak Take",
     "Remove from Scene": "Keluarkan dari Adegan",
@@ -50,7 +51,11 @@ TEXTS: dict[str, str] = {
     "Model": "Model",
     "Which of the backend's models makes the plate": "Model backend mana yang membuat plate",
     "Its weights are not on the backend's machine": "Bobotnya tidak ada di mesin backend",
+    "Its files on the backend's machine do not load. Install it there again": (
+        "Berkasnya di mesin backend tidak dapat dimuat. Pasang lagi di sana"
+    ),
     "{} (not installed)": "{} (tidak terpasang)",
+    "{} (damaged)": "{} (rusak)",
     "{} (not offered)": "{} (tidak ditawarkan)",
     "Chosen for this scene, but the backend does not offer it": (
         "Dipilih untuk adegan ini, tetapi backend tidak menawarkannya"
@@ -66,25 +71,25 @@ TEXTS: dict[str, str] = {
     ),
     "Scene": "Adegan",
     "The scene's own resolution": "Resolusi adegan itu sendiri",
-    "Seed": "Seed",
-    "Seed {}": "Seed {}",
+    "Seed": "Benih",
+    "Seed {}": "Benih {}",
     "The same seed with the same shot gives the same plate": (
-        "Seed yang sama dengan shot yang sama menghasilkan plate yang sama"
+        "Benih yang sama dengan shot yang sama menghasilkan plate yang sama"
     ),
-    "Lock Seed": "Kunci Seed",
+    "Lock Seed": "Kunci Benih",
     "Keep the seed. Unlocked, each Generate takes another one": (
-        "Pertahankan seed. Tanpa kunci, setiap Buat memakai seed lain"
+        "Pertahankan benih. Tanpa kunci, setiap Buat memakai benih lain"
     ),
-    "Choose another seed": "Pilih seed lain",
-    "Quality": "Mutu",
+    "Choose another seed": "Pilih benih lain",
+    "Quality": "Kualitas",
     "How many denoise steps the plate gets": "Berapa langkah denoise untuk plate",
     "Draft": "Draf",
     "A third of the model's own steps: to judge the prompt and the framing": (
         "Sepertiga langkah model: untuk menilai prompt dan pembingkaian"
     ),
-    "Final": "Final",
+    "Final": "Akhir",
     "The model's own number of steps": "Jumlah langkah bawaan model",
-    "Custom": "Khusus",
+    "Custom": "Kustom",
     "A number of your own": "Jumlah pilihan Anda sendiri",
     "Steps": "Langkah",
     "{}, {} steps": "{}, {} langkah",
@@ -108,10 +113,10 @@ TEXTS: dict[str, str] = {
     "Presets of prompt and settings": "Preset prompt dan pengaturan",
     "Shot Presets": "Preset Shot",
     "Add or remove a preset of prompt, model, size, quality and depth range": (
-        "Tambah atau hapus preset berisi prompt, model, ukuran, mutu, dan rentang kedalaman"
+        "Tambah atau hapus preset berisi prompt, model, ukuran, kualitas, dan rentang kedalaman"
     ),
     "Settings": "Pengaturan",
-    "Viewport": "Viewport",
+    "Viewport": "Jendela Tampilan",
     # Generate
     "Read cameras and depth from the scene, and send the shot to the backend": (
         "Baca kamera dan kedalaman dari adegan, lalu kirim shot ke backend"
@@ -126,6 +131,7 @@ TEXTS: dict[str, str] = {
     "Please report this": "Mohon laporkan hal ini",
     "Farplane": "Farplane",
     "Connecting": "Menyambung",
+    "Asking the backend": "Bertanya kepada backend",
     "Looking for the job": "Mencari pekerjaan",
     "Reading cameras": "Membaca kamera",
     "Rendering depth": "Merender kedalaman",
@@ -172,7 +178,7 @@ TEXTS: dict[str, str] = {
     "Note": "Catatan",
     "Your note about this take, written beside it": "Catatan Anda tentang take ini, ditulis di sampingnya",
     "Put this take's prompt, seed, model and steps back into the Shot panel": (
-        "Kembalikan prompt, seed, model, dan langkah take ini ke panel Shot"
+        "Kembalikan prompt, benih, model, dan langkah take ini ke panel Shot"
     ),
     "Open this take's folder in the system's file browser": "Buka folder take ini di peramban berkas sistem",
     "Delete": "Hapus",
@@ -222,7 +228,7 @@ TEXTS: dict[str, str] = {
     "{} is landed": "{} sudah ditempatkan",
     "Landed {} as {}": "{} ditempatkan sebagai {}",
     "Background": "Latar Belakang",
-    "Behind the camera in the viewport": "Di belakang kamera pada viewport",
+    "Behind the camera in the viewport": "Di belakang kamera pada jendela tampilan",
     "Projection": "Proyeksi",
     "On the selected meshes, or on all of them, where the shot's camera saw them": (
         "Pada mesh yang dipilih, atau pada semuanya, di bagian yang terlihat kamera shot"
@@ -230,12 +236,12 @@ TEXTS: dict[str, str] = {
     "Compositor": "Compositor",
     "Behind the render, combined with it by depth": "Di belakang hasil render, digabung menurut kedalaman",
     "Strip": "Strip",
-    "In the scene's video sequencer": "Di video sequencer adegan",
+    "In the scene's video sequencer": "Di pengurutan video adegan",
     # The Backend panel
     "Backend": "Backend",
     "Running on this machine": "Berjalan di mesin ini",
-    "Starting": "Sedang dijalankan",
-    "Stopping": "Sedang dihentikan",
+    "Starting": "Memulai",
+    "Stopping": "Menghentikan",
     "Not running": "Tidak berjalan",
     "Connected to {}": "Tersambung ke {}",
     "Connecting to {}": "Menyambung ke {}",
@@ -263,13 +269,13 @@ TEXTS: dict[str, str] = {
         "Pakai backend di mesin lain: tempel baris yang dicetak 'farplane pair' di sana"
     ),
     "On the backend's machine run: farplane pair NAME": "Di mesin backend jalankan: farplane pair NAME",
-    "Pairing Line": "Baris Pemasangan",
+    "Pairing Line": "Baris Penyandingan",
     "The whole line, as 'farplane pair' printed it on the backend's machine": (
         "Seluruh baris, seperti dicetak 'farplane pair' di mesin backend"
     ),
     "Paste the line that it prints": "Tempel baris yang dicetaknya",
     "Backend at {}": "Backend di {}",
-    "Paired with the backend at {}": "Berpasangan dengan backend di {}",
+    "Paired with the backend at {}": "Disandingkan dengan backend di {}",
     "Use the backend of this machine again. The other one still knows this Blender": (
         "Pakai lagi backend di mesin ini. Backend lainnya tetap mengenal Blender ini"
     ),
@@ -278,7 +284,7 @@ TEXTS: dict[str, str] = {
     ),
     "Copied. Run it on the backend's machine": "Tersalin. Jalankan di mesin backend",
     "Run a command on the backend's machine, or pair again with a new line from it": (
-        "Jalankan perintah di mesin backend, atau pasangkan lagi dengan baris baru darinya"
+        "Jalankan perintah di mesin backend, atau sandingkan lagi dengan baris baru darinya"
     ),
     "Queue": "Antrean",
     "no backend is running on this machine": "tidak ada backend yang berjalan di mesin ini",
@@ -306,7 +312,7 @@ TEXTS: dict[str, str] = {
     "Enable it under Preferences > Add-ons": "Aktifkan di Preferences > Add-ons",
     "This Machine": "Mesin Ini",
     "Another Machine": "Mesin Lain",
-    "Author": "Penulis",
+    "Author": "Pembuat",
     "Name written beside accepted and rejected takes. Empty uses the login name": (
         "Nama yang ditulis di samping take yang diterima dan ditolak. Kosong berarti nama login"
     ),
@@ -323,7 +329,7 @@ TEXTS: dict[str, str] = {
     ),
     "Backend Key": "Kunci Backend",
     "The backend's public key, 40 characters. Pair with Backend fills it in": (
-        "Kunci publik backend, 40 karakter. Diisi oleh Pasangkan dengan Backend"
+        "Kunci publik backend, 40 karakter. Diisi oleh Sandingkan dengan Backend"
     ),
     "Write it as tcp://host:port": "Tulis sebagai tcp://host:port",
 }

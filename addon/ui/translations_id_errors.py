@@ -17,7 +17,8 @@ FIELDS = {
     "Objects": "Objek",
     "Output": "Keluaran",
     "Output folder": "Folder keluaran",
-    "Pairing line": "Baris pemasangan",
+    "Picture": "Gambar",
+    "Pairing line": "Baris penyandingan",
     "Reference": "Acuan",
     "Resolution": "Resolusi",
     "Shot.json": "Shot.json",
@@ -66,6 +67,9 @@ PROBLEMS = {
     "shape {} does not fit the shot": "bentuk {} tidak cocok dengan shot",
     "a shot of {} frame has no motion to lock to": "shot {} frame tidak punya gerakan untuk dikunci",
     "{} frames are more than {}": "{} frame lebih dari {}",
+    "{} frames are more than the {} that {} renders in one piece": (
+        "{} frame lebih dari {} yang dapat dirender {} sekaligus"
+    ),
     "the numbers do not rise evenly": "nomornya tidak naik secara teratur",
     "{}x{} is out of range": "{}x{} di luar rentang",
     "{}x{} has an odd side": "{}x{} memiliki sisi ganjil",
@@ -120,13 +124,14 @@ PROBLEMS = {
     "a { is not closed": "ada { yang tidak ditutup",
     "there is nothing between a { and its }": "tidak ada apa pun di antara { dan }",
     "{} stands twice in one pair of braces": "{} muncul dua kali dalam satu pasang kurung kurawal",
-    "no marker of the timeline has a camera": "tidak ada penanda timeline yang memiliki kamera",
+    "no marker of the timeline has a camera": "tidak ada penanda garis waktu yang memiliki kamera",
     "{} shots are more than {}": "{} shot lebih dari {}",
     "it has no shots": "tidak memiliki shot",
-    "the sequencer's channels are full": "kanal sequencer sudah penuh",
+    "the sequencer's channels are full": "saluran pengurutan video sudah penuh",
     "{} has none": "{} tidak memilikinya",
     "it was cancelled on the backend": "dibatalkan di backend",
     # Backends, keys and pairing
+    "it is no PNG that can be shown: {}": "bukan PNG yang dapat ditampilkan: {}",
     "{} is no address": "{} bukan alamat",
     "{} is no address ({})": "{} bukan alamat ({})",
     "{} is not on the backend's machine": "{} tidak ada di mesin backend",
@@ -138,7 +143,7 @@ PROBLEMS = {
     "nothing answers at {}": "tidak ada yang menjawab di {}",
     "what answers at {} does not have the expected key": "yang menjawab di {} tidak memiliki kunci yang diharapkan",
     "the backend at {} does not answer": "backend di {} tidak menjawab",
-    "this is none": "ini bukan baris pemasangan",
+    "this is none": "ini bukan baris penyandingan",
     "it is damaged or incomplete": "rusak atau tidak lengkap",
     "{} is no plain name": "{} bukan nama biasa",
     "{} cannot be made ({})": "{} tidak dapat dibuat ({})",
@@ -244,14 +249,15 @@ REMEDIES = {
     "Remove it, or write \\} for the character itself": "Buang, atau tulis \\} untuk hurufnya sendiri",
     "Add the }, or write \\{ for the character itself": "Tambahkan }, atau tulis \\{ untuk hurufnya sendiri",
     "Select a camera, go to a frame, and choose Marker > Bind Camera to Markers in the timeline": (
-        "Pilih kamera, pergi ke sebuah frame, lalu pilih Marker > Bind Camera to Markers di timeline"
+        "Pilih kamera, pergi ke sebuah frame, lalu pilih Marker > Bind Camera to Markers di garis waktu"
     ),
     "Choose a range of frames": "Pilih rentang frame",
     "Render its drafts first": "Render dulu drafnya",
-    "Move strips to lower channels": "Pindahkan strip ke kanal lebih rendah",
+    "Move strips to lower channels": "Pindahkan strip ke saluran lebih rendah",
     "Copy the line that 'farplane pair' prints on the backend's machine": (
         "Salin baris yang dicetak 'farplane pair' di mesin backend"
     ),
+    "Update the backend": "Perbarui backend",
     "Install a model on the backend's machine": "Pasang model di mesin backend",
     "Render fewer frames or lower the resolution": "Render lebih sedikit frame atau turunkan resolusi",
     "Check that `farplane serve` runs and the address is right": (

@@ -123,16 +123,12 @@ def detail_step(
     level: float,
     lower: float,
     trust: float,
-    told: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """One Euler step from noise `level` to `lower`: (new state, estimate of the residual), [M, 3, H, W] float32.
 
     state : the noisy residual; base : the small pictures, enlarged.  surface [M, C, H, W]; words [1|M, V].
-    told : the share of the noise level, after the first step, that the network is told.  Few steps of a small network
-    come out too smooth; told of less noise than there is, it takes some for texture.
     """
-    known = level if level == 1 else told * level
-    levels, trusts = (torch.full((len(state),), value, device=state.device) for value in (known, trust))
+    levels, trusts = (torch.full((len(state),), value, device=state.device) for value in (level, trust))
     wider = [F.pad(a, [MARGIN] * 4, mode="reflect") for a in (state, base, surface)]  # or the border gets a rim
     with torch.autocast(state.device.type, torch.bfloat16):
         residual = net(wider[0], levels, *wider[1:], trusts, words.expand(len(state), -1)).float()

@@ -47,6 +47,11 @@ class Preset:
     detail_trust: float = 0.6
     detail_told: float = 1.0
 
+    @property
+    def longest(self) -> int | None:
+        """Frames of the longest shot that it renders; None where windows carry it over any."""
+        return self.clip if self.kind == "wan" else None
+
 
 _SIZE_480 = ((832, 480), (480, 832))
 _SIZE_720 = ((1280, 720), (720, 1280), *_SIZE_480)
@@ -126,6 +131,11 @@ def find_model(name: str) -> FoundModel:
         f"{folder.name} holds neither config.json nor a transformer folder",
         "Give a farplane checkpoint or a Wan-VACE folder in diffusers' layout",
     )
+
+
+def longest_shot(name: str) -> int | None:
+    """Frames of the longest shot that the model of a preset's name renders; None for any, and for another name."""
+    return next((preset.longest for preset in PRESETS if preset.name == name), None)
 
 
 def folder_of(preset: Preset) -> Path | None:

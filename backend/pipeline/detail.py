@@ -23,20 +23,19 @@ from .fusion import Trail
 from .geometry import Look, shot_scale, surface_channels, warped_noise
 from .warp import Camera
 
-ALONE = 0.2  # the noise level from which every frame is drawn by itself; above it, frames agree on every estimate
+ALONE = 0.1  # the noise level from which every frame is drawn by itself; above it, frames agree on every estimate
 
 
 @dataclass(frozen=True)
 class DetailPlan:
     """trust : how far the small plate is believed, 0 … 1; steps; seed of noise and look; shown : frame of the preview;
-    words [1, V] : the prompt (WordEncoder.bag); told : see model.detail.detail_step."""
+    words [1, V] : the prompt (WordEncoder.bag)."""
 
     trust: float
     steps: int
     seed: int
     shown: int
     words: Tensor
-    told: float = 1.0
 
 
 def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArray[np.float32], CameraTrack]:
@@ -80,7 +79,7 @@ def detailed(
             base = enlarge(small[t : t + 1], (height, width))
             given = state[t : t + 1].to(small.device)
             told = torch.from_numpy(surface).to(small.device), plan.words.to(small.device)
-            now, residual = detail_step(net, given, base, *told, level, lower, plan.trust, plan.told)
+            now, residual = detail_step(net, given, base, *told, level, lower, plan.trust)
             if lower > ALONE:
                 picture = (base + RESIDUAL * residual)[0].permute(1, 2, 0).cpu().numpy()
                 agreed = trail.fused(picture, depth[t], Camera(camera.K[t], camera.world_from_camera[t]))

@@ -2,9 +2,10 @@
 
 The control volume has 68 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be changed,
 0 where there are none), mask 4 (1 = make it), surface 40 (geometry.surface_channels).  The camera has 24: Plücker
-rays.  A dropped condition is zero throughout; no real surface is, so the network can tell.
+rays.  A dropped condition is zero throughout; no real surface is, so the network can tell.  A reference picture is a
+known latent frame of its own in front, as in VACE: no surface, no rays, and what is painted there is thrown away.
 
-Legend: B clips, T = 4n+1 frames, G = n+1 latent frames, H rows, W columns.
+Legend: B clips, T = 4n+1 frames, R references, G = n+1 latent frames, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ CAMERA_CHANNELS = GROUP * RAY_CHANNELS
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """control : [B, 68, G, H, W] float32; camera : [B, 24, G, H, W] float32."""
+    """control : [B, 68, R+G, H, W] float32; camera : [B, 24, R+G, H, W] float32."""
 
     control: Tensor
     camera: Tensor
@@ -59,6 +60,7 @@ def make_condition(
     *,
     known_frames: NDArray[np.float32] | None = None,
     known: NDArray[np.bool_] | None = None,
+    references: NDArray[np.float32] | None = None,
     with_camera: bool = True,
     look: Look | None = None,
     whole: tuple[tuple[float, float], CameraTrack] | None = None,
@@ -69,6 +71,8 @@ def make_condition(
     depth : [T, H, W] metres or None (text only).  size : (H, W).
     known_frames : [T, H, W, 3] standardised code, read where known ([T] or [T, H, W]) is True: whole frames to go on
     from, or all but a region to be made anew.
+    references : [R, H, W, 3] standardised code, pictures whose look is to be followed.  The noise gains as many latent
+    frames in front (pack_references); as in vace_pack, the last reference comes first.  Training shows at most one.
     look : the light and palette of the picture; None leaves them open, and so does a depth of None.
     whole : (scale, cameras) of the shot these frames are a window of, so that all its windows are told alike.
     exact : the depth is that of the picture to be made, not of a rough stand-in for it.
@@ -91,7 +95,20 @@ def make_condition(
     if with_camera:
         typical = 1.0 if depth is None else (shot_scale(depth) if whole is None else whole[0])[1]
         rays = plucker_rays(camera.K, camera.world_from_camera, height, width, typical)
-    return Condition(torch.from_numpy(pack_groups(planes))[None], torch.from_numpy(pack_groups(rays))[None])
+    clip = Condition(torch.from_numpy(pack_groups(planes))[None], torch.from_numpy(pack_groups(rays))[None])
+    return clip if references is None else _behind(references, clip)
+
+
+def _behind(references: NDArray[np.float32], clip: Condition) -> Condition:
+    """The condition [1, C, G, H, W] of a clip with its references [R, H, W, 3] in front."""
+    pictures = pack_references(references)
+    places = pictures.shape[1:]
+    known = torch.zeros(GROUP, CONTROL_CHANNELS // GROUP, *places)
+    known[:, :COLOURS] = pictures.unflatten(0, (GROUP, COLOURS))
+    return Condition(
+        torch.cat([known.flatten(0, 1)[None], clip.control], 2),
+        torch.cat([torch.zeros(1, CAMERA_CHANNELS, *places), clip.camera], 2),
+    )
 
 
 def network_time(sigma: Tensor) -> Tensor:
@@ -117,9 +134,15 @@ def pack_frames(frames: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(pack_groups(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))))
 
 
+def pack_references(pictures: NDArray[np.float32]) -> Tensor:
+    """[R, H, W, 3] to latents [12, R, H, W]: a latent frame of four copies each, the last picture first."""
+    copies = np.repeat(pictures[::-1, None], GROUP, 1).transpose(1, 4, 0, 2, 3)
+    return torch.from_numpy(copies.reshape(GROUP * COLOURS, *copies.shape[2:]).astype(np.float32))
+
+
 def unpack_frames(latents: Tensor) -> NDArray[np.float32]:
     """Latents [12, G, H, W] to [T, H, W, 3]; frame 0 is the mean of its four copies."""
     _, groups, height, width = latents.shape
     frames = latents.float().cpu().numpy().transpose(1, 0, 2, 3).reshape(groups * GROUP, COLOURS, height, width)
     first = frames[:GROUP].mean(0, keepdims=True)
-    return np.concatenate([first, frames[GROUP:]]).transpose(0, 2, 3, 1)
+    return np.asarray(np.concatenate([first, frames[GROUP:]]).transpose(0, 2, 3, 1), np.float32)

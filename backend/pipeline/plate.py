@@ -26,6 +26,7 @@ from ..model.autoencoder import pack_time, unpack_time
 from ..model.presets import FoundModel, Preset
 from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint
+from ..model.words import WordEncoder
 from .colour import logc3_decode
 from .detail import DetailPlan, detailed, resampled
 from .fusion import fused
@@ -148,20 +149,31 @@ def generate(
     plate = cropped(torch.from_numpy(locked).permute(0, 3, 1, 2).to(device), margin)
     if checkpoint.detail is not None:
         words = checkpoint.text.bag([shot.prompt.text])
-        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle, words, preset.detail_told)
+        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle, words)
         plate = detailed(checkpoint.detail, plate, shot, plan, report_fine, check)
     return to_linear(plate)
 
 
+def known_words(shot: Shot, found: FoundModel) -> list[str]:
+    """The prompt's words as the model reads them, in order."""
+    text = _words_of(found)
+    read = (text.read_as(word) for word in text.words(shot.prompt.text))
+    return [word for word in read if word is not None]
+
+
 def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:
     """What the report says of a prompt: words the model never saw (the shot is rendered all the same)."""
-    text = loaded(found.folder, "cuda" if torch.cuda.is_available() else "cpu").text
+    text = _words_of(found)
     notes = []
     if replaced := text.replaced_words(shot.prompt.text):
         notes.append("read as: " + ", ".join(f"{word} as {known}" for word, known in replaced.items()))
     if unknown := text.unknown_words(shot.prompt.text):
         notes.append(f"not in this model's vocabulary: {', '.join(unknown)}")
     return tuple(notes)
+
+
+def _words_of(found: FoundModel) -> WordEncoder:
+    return loaded(found.folder, "cuda" if torch.cuda.is_available() else "cpu").text
 
 
 def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:

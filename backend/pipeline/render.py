@@ -50,15 +50,17 @@ def run_job(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
         _measure(full, plate, job, sink)
 
 
-def check_model(name: str) -> None:
-    """Raise the FarplaneError that a job with this model would end with, from the headers of its files.
+def check_model(name: str) -> int | None:
+    """Frames of the longest shot that this model renders, None for any.
 
-    The worker asks this when a shot is offered, before it is uploaded.
+    Raises the FarplaneError that a job with it would end with, from the headers of its files.  The worker asks this
+    when a shot is offered, before it is uploaded.
     """
     from ..model.weights import check_weights
 
     found = find_model(name)
     check_weights(found.folder, found.preset.kind)
+    return found.preset.longest
 
 
 def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Sink, check: Callable[[], None]) -> Plate:
@@ -77,9 +79,13 @@ def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Si
 
         return Plate(generate(shot, settings, found, on_step), HDR, ())
     from . import plate
+    from .precipitation import asked_fall, draw_fall
 
-    frames = plate.generate(shot, settings, found, on_step, check)
-    return Plate(frames, plate.HDR, plate.prompt_notes(shot, found))
+    frames, notes = plate.generate(shot, settings, found, on_step, check), plate.prompt_notes(shot, found)
+    if fall := asked_fall(plate.known_words(shot, found)):
+        draw_fall(frames, shot, fall, settings.seed, check)
+        notes += (f"{fall.name} that falls is drawn over the plate as particles, not painted by the network",)
+    return Plate(frames, plate.HDR, notes)
 
 
 def _upscaled(frames: Frames, shot: Shot, sink: Sink, check: Callable[[], None]) -> Iterator[Frames]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...protocol.errors import FarplaneError
-from ...protocol.shot import RenderSettings, Shot
+from ...protocol.shot import RenderSettings, Shot, validate_length
 from ..model.autoencoder import WanCodec
 from ..model.presets import FoundModel
 from ..model.sampling import Model, UniPCSolver, denoise, guided
@@ -40,9 +40,7 @@ def generate(shot: Shot, settings: RenderSettings, found: FoundModel, on_step: O
     Frames are padded to 4n + 1 with the last one and trimmed again.  FarplaneError for a folder that does not load.
     """
     folder, preset = found.folder, found.preset
-    if len(shot.frames) > preset.clip:
-        problem = f"{len(shot.frames)} frames are more than the {preset.clip} that {preset.name} renders in one piece"
-        raise FarplaneError("frames", problem, "Shorten the range or raise the frame step")
+    validate_length(len(shot.frames), preset.longest, preset.name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     steps, guidance = settings.steps or preset.steps, settings.guidance or preset.guidance

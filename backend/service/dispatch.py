@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from ...protocol import codec, events
 from ...protocol.errors import FarplaneError
 from ...protocol.events import ItemInfo, Message, ModelInfo, ProtocolError, RemoteProtocolError
 from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, WINDOW
+from ...protocol.shot import validate_length
+from .incoming import Checked, Incoming
 from .jobs import ENDED, JobRow, JobStore
 from .offers import Fault, Offers
 from .peer import Peer, Sending
@@ -37,24 +38,6 @@ IDLE_SECONDS = 3600.0  # an upload whose sender has gone
 CHECK_SECONDS = 60.0  # for the worker to say whether a shot's model loads; a cold start of it is most of that
 
 
-@dataclass(eq=False)
-class _Incoming:
-    """An upload and who wants it; the last of `peers` sends it.
-
-    touched : monotonic seconds of its last byte.  checking : all bytes are here.  cancelled : not wanted any more.
-    asking : the worker has not said yet whether its model loads; until then no byte of it is asked for.
-    """
-
-    upload: Upload
-    owner: str
-    digest: str
-    peers: list[Peer]
-    touched: float = field(default_factory=time.monotonic)
-    checking: bool = False
-    cancelled: bool = False
-    asking: bool = False
-
-
 class Dispatch:
     """The backend's mind: the queue, the uploads, the worker and the peers."""
 
@@ -63,6 +46,7 @@ class Dispatch:
         store: JobStore,
         pipeline: str,
         models: Callable[[], Sequence[ModelInfo]],
+        longest: Callable[[str], int | None],
         version: str,
         post: Callable[[object], None],
         kill_seconds: float = KILL_SECONDS,
@@ -70,11 +54,11 @@ class Dispatch:
         self.peers: list[Peer] = []
         self._store = store
         self._pipeline = pipeline
-        self._offers = Offers(models)
+        self._offers = Offers(models, longest)
         self._version = version
         self._post = post
         self._kill_seconds = kill_seconds
-        self._incoming: dict[str, _Incoming] = {}
+        self._incoming: dict[str, Incoming] = {}
         self._checker = ThreadPoolExecutor(1, "farplane-checker")
         self._asked: set[str] = set()  # models that the worker was asked about and has not answered for
         self._worker = self._new_worker()
@@ -153,7 +137,7 @@ class Dispatch:
             self._take_over(coming, peer)
         else:
             try:
-                self._offers.check(message.settings.model)
+                self._offers.check(message.settings.model, len(message.frames))
                 coming = sum(other.owner == peer.key for other in self._incoming.values())
                 check_submit(message, self._store.waiting_of(peer.key) + coming, self._store.data)
                 upload = Upload(self._store.folder(job), message)
@@ -162,11 +146,11 @@ class Dispatch:
             except OSError as error:
                 self._refuse(peer, job, *disk_fault(error))
             else:
-                self._incoming[job] = coming = _Incoming(upload, peer.key, digest, [peer])
+                self._incoming[job] = coming = Incoming(upload, peer.key, digest, [peer])
                 coming.asking = self._ask_about([message.settings.model])
                 self._grant_anew(coming)
 
-    def _take_over(self, coming: _Incoming, peer: Peer) -> None:
+    def _take_over(self, coming: Incoming, peer: Peer) -> None:
         """The same shot from another connection, most often of the same client after a break: it sends the rest."""
         if peer in coming.peers:
             coming.peers.remove(peer)
@@ -174,13 +158,13 @@ class Dispatch:
         coming.cancelled = False
         self._grant_anew(coming)
 
-    def _grant_anew(self, coming: _Incoming) -> None:
+    def _grant_anew(self, coming: Incoming) -> None:
         """Forget the credit of a sender that was replaced, and give the new one its own."""
         coming.upload.rewind()
         if coming.peers and not (coming.checking or coming.asking):
             self._grant(coming, WINDOW)
 
-    def _grant(self, coming: _Incoming, chunks: int) -> None:
+    def _grant(self, coming: Incoming, chunks: int) -> None:
         offset = coming.upload.grant(chunks)
         if offset < coming.upload.total:
             coming.peers[-1].say(events.Credit(coming.upload.submit.job, offset, chunks))
@@ -205,7 +189,7 @@ class Dispatch:
         elif upload.granted - upload.offset <= WINDOW // 2 * CHUNK:
             self._grant(coming, WINDOW // 2)
 
-    def _drop(self, coming: _Incoming, fault: tuple[str, str, str], but: Peer | None = None) -> None:
+    def _drop(self, coming: Incoming, fault: tuple[str, str, str], but: Peer | None = None) -> None:
         """Delete an upload and tell those who wait for it, `but` one."""
         job = coming.upload.submit.job
         self._incoming.pop(job, None)
@@ -345,18 +329,24 @@ class Dispatch:
             self._worker.check(name)
         return True
 
-    def _answered(self, model: str, fault: Fault | None) -> None:
-        """The worker knows whether a model loads: go on with the shots that want it, or refuse them."""
+    def _answered(self, model: str, fault: Fault | None, longest: int | None) -> None:
+        """The worker knows whether a model loads, and its longest shot: go on with those that want it, or refuse."""
         self._asked.discard(model)
         self._offers.learn(model, fault)
         for coming in list(self._incoming.values()):
-            if coming.asking and coming.upload.submit.settings.model == model:
-                if fault is None:
-                    self._admit(coming)
-                else:
-                    self._drop(coming, fault)
+            submit = coming.upload.submit
+            if not coming.asking or submit.settings.model != model:
+                continue
+            try:
+                if fault is not None:
+                    raise FarplaneError(*fault)
+                validate_length(len(submit.frames), longest, "this model")
+            except FarplaneError as error:
+                self._drop(coming, (error.field, error.problem, error.remedy))
+            else:
+                self._admit(coming)
 
-    def _admit(self, coming: _Incoming) -> None:
+    def _admit(self, coming: Incoming) -> None:
         """Ask for a shot's bytes; if its model is at fault after all, its job will tell."""
         if coming.asking:
             coming.asking, coming.touched = False, time.monotonic()
@@ -405,7 +395,7 @@ class Dispatch:
                     self._admit(coming)
         if worker is self._worker and said is not None and said.get("what") == "model":
             fault = said["fault"] and (said["fault"][0], said["fault"][1], said["fault"][2])
-            self._answered(said["model"], fault)
+            self._answered(said["model"], fault, said["longest"])
             return
         if worker is not self._worker or worker.job is None:
             return
@@ -485,11 +475,3 @@ class Dispatch:
         if now >= self._expire_at:
             self._expire_at = now + 3600
             self._store.forget_older(KEEP_SECONDS)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A whole upload was looked at.  error : None, or why it is refused."""
-
-    job: str
-    error: BaseException | None

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ...protocol.errors import FarplaneError
 from ...protocol.events import ModelInfo
+from ...protocol.shot import validate_length
 
 Fault = tuple[str, str, str]  # field, problem, remedy
 
@@ -14,10 +15,11 @@ MAX_TITLE = 1000  # bytes; what the wire takes
 
 
 class Offers:
-    """models : says at each call what there is."""
+    """models : says at each call what there is.  longest : frames of the longest shot of one by name, None for any."""
 
-    def __init__(self, models: Callable[[], Sequence[ModelInfo]]) -> None:
+    def __init__(self, models: Callable[[], Sequence[ModelInfo]], longest: Callable[[str], int | None]) -> None:
         self._models = models
+        self._longest = longest
         self._faults: dict[str, Fault] = {}
 
     def told(self) -> tuple[ModelInfo, ...]:
@@ -41,12 +43,14 @@ class Offers:
         if fault is not None and name in self.ready():
             self._faults[name] = fault
 
-    def check(self, name: str) -> None:
-        """Raise FarplaneError for a model that is not offered, or whose weights are not there."""
+    def check(self, name: str, frames: int) -> None:
+        """Raise FarplaneError for a model that is not offered, whose weights are not there, or that renders no shot of
+        so many frames.  What a folder holds that is named by its path, the worker says."""
         offered = {model.name: model for model in self._models()}
         if name in offered:
             if offered[name].state == "missing":
                 raise FarplaneError("model", f"{name} is not on the backend's machine", "Run `farplane models` there")
+            validate_length(frames, self._longest(name), name)
         elif offered and not any(separator in name for separator in "/\\"):
             raise FarplaneError("model", f"{name!r} is unknown", f"Choose one of {', '.join(sorted(offered))}")
 

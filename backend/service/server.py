@@ -31,7 +31,8 @@ from ...protocol.events import ModelInfo
 from ...protocol.pairing import Published
 from ...protocol.schema import MAX_PART, MAX_PARTS
 from . import keys
-from .dispatch import KILL_SECONDS, Checked, Dispatch
+from .dispatch import KILL_SECONDS, Dispatch
+from .incoming import Checked
 from .jobs import JobStore
 from .peer import Peer
 from .supervisor import Heard
@@ -49,6 +50,11 @@ TICK_MS = 1000
 CONGESTED_MS = 20  # until a peer whose pipe is full is tried again
 
 Models = Sequence[ModelInfo] | Callable[[], Sequence[ModelInfo]]
+Longest = Callable[[str], int | None]
+
+
+def any_length(model: str) -> int | None:
+    """Models that render shots of any length."""
 
 
 class Server:
@@ -63,11 +69,13 @@ class Server:
         pipeline: str = PIPELINE,
         models: Models = (),
         kill_seconds: float = KILL_SECONDS,
+        longest: Longest = any_length,
     ) -> None:
         self._host, self._port = host, port
         self._config, self._data = config_dir, data_dir
         self._pipeline, self._kill_seconds = pipeline, kill_seconds
         self._models = models if callable(models) else lambda: models
+        self._longest = longest
         self._peers: OrderedDict[bytes, Peer] = OrderedDict()
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._knock, self._knocked = socket.socketpair()
@@ -92,7 +100,13 @@ class Server:
             self._store.close()
             raise
         self._dispatch = Dispatch(
-            self._store, self._pipeline, self._models, package_version(), self._post, self._kill_seconds
+            self._store,
+            self._pipeline,
+            self._models,
+            self._longest,
+            package_version(),
+            self._post,
+            self._kill_seconds,
         )
         # Who listens on every address is reached on this machine by the loopback one.
         local = self.address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
@@ -270,17 +284,19 @@ def serve(
     pipeline: str = PIPELINE,
     models: Models = (),
     parent_pid: int | None = None,
+    longest: Longest = any_length,
 ) -> None:
     """Serve until SIGINT or SIGTERM; blocks.  Prints one line of JSON when it can be reached.
 
     host, port : where to listen; port 0 takes a free one.  config_dir : keys and known clients.
     data_dir : queue, uploads and results.  pipeline : ``module:function``, what the worker runs.
     models : what clients may choose from, or a function that says so at each hello.
-    parent_pid : end when this process has ended.
+    parent_pid : end when this process has ended.  longest : frames of the longest shot of a model by its name, None
+    for any.
     Raises FarplaneError when the port, the folders or the keys cannot be used.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    server = Server(host, port, config_dir, data_dir, pipeline, models)
+    server = Server(host, port, config_dir, data_dir, pipeline, models, longest=longest)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
     server.open()

@@ -4,7 +4,8 @@
 
 Commands come as JSON lines on standard input, answers leave as JSON lines on what was standard output (prints of
 libraries go to the log instead).  Besides jobs there is a question, answered while a job runs too: whether a model
-would load.  It goes to the function `check_model(name)` of the pipeline's module, if it has one.
+would load, and of how many frames its longest shot is.  It goes to the function `check_model(name)` of the pipeline's
+module, if it has one.
 
 The shot is read from its spool folder; frames and artifacts are written there, flushed and renamed, and only then
 named to the server.
@@ -39,6 +40,7 @@ from ..pipeline.job import Cancelled, Job, Sink
 from .spool import item_file, read_shot, write_durable
 
 Pipeline = Callable[[Job, Sink, Callable[[], bool]], None]
+Check = Callable[[str], int | None]  # frames of the longest shot, None for any; FarplaneError for a faulty model
 Say = Callable[..., None]
 
 PROGRESS_SECONDS = 0.05  # between two reports of one stage; the last of a stage always goes out
@@ -102,7 +104,7 @@ def main() -> None:
     questions: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs, stop, questions), daemon=True).start()
     render: Pipeline | BaseException
-    check: Callable[[str], None] = _no_check
+    check: Check = _no_check
     try:
         module, _, name = pipeline.partition(":")
         loaded = importlib.import_module(module)
@@ -119,22 +121,22 @@ def main() -> None:
             _end_group()
 
 
-def _no_check(name: str) -> None:
+def _no_check(name: str) -> int | None:
     """A pipeline that cannot tell beforehand."""
 
 
-def _answer(questions: queue.SimpleQueue[str], check: Callable[[str], None], say: Say) -> None:
+def _answer(questions: queue.SimpleQueue[str], check: Check, say: Say) -> None:
     """Say of each model that was asked about what is wrong with it."""
     while True:
         name = questions.get()
-        fault = None
+        fault = longest = None
         try:
-            check(name)
+            longest = check(name)
         except FarplaneError as error:
             fault = [text[:1000] for text in (error.field, error.problem, error.remedy)]
         except Exception:  # not the model's fault: its job will tell
             traceback.print_exc()
-        say("model", model=name, fault=fault)
+        say("model", model=name, fault=fault, longest=longest)
 
 
 def _listen(jobs: queue.SimpleQueue[dict[str, Any]], stop: threading.Event, questions: queue.SimpleQueue[str]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -25,12 +26,14 @@ from ..model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail
 from ..model.words import WordEncoder
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import Look, surface_channels
+from .adversary import Critic, Duel
 from .data import ClipStore, look_of
 from .prompts import vocabulary, write_prompt
 from .train import CODE_MEAN, CODE_STD, Shown
 from .world import Attributes
 
 Frames = NDArray[np.float32]
+CRITIC_HASTE = 2.0  # its learning rate, of the network's
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,16 @@ class DetailRecipe:
     text_dropout: float = 0.1
     look_dropout: float = 0.05
     exact: float = 0.5  # as in train.Recipe
+    adversarial: float = 0.0  # the critic's pull against the squared error's (adversary.py); 0: no critic
+    judged_from: float = 0.3  # noise level of the crops that the critic sees
+    coarse: float = 0.75  # share of the squared error, beside a critic, that is of 4 x 4 squares' means
     seed: int = 2
 
 
 @dataclass(frozen=True, eq=False)
 class DetailBatch:
     """large [M, 3, H, W], small [M, 3, h, w], surface [M, 10, H, W], noise [M, 3, H, W], trust [M],
-    words [M, V]."""
+    words [M, V]; dry [M]: without rain or snow before the lens."""
 
     large: Tensor
     small: Tensor
@@ -70,6 +76,7 @@ class DetailBatch:
     noise: Tensor
     trust: Tensor
     words: Tensor
+    dry: Tensor
 
     def to(self, device: str) -> DetailBatch:
         return DetailBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -80,7 +87,7 @@ def smoothed(picture: Frames, guide: Frames, radius: int, step: float = 0.02) ->
     `guide` [h, w] that are higher than about `step` and averages within `radius` pixels elsewhere."""
     size = 2 * radius + 1
 
-    def mean(values: Frames) -> Frames:
+    def mean(values: NDArray) -> Frames:
         return np.asarray(cv2.boxFilter(values, -1, (size, size), borderType=cv2.BORDER_REFLECT_101), np.float32)
 
     middle, colours = mean(guide)[..., None], mean(picture)
@@ -110,6 +117,7 @@ def make_detail_batch(
     parts: list[list[NDArray]] = [[], [], [], []]  # large, small, surface, noise
     trusts: list[float] = []
     prompts: list[str] = []
+    dry: list[bool] = []
     while len(trusts) < recipe.batch:
         exact, index = bool(rng.random() < recipe.exact), int(rng.integers(len(store)))
         code, depth, row = store.load_fine(index, exact)
@@ -144,9 +152,10 @@ def make_detail_batch(
             for values, value in zip(parts, (first[0], first[1], surface[:, *cut], first[2]), strict=True):
                 values.append(value)
             trusts.append(trust)
+            dry.append(row["attributes"]["weather"] not in ("rain", "snowfall"))
             prompts.append("" if rng.random() < recipe.text_dropout else prompt)
     crops, smalls, surfaces, noises = (torch.from_numpy(np.stack(values)) for values in parts)
-    return DetailBatch(crops, smalls, surfaces, noises, torch.tensor(trusts), encoder.bag(prompts))
+    return DetailBatch(crops, smalls, surfaces, noises, torch.tensor(trusts), encoder.bag(prompts), torch.tensor(dry))
 
 
 def recoloured(draft: Frames, small: Frames, deviation: float) -> Frames:
@@ -183,10 +192,14 @@ class DetailPlan:
         self.encoder = WordEncoder(vocabulary(), 1)  # for its word list
         self.learning_rate, self.warmup = recipe.learning_rate, recipe.warmup
         self.ema, self.seed = recipe.ema, recipe.seed
+        words = len(self.encoder.vocabulary) + 2
+        self.shape = DetailConfig(recipe.channels, recipe.blocks, recipe.full_channels, words=words)
+        self.duel: Duel | None = None
+        if recipe.adversarial:
+            self.duel = Duel(Critic(words), recipe.adversarial, CRITIC_HASTE * recipe.learning_rate)
 
     def make_model(self) -> DetailNet:
-        words = len(self.encoder.vocabulary) + 2
-        return DetailNet(DetailConfig(self.recipe.channels, self.recipe.blocks, self.recipe.full_channels, words=words))
+        return DetailNet(self.shape)
 
     def optimisers(self, model: nn.Module) -> list[torch.optim.Optimizer]:
         return [torch.optim.AdamW(model.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)]
@@ -208,10 +221,33 @@ class DetailPlan:
         noisy = (1 - s) * target + s * batch.noise
         with torch.autocast(target.device.type, torch.bfloat16):
             guess = model(noisy, level, base, batch.surface, batch.trust, batch.words)
-        error = (guess.float() - target).square()
+        guess = guess.float()
+        error = (guess - target).square()
         # Lamps and window frames are few and far from the mean: past three deviations they count by distance.
         error = torch.where(error < 9.0, error, 6.0 * error.clamp(min=1e-6).sqrt() - 9.0).mean((1, 2, 3))
-        return (error / level.clamp(min=0.3)).mean(), error.detach()
+        weight = 1 / level.clamp(min=0.3)
+        if self.duel is None:
+            return (error * weight).mean(), error.detach()
+        squares = F.avg_pool2d(guess - target, FACTOR).square().mean((1, 2, 3))
+        wrong = (error + self.recipe.coarse * (squares - error)) * weight
+        # Drops and flakes lie before the picture, not on its surfaces; detail that clings to these must not learn them.
+        # At low levels the noisy picture shows the detail already.
+        judged = batch.dry & (level >= self.recipe.judged_from)
+        return wrong.mean() + self._judged(
+            self.duel, model, guess, target, batch.words, judged, wrong.mean()
+        ), error.detach()
+
+    @staticmethod
+    def _judged(
+        duel: Duel, model: nn.Module, guess: Tensor, target: Tensor, words: Tensor, judged: Tensor, wrong: Tensor
+    ) -> Tensor:
+        """What the critic says of the `judged` crops, after a lesson of its own."""
+        if not judged.any():
+            return guess.new_zeros(())
+        assert isinstance(model, DetailNet)
+        duel.to(str(guess.device))
+        duel.teach(target[judged], guess[judged], words[judged])
+        return duel.loss(guess[judged], words[judged], wrong, model.last.weight)
 
     def clips(self) -> int:
         return len(self.store)

@@ -233,7 +233,7 @@ def frechet_lines(rows: Sequence[Row], judge: Judge) -> list[Line]:
 
 def _flat(pictures: NDArray) -> NDArray[np.float32]:
     pictures = np.asarray(pictures, np.float32)
-    return np.broadcast_to(pictures.mean((2, 3), keepdims=True), pictures.shape)
+    return np.broadcast_to(pictures.mean((2, 3), np.float32, keepdims=True), pictures.shape)
 
 
 @dataclass(frozen=True, eq=False)

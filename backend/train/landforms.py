@@ -126,7 +126,7 @@ def forest(rng: np.random.Generator, cell: float) -> Draft:
     """Close trees, clearings between."""
     n = CELLS
     height = 13 * fractal_noise(rng, n, 3.5, longest=1.5) + 0.5 * fractal_noise(rng, n, 1.8, longest=20)
-    draft = Draft(rng, cell, height, smooth(height.astype(np.float32), 5.0))
+    draft = Draft(rng, cell, height.astype(np.float32), smooth(height.astype(np.float32), 5.0))
     patches = fractal_noise(rng, n, 2.2) > rng.uniform(-1.2, -0.2)
     conifers = float(rng.choice([0.03, 0.97, rng.random()]))
     scatter(draft, patches, int(rng.integers(5000, 11000)), 3.4, 13.0, conifers, kept=0.75)
@@ -157,7 +157,7 @@ def ruins(rng: np.random.Generator, cell: float) -> Draft:
     """Broken walls, rows of columns and fallen blocks on grass or dust."""
     n = CELLS
     height = 1.6 * fractal_noise(rng, n, 3.8, longest=1.5) + 0.10 * fractal_noise(rng, n, 1.8, longest=20)
-    draft = Draft(rng, cell, height, smooth(height.astype(np.float32), 5.0))
+    draft = Draft(rng, cell, height.astype(np.float32), smooth(height.astype(np.float32), 5.0))
     walls, columns, blocks = [], [], []
     for _ in range(int(rng.integers(18, 34))):  # temples and houses
         x, y = rng.uniform(0, n, 2)

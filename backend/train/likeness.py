@@ -55,8 +55,8 @@ def nearest(samples: NDArray, others: NDArray) -> Nearest:
     return Nearest(index, np.maximum(1.0 - best, 0.0))
 
 
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+def _unit(rows: NDArray) -> NDArray[np.float32]:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
 
 
 def thumbnails(pictures: NDArray) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,6 +23,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from .adversary import Duel
 
 Batch = TypeVar("Batch")
 SAVE_EVERY = 90.0  # seconds
@@ -100,8 +103,14 @@ class Processes:
         if count == 1:
             return Processes()
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+            backend = "nccl" if device.startswith("cuda") else "gloo"
+            dist.init_process_group(backend, timeout=timedelta(hours=12))  # one alone may draw drafts for long
         return Processes(dist.get_rank(), count)
+
+    def meet(self) -> None:
+        """Wait until all have come here."""
+        if self.count > 1:
+            dist.barrier()
 
     def average(self, model: nn.Module) -> None:
         """Replace every gradient by its mean over the processes."""
@@ -149,6 +158,7 @@ class Run:
     ) -> None:
         self.out, self.plan, self.device, self._now = out, plan, device, now
         self.processes = Processes.join(device)
+        self.duel: Duel | None = getattr(plan, "duel", None)  # a critic in training beside the network
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         self.model, self.ema = plan.make_model().to(device), plan.make_model().to(device)
@@ -170,6 +180,8 @@ class Run:
         for optim, values in zip(self.optims, kept["optimisers"], strict=True):
             optim.load_state_dict(values)
         self.state = State(**kept["state"])
+        if self.duel is not None and "duel" in kept:
+            self.duel.resume(kept["duel"])
 
     def save(self) -> None:
         """Write the checkpoint beside the old one, then replace it."""
@@ -182,6 +194,8 @@ class Run:
             "state": asdict(self.state),
             "recipe": self.plan.config(),
         }
+        if self.duel is not None:
+            kept["duel"] = self.duel.kept()
         torch.save(kept, self.out / "last.tmp")
         os.replace(self.out / "last.tmp", self.out / "last.pt")
 
@@ -254,7 +268,8 @@ class Run:
         row = [state.step, round(state.seconds, 1), state.clips, round(mean[0], 5), round(mean[1], 5), round(norm, 3)]
         with (self.out / "log.csv").open("a") as file:
             csv.writer(file).writerow([*row, f"{rate:.2e}"])
-        print(*row, f"{rate:.2e}", f"{self.plan.clips()} clips", flush=True)
+        margin = () if self.duel is None else (f"critic's margin {self.duel.told:.2f}",)
+        print(*row, f"{rate:.2e}", f"{self.plan.clips()} clips", *margin, flush=True)
 
     def draw(self) -> None:
         """Samples and curves, as pictures in the run's folder."""

@@ -16,7 +16,7 @@ def village(rng: np.random.Generator, cell: float) -> Draft:
     """Houses with gables along lanes, a church, gardens."""
     n = CELLS
     height = 9 * fractal_noise(rng, n, 3.6, longest=1.5) + 0.2 * fractal_noise(rng, n, 1.6, longest=30)
-    draft = Draft(rng, cell, height, smooth(height.astype(np.float32), 5.0))
+    draft = Draft(rng, cell, height.astype(np.float32), smooth(height.astype(np.float32), 5.0))
     lane = np.abs(fractal_noise(rng, n, 3.4, longest=2.0))
     draft.material[lane < 0.05] = ROAD
     boxes = []

@@ -4,7 +4,7 @@ Data is rendered on the way (data.py) or beforehand; the network is PlateDiT on 
 prediction under a flow-matching schedule, noise carried along the blockout's geometry.  detail_train.py trains the
 stage that enlarges its pictures.
 
-Legend: B clips, T frames, G latent frames (groups of 4), H rows, W columns.
+Legend: B clips, T frames, R references (0 or 1), G latent frames (groups of 4), H rows, W columns.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,13 +31,22 @@ from ..model.dit import PlateDiT, PlateDiTConfig
 from ..model.weights import Checkpoint, save_checkpoint
 from ..model.words import WordEncoder
 from ..pipeline.geometry import Look, warped_noise, without_blotches
-from ..pipeline.pixel_conditioning import RESTART, Condition, make_condition, network_input, network_time, pack_frames
+from ..pipeline.pixel_conditioning import (
+    RESTART,
+    Condition,
+    make_condition,
+    network_input,
+    network_time,
+    pack_frames,
+    pack_references,
+)
 from .data import ClipStore
-from .loop import Run
+from .loop import Processes, Run
 from .prompts import vocabulary, write_prompt
 from .world import Attributes
 
 IMAGES = 3  # single frames for one clip: both cost the same
+REFERENCE_SHARE = (0.5, 0.9)  # of a picture's sides that a reference shows
 CODE_MEAN, CODE_STD = 0.345, 0.13  # of LogC3 code over the training renders
 
 
@@ -67,6 +77,8 @@ class Recipe:
     exact: float = 0.7  # clips told by the depth of the render itself, the others by a rough blockout's
     word_dropout: float = 0.03  # words made unknown, so that an unknown word means nothing in particular
     editing: float = 0.3  # clips of which something is known: first frame, both ends, a start, all but a region
+    reference: float = 0.12  # batches that are given a reference: another picture of the same scene
+    reference_look_dropout: float = 0.5  # look_dropout there, so that light and palette are read off the reference
     first_step: float = 1.0  # clips that train the step from nothing; the others are noisy up to RESTART
     seed: int = 1
     movers: bool = False  # prompts name the vehicles and people that are seen; the vocabulary has their words
@@ -101,7 +113,7 @@ class Model(nn.Module):
         self.text = WordEncoder(vocabulary(recipe.movers), recipe.text_dim)
 
     def forward(self, noisy: Tensor, level: Tensor, prompts: list[str], condition: Condition) -> Tensor:
-        """Estimate x0 [B, 12, G, H, W] from noisy latents at noise levels [B] in 0 … 1."""
+        """Estimate x0 [B, 12, R+G, H, W] from noisy latents at noise levels [B] in 0 … 1."""
         hidden, mask = self.text(prompts)
         return self.transformer(
             network_input(noisy, level),
@@ -154,19 +166,42 @@ def draw_known(rng: np.random.Generator, shape: tuple[int, ...], recipe: Recipe)
     return known
 
 
+def draw_reference(rng: np.random.Generator, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[1, H, W, 3] a reference: a piece of one of a scene's pictures [T, H, W, 3], enlarged and perhaps mirrored.
+
+    Never a whole picture as it stands, or the way to please would be to copy it.
+    """
+    picture = pictures[rng.integers(len(pictures))]
+    height, width = picture.shape[:2]
+    share = rng.uniform(*REFERENCE_SHARE)
+    h, w = round(share * height), round(share * width)
+    top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    piece = picture[top : top + h, left : left + w]
+    if rng.random() < 0.5:
+        piece = piece[:, ::-1]
+    enlarged = cv2.resize(np.ascontiguousarray(piece), (width, height), interpolation=cv2.INTER_LINEAR)
+    return enlarged[None].astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """x0 and noise [B, 12, G, H, W]; condition; prompts."""
+    """x0 and noise [B, 12, R+G, H, W]; condition; prompts; references: R, the same for all clips."""
 
     x0: Tensor
     noise: Tensor
     condition: Condition
     prompts: list[str]
+    references: int = 0
 
 
 def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.random.Generator) -> Batch:
-    """Draw clips or single frames of one shape, augment them, drop conditions, carry noise along their geometry."""
+    """Draw clips or single frames of one shape, augment them, drop conditions, carry noise along their geometry.
+
+    All of a batch have a reference or none has: latents of one batch are equally long.
+    """
     x0, noise, conditions, prompts = [], [], [], []
+    referred = rng.random() < recipe.reference
+    look_dropout = recipe.reference_look_dropout if referred else recipe.look_dropout
     single = rng.random() < recipe.image_batches
     store = images if single and rng.random() < recipe.stills else clips
     first = int(rng.integers(len(store)))
@@ -174,11 +209,12 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
     for index in (first, *rng.choice(alike, recipe.batch * (IMAGES if single else 1) - 1)):
         exact = bool(rng.random() < recipe.exact)
         code, depth, row = store.load(int(index), exact)
+        reference = standardised(draw_reference(rng, code.astype(np.float32))) if referred else None
         chosen = slice(t := int(rng.integers(len(code))), t + 1) if single else slice(None)
         code, depth = code[chosen].astype(np.float32), depth[chosen]
         shown = Shown(code, depth, row["K"][chosen], row["world_from_camera"][chosen], Look(*row["look"]))
         code, depth, K, pose, look = shown.mirrored() if rng.random() < 0.5 else shown
-        frames = np.ascontiguousarray((code - CODE_MEAN) / CODE_STD, dtype=np.float32)
+        frames = standardised(code)
         known = draw_known(rng, depth.shape, recipe)
         told = None if rng.random() < recipe.depth_dropout else depth
         conditions.append(
@@ -188,23 +224,34 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
                 (frames.shape[1], frames.shape[2]),
                 known_frames=frames,
                 known=known,
+                references=reference,
                 with_camera=rng.random() >= recipe.camera_dropout,
-                look=None if rng.random() < recipe.look_dropout else look,
+                look=None if rng.random() < look_dropout else look,
                 exact=exact,
             )
         )
-        x0.append(pack_frames(frames))
         fresh = rng.standard_normal(frames.shape, np.float32)
-        noise.append(pack_frames(without_blotches(warped_noise(fresh, told, K, pose))))
+        latents = [pack_frames(frames), pack_frames(without_blotches(warped_noise(fresh, told, K, pose)))]
+        if reference is not None:
+            apart = without_blotches(rng.standard_normal(reference.shape, np.float32))
+            front = [pack_references(reference), pack_references(apart)]
+            latents = [torch.cat(pair, 1) for pair in zip(front, latents, strict=True)]
+        x0.append(latents[0])
+        noise.append(latents[1])
         seen = row.get("seen", ()) if recipe.movers else ()
         text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=seen)
         text = " ".join("xyzzy" if rng.random() < recipe.word_dropout else word for word in text.split())
         prompts.append("" if rng.random() < recipe.text_dropout else text)
-    return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts)
+    return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts, int(referred))
+
+
+def standardised(code: NDArray) -> NDArray[np.float32]:
+    """LogC3 code [..., 3] as the network has it."""
+    return np.ascontiguousarray((code - CODE_MEAN) / CODE_STD, dtype=np.float32)
 
 
 def loss_of(model: nn.Module, batch: Batch, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Flow-weighted x0 loss.  Returns (loss, per-clip x0 error)."""
+    """Flow-weighted x0 loss of what is to be made: not of references.  Returns (loss, per-clip x0 error)."""
     size = len(batch.prompts)
     device = batch.x0.device
     level = 0.02 + (RESTART + 0.03) * torch.rand(size, generator=generator)
@@ -214,7 +261,8 @@ def loss_of(model: nn.Module, batch: Batch, recipe: Recipe, generator: torch.Gen
     noisy = (1 - s) * batch.x0 + s * batch.noise
     with torch.autocast(device.type, torch.bfloat16):
         guess = model(noisy, level, batch.prompts, batch.condition)
-    error = (guess.float() - batch.x0).square().mean((1, 2, 3, 4))
+    made = slice(batch.references, None)
+    error = (guess[:, :, made].float() - batch.x0[:, :, made]).square().mean((1, 2, 3, 4))
     # The flow's own weight, 1/s^2, spends the gradient on grain (its samples kept the noise's blotches); a flat one
     # spends it on layout alone.
     weight = 1.0 / level.clamp(min=0.3)
@@ -257,7 +305,8 @@ class BasePlan:
         return make_batch(self.store, images, self.recipe, rng)
 
     def to_device(self, batch: Batch, device: str) -> Batch:
-        return Batch(batch.x0.to(device), batch.noise.to(device), batch.condition.to(device), batch.prompts)
+        condition = batch.condition.to(device)
+        return replace(batch, x0=batch.x0.to(device), noise=batch.noise.to(device), condition=condition)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return loss_of(model, batch, self.recipe, generator)
@@ -315,10 +364,39 @@ def start_renderers(args: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
     return started
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Entry of `farplane train`: OUT/base and OUT/detail, one after the other or `--stage` alone."""
+def train_stages(args: argparse.Namespace) -> None:
+    """The stages that were asked for; between the two the first one paints what the second one learns from."""
     from .detail_train import DetailPlan, DetailRecipe
+    from .drafts import write_drafts
 
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if args.device == "cuda" else args.device
+    given = {"batch": args.batch, "learning_rate": args.learning_rate}
+    chosen = {name: value for name, value in given.items() if value is not None}
+
+    def train(stage: str, plan: BasePlan | DetailPlan) -> bool:
+        run = Run(args.out / stage, plan, device, args.start_from)
+        begun = run.state.step
+        run.train(args.minutes, 60 * args.sheets)
+        return run.state.step > begun
+
+    if args.stage in ("base", "all"):
+        recipe = Recipe(**chosen, first_step=args.first_step, movers=args.movers)
+        learnt = train("base", BasePlan(recipe, ClipStore(args.data), ClipStore(args.images)))
+        if args.stage == "all":
+            processes = Processes.join(device)
+            if processes.rank == 0:
+                # What an earlier network painted has other faults.  Gone first: a resumed run draws what is missing.
+                for stale in args.data.glob("*.draft.npy") if learnt else ():
+                    stale.unlink()
+                write_drafts(args.out, args.data)
+            processes.meet()
+    if args.stage in ("detail", "all"):
+        recipe = DetailRecipe(**chosen, adversarial=args.adversarial)
+        train("detail", DetailPlan(recipe, ClipStore(args.data)))  # a new store: drafts are read with their shards
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry of `farplane train`: OUT/base, what it paints of the data, and OUT/detail; or `--stage` alone."""
     parser = argparse.ArgumentParser(prog="farplane train", description="Train farplane-s; run again to resume.")
     parser.add_argument("--out", type=Path, default=Path("runs/farplane-s"))
     parser.add_argument("--data", type=Path, default=Path("runs/data"))
@@ -334,6 +412,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--batch", type=int, help="clips of the base stage, crops of the detail stage, at once")
     parser.add_argument("--learning-rate", type=float, help="of both stages; their recipes have one each")
+    parser.add_argument(
+        "--adversarial", type=float, default=0.0, help="how far a critic is heard in the detail stage (0.5: half)"
+    )
     parser.add_argument("--start-from", type=Path, help="a stage's folder of another run to take fitting weights from")
     parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
     parser.add_argument("--first-step", type=float, default=Recipe.first_step, help="Recipe.first_step")
@@ -343,18 +424,11 @@ def main(argv: list[str] | None = None) -> None:
     if args.export:
         export(args.out, args.export)
         return
-    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if args.device == "cuda" else args.device
     leader = os.environ.get("RANK", "0") == "0"
     renderers = start_renderers(args) if args.renderers and leader else []
     try:
-        store = ClipStore(args.data)
-        wait_for(store)
-        given = {"batch": args.batch, "learning_rate": args.learning_rate}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        base = BasePlan(Recipe(**chosen, first_step=args.first_step, movers=args.movers), store, ClipStore(args.images))
-        plans = {"base": base, "detail": DetailPlan(DetailRecipe(**chosen), store)}
-        for stage in plans if args.stage == "all" else (args.stage,):
-            Run(args.out / stage, plans[stage], device, args.start_from).train(args.minutes, 60 * args.sheets)
+        wait_for(ClipStore(args.data))
+        train_stages(args)
     finally:
         for renderer in renderers:
             renderer.terminate()

@@ -304,3 +304,64 @@ def test_an_address_needs_its_key(tmp_path) -> None:
 def test_waiting_never_spins() -> None:
     assert client_module.milliseconds(0.0001) == 1
     assert client_module.milliseconds(-3) == 0
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Enquiries: whether a shot would be taken, before there is one
+
+
+def outline(frames: int = 9, model: str = "farplane-s") -> events.Submit:
+    return codec.outline("s", frames, (64, 32), Prompt("p"), RenderSettings(model), reference=True)
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_an_enquiry_is_a_submit_that_is_taken_back(look: bool) -> None:
+    """Without `look` the cancel goes out at once; with it, only when the backend has looked and gives credit."""
+    table, asked = Table(), outline()
+    table.talk.enquire(asked, look)
+    assert table.said() == ([asked] if look else [asked, events.Cancel(asked.job)])
+    table.say(events.Credit(asked.job, 0, 8)) if look else None
+    assert table.said() == ([events.Cancel(asked.job)] if look else []), "and not a byte goes up"
+    table.say(events.Cancelled(asked.job))
+    assert table.heard[1:] == [events.Admissible(asked.job)]
+    assert table.said() == [events.Forget(asked.job)]
+    table.say(events.Forgotten(asked.job))
+    assert table.backend.job(asked.job) == "none", "nothing of it stays in either side's table"
+    assert not table.talk._jobs
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_a_refused_enquiry_says_why(look: bool) -> None:
+    table, asked = Table(), outline()
+    table.talk.enquire(asked, look)
+    said = table.said()
+    # The backend refuses before it has read the cancel, which it then passes over.
+    table.backend = Session("backend")
+    for message in (events.Hello("farplane"), asked):
+        table.backend.receive(message)
+        if isinstance(message, events.Hello):
+            table.backend.send(events.Welcome("1", (), 1 << 40))
+    table.say(events.Refused(asked.job, "frames", "9 are too many", "Shorten the range"))
+    for message in said[1:]:
+        table.backend.receive(message)
+    assert table.heard[1:] == [events.Failed(asked.job, "frames", "9 are too many", "Shorten the range")]
+    assert table.said() == []
+
+
+def test_an_enquiry_outlives_a_break_and_can_be_taken_back() -> None:
+    table, asked = Table(), outline()
+    table.talk.enquire(asked, True)
+    assert table.said() == [asked]
+    table.connect()
+    assert table.said() == [asked]
+    table.talk.cancel(asked.job)
+    assert table.said() == [events.Cancel(asked.job)]
+
+
+def test_an_outline_is_a_submit_like_any_other() -> None:
+    """What the backend reads of it: the frames, the size, and arrays that fit them."""
+    asked = outline(17, "/models/one")
+    message = codec.decode([bytes(part) for part in codec.encode(asked)], FROM_CLIENT)
+    assert message == asked
+    assert codec.upload_size(asked) == codec.expected_upload(17, 64, 32, reference=True)
+    assert (len(asked.frames), asked.resolution, asked.settings.model) == (17, (64, 32), "/models/one")

@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,38 +89,96 @@ def test_a_key_that_is_none_is_said_before_blender_starts(
     assert not (tmp_path / "t").exists()
 
 
+def refused_before_the_scene(environment: dict[str, str], scene: Path, out: Path, *arguments: object) -> str:
+    """Render, which must fail for the user's own mistake before depth was rendered; its one line."""
+    done = farplane(environment, "render", scene, "--prompt", "x", "--out", out, *arguments)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert (done.returncode, len(errors)) == (1, 1), done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Rendering depth" not in done.stdout
+    assert not out.exists()
+    return errors[0]
+
+
+def test_a_backend_of_another_version_is_one_line(scenes: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """It answers every message with a welcome of version 9, whose fields nobody here knows."""
+    context, ended = zmq.Context(), threading.Event()
+    public, secret = zmq.curve_keypair()
+    router = context.socket(zmq.ROUTER)
+    router.curve_server, router.curve_secretkey, router.linger = True, secret, 0
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+
+    def answer() -> None:
+        while not ended.is_set():
+            if router.poll(50):
+                identity, *_ = router.recv_multipart()
+                router.send_multipart([identity, b'{"v":9,"type":"welcome","all":"different"}'])
+        router.close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        line = refused_before_the_scene(
+            environment, scenes / "valley.blend", tmp_path / "t",
+            "--backend", f"tcp://127.0.0.1:{port}", "--backend-key", public.decode(),
+        )  # fmt: skip
+    finally:
+        ended.set()
+        thread.join()
+        context.term()
+    assert line.startswith("error: backend: the other side speaks version 9 of the protocol, this side version"), line
+    assert "Install the same Farplane version on both sides" in line
+    assert list(tmp_path.iterdir()) == []
+    assert_nothing_is_left(environment)
+
+
 def test_an_offered_model_that_does_not_load_is_said_before_the_scene_is_rendered(
     scenes: Path, served: Served, tmp_path: Path
 ) -> None:
-    deadline = time.monotonic() + BOUND
-    while True:  # a backend that has just started has not looked yet, and says it when the shot is offered
-        done = farplane(served.environment, "render", scenes / "valley.blend", "--prompt", "x", "--no-reference",
-                        "--out", tmp_path / "t", "--model", OFFERED, *served.names)  # fmt: skip
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert "error: model: " in done.stderr
-        assert "safetensors is truncated or damaged" in done.stderr
-        assert "Sending the shot" not in done.stdout
-        assert not (tmp_path / "t").exists()
-        if "Rendering depth" not in done.stdout:
-            break
-        assert time.monotonic() < deadline, done.stderr
-    assert f"{OFFERED} does not load on the backend's machine" in done.stderr
+    """Also by a backend that has just started and has not looked yet: it is waited for."""
+    line = refused_before_the_scene(
+        served.environment, scenes / "valley.blend", tmp_path / "t", "--model", OFFERED, *served.names
+    )
+    assert line.startswith("error: model: ")
+    assert "safetensors is truncated or damaged" in line
     assert_nothing_is_left(served.environment)
 
 
 @pytest.mark.parametrize(("case", "make"), [("another shape", farplane_folder), ("a pickle", wan_folder)])
-def test_a_bad_folder_on_its_machine_is_said_before_the_shot_is_sent(
+def test_a_bad_folder_on_its_machine_is_said_before_the_scene_is_rendered(
     scenes: Path, served: Served, tmp_path: Path, case: str, make
 ) -> None:
     damage, words = BAD[case]
     damage(make(tmp_path / "tiny-model"))
-    done = farplane(served.environment, "render", scenes / "valley.blend", "--prompt", "x", "--no-reference",
-                    "--out", tmp_path / "t", "--model", tmp_path / "tiny-model", *served.names)  # fmt: skip
-    assert done.returncode == 1, done.stdout + done.stderr
+    line = refused_before_the_scene(
+        served.environment, scenes / "valley.blend", tmp_path / "t", "--model", tmp_path / "tiny-model", *served.names
+    )
     with pytest.raises(RuntimeError, match=words):
-        raise RuntimeError(done.stderr)
-    assert "Sending the shot" not in done.stdout
-    assert not (tmp_path / "t").exists()
+        raise RuntimeError(line)
+
+
+def test_a_folder_that_is_not_on_its_machine_is_said_before_the_scene_is_rendered(
+    scenes: Path, served: Served, tmp_path: Path
+) -> None:
+    line = refused_before_the_scene(
+        served.environment, scenes / "valley.blend", tmp_path / "t", "--model", "/not/there", *served.names
+    )
+    assert "'/not/there' is neither a model's name nor a folder" in line
+
+
+@pytest.mark.parametrize("by", ["a folder there", "a folder here"])
+def test_a_shot_too_long_for_its_model_is_said_before_the_scene_is_rendered(
+    scenes: Path, served: Served, tmp_path: Path, by: str
+) -> None:
+    """Wan renders 81 frames in one piece, on somebody else's backend and on one of our own."""
+    wan_folder(tmp_path / "tiny-wan")
+    names = served.names if by == "a folder there" else ()
+    line = refused_before_the_scene(
+        served.environment, scenes / "valley.blend", tmp_path / "t",
+        "--model", tmp_path / "tiny-wan", "--frames", "1-82", *names,
+    )  # fmt: skip
+    assert line.startswith("error: frames: 82 frames are more than the 81 that"), line
+    assert "Shorten the range or raise the frame step" in line
 
 
 def test_a_wan_folder_that_diffusers_saved_renders_the_whole_way(

@@ -55,7 +55,7 @@ def test_what_a_backend_told_is_there_at_the_next_start(connected: Any, poll_unt
 
 def test_each_backend_has_its_own(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = (ModelInfo(name, "A model", 1500.0, "ready", ((64, 36),), 1, 4, 1.0) for name in ("here", "there"))
-    away = ModelInfo("away", "Another", 12.0, "missing", (), 4, 4, 1.0)
+    away = ModelInfo("away", "Another", 0.0, "missing", (), 4, 4, 1.0)
     for address, models in (("", (here,)), ("tcp://render:5555", (away, there))):
         monkeypatch.setattr(preferences, "settings", lambda address=address: preferences.Settings(address=address))
         session.models = models
@@ -65,6 +65,20 @@ def test_each_backend_has_its_own(scene: Any, monkeypatch: pytest.MonkeyPatch) -
     assert catalogue.model_info("away") == away
     monkeypatch.setattr(preferences, "settings", preferences.Settings)
     assert list(menu(scene)) == ["farplane-s", "here"]
+
+
+def test_a_damaged_model_is_told_from_one_that_is_not_there(scene: Any) -> None:
+    """The label says which, and the tooltip and the panel what to do."""
+    why = "model-00001-of-00003.safetensors is truncated or damaged"
+    session.models = (
+        ModelInfo("broken", why, 1500.0, "missing", (), 4, 4, 1.0),
+        ModelInfo("away", "Another", 0.0, "missing", (), 4, 4, 1.0),
+    )
+    texts = {name: (label, tip) for name, label, tip in properties._models(scene.farplane, bpy.context)}
+    assert texts["broken"][0] == "broken (damaged)"
+    assert texts["broken"][1] == f"{why}. Its files on the backend's machine do not load. Install it there again"
+    assert texts["away"] == ("away (not installed)", "Another. Its weights are not on the backend's machine")
+    assert properties.model_trouble(session.models[0]) == texts["broken"][1].removeprefix(f"{why}. ")
 
 
 def test_a_text_that_blender_was_given_stays_where_it_is(scene: Any) -> None:

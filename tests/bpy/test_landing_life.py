@@ -101,6 +101,43 @@ def test_landing_again_is_the_same_landing(scene: Any, tmp_path: Path) -> None:
     assert changes(before) == []
 
 
+def test_a_large_scene_is_landed_in_small_steps(scene: Any, tmp_path: Path) -> None:
+    """A window does some of them per tick: a step is one material's copy, or one object's slots, never all of them."""
+    for index in range(30):
+        quad(f"Rock {index}", z=1, size=1, emission=0.1 * index)
+    take = make_take(tmp_path / "take")
+    before = whole_file()
+    steps = landing.land_in_steps(scene, scene.camera, take, KINDS)
+    made = [len(bpy.data.materials)]
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result = end.value
+            break
+        made.append(len(bpy.data.materials))
+    assert result.kinds == KINDS
+    assert made[-1] == made[0] + 31, "the ground's, that has none, too"
+    assert max(after - earlier for earlier, after in itertools.pairwise(made)) == 1
+    assert len(made) > 60
+    remove(scene, take)
+    assert changes(before) == []
+
+
+@pytest.mark.parametrize("after", [1, 5, 20, 30])
+def test_a_landing_that_ends_in_the_middle_leaves_the_scene_as_before(scene: Any, tmp_path: Path, after: int) -> None:
+    """Blender closes, say, between two ticks."""
+    for index in range(15):
+        quad(f"Rock {index}", z=1, size=1, emission=0.1 * index)
+    before = whole_file()
+    steps = landing.land_in_steps(scene, scene.camera, make_take(tmp_path / "take"), ["background", "projection"])
+    for _ in range(after):
+        next(steps)
+    assert changes(before)
+    steps.close()
+    assert changes(before) == []
+
+
 def test_only_an_accepted_take_replaces_another(scene: Any, tmp_path: Path) -> None:
     before = whole_file()
     old = make_take(tmp_path / "shot" / "old")

@@ -94,6 +94,10 @@ class Painter:
         self._coming.append(events.Finished(job, len(shot.frames)))
         return job
 
+    def enquire(self, outline: events.Submit, *, look: bool) -> str:
+        self._coming.append(events.Admissible(outline.job))
+        return outline.job
+
     def attach(self, job: str) -> None:
         if not any(getattr(event, "job", "") == job for event in self._coming):
             self._coming.append(events.Failed(job, "job", "the backend does not know it", "Send the shot again"))

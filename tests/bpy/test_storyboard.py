@@ -196,6 +196,8 @@ def test_an_error_halfway_leaves_nothing(scene: Any, tmp_path: Path) -> None:
         storyboard.lay(scene, [good, Frame("close", "x", empty, 11, 20)], "id1", "Board")
     with pytest.raises(FarplaneError, match="no shots"):
         storyboard.lay(scene, [], "id1", "Board")
+    with pytest.raises(FarplaneError, match="no shots"):
+        storyboard.lay(scene, [good, Frame("dusk", "a variation's", None, 0, 0)], "id1", "Board")
     assert scene.sequence_editor is None
     assert not ours(scene)
 

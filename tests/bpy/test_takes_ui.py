@@ -240,10 +240,9 @@ def test_two_takes_meet_at_the_split(scene: Any, view: Any) -> None:
     left, right = overlay.shown(compare.OWNER)
     assert (left.left, left.right, right.left, right.right) == (0.0, 0.5, 0.5, 1.0)
     assert (left.label, right.label) == ("take 002", "take 001")
-    # linear 0.5 and 0.25 as sRGB: IEC 61966-2-1
-    assert left.picture[1, 1, 0] == pytest.approx(1.055 * 0.5 ** (1 / 2.4) - 0.055, abs=1e-3)
-    assert right.picture[1, 1, 0] == pytest.approx(1.055 * 0.25 ** (1 / 2.4) - 0.055, abs=1e-3)
-    assert right.picture[-1, 0] == pytest.approx([1, 1, 1, 1]), "the plate's first row is the picture's last"
+    assert left.picture.light[1, 1, 0] == pytest.approx(0.5, abs=1e-3)  # half floats in the files
+    assert right.picture.light[1, 1, 0] == pytest.approx(0.25, abs=1e-3)
+    assert right.picture.light[-1, 0] == pytest.approx([1, 1, 1, 1]), "the plate's first row is the picture's last"
     assert not compare.refresh(), "nothing is read or drawn anew without a change"
     view.split = 0.2
     assert compare.refresh()
@@ -269,21 +268,31 @@ def test_the_depth_that_is_shown_is_the_depth_that_is_sent(scene: Any) -> None:
     assert frame.z.shape == (36, 64)
     assert frame.z[18, 32] == pytest.approx(7.0, rel=1e-6)
     assert np.isinf(frame.z[0, 0])
-    picture = depth_view.picture(np.array([[2.0, 4.0], [8.0, np.inf]], np.float32), 2.0, 8.0)
+    picture = depth_view.picture(np.array([[2.0, 4.0], [8.0, np.inf]], np.float32), 2.0, 8.0).light
     assert picture[1, 0, 0] == 1.0
-    assert picture[1, 1, 0] == pytest.approx((1 / 4 - 1 / 8) / (1 / 2 - 1 / 8))
+    code = (1 / 4 - 1 / 8) / (1 / 2 - 1 / 8)  # on the screen, as sRGB: IEC 61966-2-1
+    assert picture[1, 1, 0] == pytest.approx(((code + 0.055) / 1.055) ** 2.4, abs=1e-4)
     assert picture[0, 0, 0] == 0.0
     assert picture[0, 1, 2] > picture[0, 1, 0], "the sky is told from what is merely far"
     view = bpy.context.window_manager.farplane
     view.show_depth = True
     assert depth_view.refresh()
+    assert overlay.shown(depth_view.OWNER) == [], "the disk's thread colours it"
+    session.disk.flush()
     assert len(overlay.shown(depth_view.OWNER)) == 1
     assert not depth_view.refresh(), "nothing changed"
     scene.farplane.depth_auto, scene.farplane.near, scene.farplane.far = False, 1.0, 20.0
+    first = overlay.shown(depth_view.OWNER)
     assert depth_view.refresh(), "another range is only coloured anew"
+    session.disk.flush()
+    assert overlay.shown(depth_view.OWNER) != first
+    assert depth_view.latest().frame == scene.frame_current
+    scene.farplane.far = 30.0
+    assert depth_view.refresh()
     view.show_depth = False
     assert depth_view.refresh()
-    assert overlay.shown(depth_view.OWNER) == []
+    session.disk.flush()
+    assert overlay.shown(depth_view.OWNER) == [], "not even by what the thread was still at"
 
 
 # ---- what will be sent --------------------------------------------------------------------------------------

@@ -13,8 +13,11 @@ import pytest
 bpy = pytest.importorskip("bpy")
 zmq = pytest.importorskip("zmq")
 
+from mistakes import Change, camera, depth_with, frames, lens, size  # noqa: E402
+
 import farplane  # noqa: E402
-from farplane.addon.ui import generate, preferences  # noqa: E402
+from farplane.addon.passes import PassRenderer  # noqa: E402
+from farplane.addon.ui import generate, operators, preferences  # noqa: E402
 from farplane.addon.ui.session import session  # noqa: E402
 from farplane.protocol import pairing  # noqa: E402
 
@@ -30,31 +33,7 @@ def refusal(scene: Any) -> str:
     return str(caught.value)
 
 
-def frames(first: int, last: int) -> Callable[[Any], None]:
-    def change(scene: Any) -> None:
-        scene.frame_step, scene.frame_start, scene.frame_end = 1, first, last
-
-    return change
-
-
-def size(width: int, height: int, percentage: int = 100) -> Callable[[Any], None]:
-    def change(scene: Any) -> None:
-        scene.farplane.size = "SCENE"
-        render = scene.render
-        render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, percentage
-
-    return change
-
-
-def camera(**values: Any) -> Callable[[Any], None]:
-    return lambda scene: [setattr(scene.camera, name, value) for name, value in values.items()]  # type: ignore[return-value]
-
-
-def lens(kind: str) -> Callable[[Any], None]:
-    return lambda scene: setattr(scene.camera.data, "type", kind)
-
-
-MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
+MISTAKES: dict[str, tuple[Change, str]] = {
     "no camera": (lambda scene: setattr(scene, "camera", None), "Add a camera"),
     "orthographic": (lens("ORTHO"), "orthographic"),
     "panoramic": (lens("PANO"), "panoramic"),
@@ -72,6 +51,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_mistake_in_the_scene(connected: Any, what: str) -> None:
     change, words = MISTAKES[what]
+    connected.farplane.size = "SCENE"
     change(connected)
     assert words in refusal(connected)
     assert not (Path(bpy.data.filepath).parent / "farplane").exists()
@@ -111,6 +91,60 @@ def test_a_model_that_does_not_load_there(connected: Any, poll_until: Any) -> No
     connected.farplane.model_name = damaged.name
     words = refusal(connected)
     assert f"{damaged.name} does not load on the backend's machine: farplane-s/model.safetensors is truncated" in words
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.0, -1.0])
+def test_depth_that_is_none(connected: Any, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    """Found in the first frame in which it stands, before a take is begun."""
+
+    monkeypatch.setattr(PassRenderer, "depth", depth_with(value, 64, 36))
+    connected.farplane.size = "SCENE"
+    assert "Depth: frame 11 holds NaN or nothing in front of the camera" in refusal(connected)
+    assert not (Path(bpy.data.filepath).parent / "farplane").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("/models/damaged", "Model: model.safetensors is truncated or damaged"),
+        ("/models/three-frames", "Frames: 4 frames are more than the 3 that this model renders in one piece"),
+    ],
+)
+def test_what_only_the_backend_can_tell_is_asked_before_the_scene_is_read(
+    connected: Any, monkeypatch: pytest.MonkeyPatch, model: str, words: str
+) -> None:
+    """A model named by its folder there, and the longest shot that it renders."""
+    monkeypatch.setattr(generate, "Extraction", lambda *_: pytest.fail("the scene was read"))
+    connected.farplane.model_name = model
+    connected.frame_step, connected.frame_start, connected.frame_end = 1, 1, 4
+    assert words in refusal(connected)
+    assert not (Path(bpy.data.filepath).parent / "farplane").exists()
+    assert not session.enquiries
+
+
+# ---- cancelled --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["connect", "enquire", "camera", "depth", "files"])
+def test_cancel_while_the_scene_is_read_leaves_nothing(
+    connected: Any, monkeypatch: pytest.MonkeyPatch, poll_until: Any, stage: str
+) -> None:
+    """The panel's Cancel at any stage before the shot is sent; in a window Esc takes the same way (tests/gui)."""
+    before = len(bpy.data.scenes), len(bpy.data.objects), len(bpy.data.cameras)
+    generation = generate.Generation(connected)
+    monkeypatch.setattr(operators, "_generation", generation)
+    while generation.stage != stage:
+        assert not generation.step()
+    assert bpy.ops.farplane.cancel() == {"FINISHED"}
+    assert operators.running_generation() is None
+    poll_until(lambda: not session.disk.busy)
+    assert (len(bpy.data.scenes), len(bpy.data.objects), len(bpy.data.cameras)) == before, "a stand-in is left"
+    assert not session.jobs
+    assert not session.enquiries
+    assert not list((Path(bpy.data.filepath).parent / "farplane").glob("*/take*"))
+    bpy.ops.farplane.generate()  # and the next one works
+    poll_until(lambda: session.job is None)
+    assert session.takes[0].whole
 
 
 # ---- the backend ------------------------------------------------------------------------------------------------

@@ -226,7 +226,9 @@ def work() -> Iterator[None]:
     # Esc while the passes are read, by a real key
     run(bpy.ops.farplane.generate)
     yield from wait_for(
-        lambda: operators.running_generation() is None or operators.running_generation().stage != "connect"
+        lambda: (
+            operators.running_generation() is None or operators.running_generation().stage not in ("connect", "enquire")
+        )
     )
     yield from press("ESC")
     yield from wait_for(lambda: operators.running_generation() is None)

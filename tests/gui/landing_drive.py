@@ -113,7 +113,7 @@ def work() -> Iterator[None]:
     yield from take(session, "red fog")
     shown.live = "OFF"
 
-    yield from hold("depth", lambda: setattr(shown, "show_depth", True), lambda: ui("depth_view").latest() is not None)
+    yield from hold("depth", lambda: setattr(shown, "show_depth", True), lambda: ui("overlay").shown("depth"))
     shown.show_depth = False
     yield from hold("compare", lambda: run(bpy.ops.farplane.compare), lambda: ui("compare")._shown is not None)
     run(bpy.ops.farplane.compare)

@@ -29,21 +29,15 @@ def test_the_tour_ends_without_an_error(told: dict[str, Any]) -> None:
 
 
 def test_no_landing_holds_the_window(told: dict[str, Any]) -> None:
-    """Nor any other thing that is done with a take: no call of Blender's into our code takes 50 ms of processor time.
+    """Nor any other thing that is done with a take: between two events, 50 ms of processor time in our code at most.
 
-    Between two events there may be several calls, and redraws of a software renderer between those: their sum
-    (our_work_most) and the clock's figures are reported.
+    All our calls in between are added up; what they have Blender compile or upload is in it, its renders are not.  The
+    clock's figures are reported: other programs of the machine and a software renderer's redraws lengthen those.
     """
-    names = ("events", "gap_most", "rest_most", "ours_most", "our_work_most", "call_most", "call")
+    names = ("events", "gap_most", "rest_most", "ours_most", "ours_over_50", "our_work_most", "call_most", "call")
     for name, held in told["holds"].items():
         print(f"{name:20}", {key: held[key] for key in names})
-    # The first picture that is drawn has Blender compile its shader, once: 59 and 62 ms with a software renderer, during
-    # the first job or, where its pictures come and go between two redraws, with the depth.  The first that is read: 52.
-    limits = {"generate 1": 100.0, "depth": 100.0}
-    over = {
-        name: held["call_most"] for name, held in told["holds"].items() if held["call_most"] >= limits.get(name, 50.0)
-    }
-    assert over == {}
+    assert {name: held["our_work_most"] for name, held in told["holds"].items() if held["our_work_most"] >= 50} == {}
     assert all(held["ours_all"] > 0 for held in told["holds"].values())
 
 

@@ -14,9 +14,9 @@ from conftest import BOUND, Backend, Caller, make_shot, start_backend
 from farplane.addon.commands.link import check_model
 from farplane.backend.model import presets
 from farplane.backend.service.server import PIPELINE
-from farplane.protocol import events
+from farplane.protocol import codec, events
 from farplane.protocol.errors import FarplaneError
-from farplane.protocol.shot import RenderSettings
+from farplane.protocol.shot import Prompt, RenderSettings
 
 sys.path.append(str(Path(__file__).parents[1] / "cli_pipeline"))
 from model_folders import BAD, farplane_folder, wan_folder
@@ -38,7 +38,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Backend]:
     folder = tmp_path_factory.mktemp("backend")
-    started = start_backend(folder / "config", folder / "data", pipeline=PIPELINE, models=presets.offered)
+    started = start_backend(
+        folder / "config", folder / "data", pipeline=PIPELINE, models=presets.offered, longest=presets.longest_shot
+    )
     yield started
     started.stop()
 
@@ -113,3 +115,67 @@ def test_a_worker_that_falls_while_it_is_asked_holds_nothing_up(
     caller = call()
     assert isinstance(caller.end(caller.client.submit(make_shot(), RenderSettings(model="any"))), events.Finished)
     backend.stop()
+
+
+# ---- before there is a shot -----------------------------------------------------------------------------------------
+
+
+def asked(caller: Caller, model: str, frames: int = 5, *, look: bool) -> events.Event:
+    """The answer to an enquiry; whatever it is, nothing of it stays."""
+    outline = codec.outline("shot", frames, (96, 64), Prompt("a cliff"), RenderSettings(model), reference=False)
+    job = caller.client.enquire(outline, look=look)
+    return caller.until(lambda event: isinstance(event, events.Admissible | events.Failed) and event.job == job)
+
+
+@pytest.mark.parametrize("make", [farplane_folder, wan_folder])
+def test_a_folder_is_looked_into_before_there_is_a_shot(
+    backend: Backend, call: Make, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    caller, model = call(config=backend.config), tmp_path / "tiny-model"
+    weights = make(model)
+    assert isinstance(asked(caller, str(model), look=True), events.Admissible)
+    damage, words = BAD["truncated"]
+    damage(weights)
+    failed = asked(caller, str(model), look=True)
+    assert isinstance(failed, events.Failed)
+    assert failed.field == "model"
+    with pytest.raises(RuntimeError, match=words):
+        raise RuntimeError(failed.problem)
+    gone = asked(caller, str(tmp_path / "nothing"), look=True)
+    assert isinstance(gone, events.Failed)
+    assert "neither a model's name nor a folder" in gone.problem
+    assert not list((backend.server._store.data / "jobs").glob("*"))
+
+
+def test_a_shot_too_long_for_its_model_is_refused_when_it_is_offered(
+    backend: Backend, call: Make, models: Path, tmp_path: Path
+) -> None:
+    """Wan renders 81 frames in one piece: known at once by the model's name, by a folder once it is looked into."""
+    caller, folder = call(config=backend.config), tmp_path / "tiny-wan"
+    wan_folder(folder)
+    shutil.rmtree(models / NAME, ignore_errors=True)
+    wan_folder(models / NAME)
+    for model, look in ((NAME, False), (str(folder), True)):
+        assert isinstance(asked(caller, model, 81, look=look), events.Admissible)
+        failed = asked(caller, model, 82, look=look)
+        assert isinstance(failed, events.Failed)
+        assert failed.field == "frames"
+        assert "82 frames are more than the 81 that" in failed.problem
+        assert failed.remedy == "Shorten the range or raise the frame step"
+    assert isinstance(asked(caller, "farplane-s", 1440, look=False), events.Admissible)
+    # And the shot itself, from a client that did not ask.
+    failed = caller.end(caller.client.submit(make_shot(frames=82, size=(32, 32)), RenderSettings(model=NAME)))
+    assert isinstance(failed, events.Failed)
+    assert failed.field == "frames"
+
+
+def test_many_enquiries_leave_nothing_behind(backend: Backend, call: Make) -> None:
+    """Neither on the disk nor in a connection's tables, which hold 4096 jobs."""
+    caller = call(config=backend.config)
+    for _ in range(40):
+        assert isinstance(asked(caller, "farplane-s", look=False), events.Admissible)
+    deadline = time.monotonic() + BOUND
+    while caller.client._conversation._session._jobs:  # type: ignore[union-attr]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not backend.server._dispatch._incoming

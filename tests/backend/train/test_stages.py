@@ -1,0 +1,102 @@
+"""`farplane train` on tiny data: base, what it paints of the data, then detail; with the learning rate that was given."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from farplane.backend import cli
+from farplane.backend.train import detail_train, drafts, train
+from farplane.backend.train.data import CLIPS, ClipStore, make_shard
+
+SHARDS, SIZE, FRAMES = 4, (32, 32), 5  # large frames of 128 x 128: one crop of the detail stage
+RECIPE = train.Recipe(patch=8, dim=24, heads=2, ffn=32, layers=2, vace_layers=(0,), text_dim=8, head_channels=8)
+DETAIL = detail_train.DetailRecipe(channels=8, blocks=1, full_channels=4)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One shard under several names: the trainer wants 64 clips to begin with."""
+    folder = tmp_path_factory.mktemp("data")
+    make_shard(folder, 0, FRAMES, SIZE)
+    for file in list(folder.iterdir()):
+        for index in range(1, SHARDS):
+            shutil.copy(file, folder / file.name.replace("00000", f"{index:05d}"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same networks, narrow; no sheets, which render held-out worlds."""
+    monkeypatch.setattr(train, "Recipe", lambda **given: replace(RECIPE, **given))
+    monkeypatch.setattr(train.Recipe, "first_step", RECIPE.first_step, raising=False)
+    monkeypatch.setattr(drafts, "Recipe", lambda **given: replace(RECIPE, **given))
+    monkeypatch.setattr(detail_train, "DetailRecipe", lambda **given: replace(DETAIL, **given))
+
+
+def farplane_train(out: Path, data: Path, *arguments: str, minutes: float = 0.02) -> None:
+    """Run the command, in this process."""
+    words = ["train", "--out", str(out), "--data", str(data), "--images", str(out / "none"), "--renderers", "0"]
+    words += ["--device", "cpu", "--batch", "2", "--minutes", str(minutes), "--sheets", "1000", *arguments]
+    assert (cli.app(words, standalone_mode=False) or 0) == 0
+
+
+def kept(out: Path, stage: str) -> dict:
+    return torch.load(out / stage / "last.pt", map_location="cpu", weights_only=True)
+
+
+def drawn(data: Path) -> list[Path]:
+    return sorted(data.glob("*.draft.npy"))
+
+
+def test_all_is_base_then_drafts_then_detail(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    write_drafts, load_draft = drafts.write_drafts, ClipStore.load_draft
+
+    def draw(run: Path, folder: Path) -> int:
+        order.append("base" if (run / "base" / "last.pt").exists() and not (run / "detail").exists() else "too early")
+        order.append(f"{write_drafts(run, folder)} shards drawn")
+        return SHARDS
+
+    def load(self: ClipStore, index: int, exact: bool = False) -> np.ndarray | None:
+        draft = load_draft(self, index, exact)
+        order.append("detail with drafts" if draft is not None else "detail without")
+        return draft
+
+    monkeypatch.setattr(drafts, "write_drafts", draw)
+    monkeypatch.setattr(ClipStore, "load_draft", load)
+    np.save(data / "00001.draft.npy", np.zeros((1, 1), np.float16))  # of an earlier network
+    farplane_train(tmp_path, data, "--learning-rate", "3e-4")
+    assert list(dict.fromkeys(order)) == ["base", f"{SHARDS} shards drawn", "detail with drafts"]
+    assert [np.load(path).shape for path in drawn(data)] == [(CLIPS, 2, *SIZE, 3)] * SHARDS
+    for stage in ("base", "detail"):
+        assert kept(tmp_path, stage)["recipe"]["learning_rate"] == 3e-4
+        assert kept(tmp_path, stage)["recipe"]["batch"] == 2
+        assert kept(tmp_path, stage)["state"]["step"] > 0
+
+    # Again, with the time spent: nothing is trained and nothing drawn anew, but for what is missing.
+    times = {path: path.stat().st_mtime_ns for path in drawn(data)}
+    missing = drawn(data)[2]
+    missing.unlink()
+    farplane_train(tmp_path, data)
+    assert drawn(data) == list(times)
+    assert [path for path in drawn(data) if path.stat().st_mtime_ns != times[path]] == [missing]
+
+
+def test_a_stage_alone_draws_nothing(data: Path, tmp_path: Path) -> None:
+    for path in drawn(data):
+        path.unlink()
+    for stage, other in (("base", "detail"), ("detail", "")):
+        farplane_train(tmp_path, data, "--stage", stage, minutes=0.005)
+        assert (tmp_path / stage / "last.pt").exists()
+        assert not other or not (tmp_path / other).exists()
+    assert not drawn(data)
+    assert kept(tmp_path, "base")["recipe"]["learning_rate"] == RECIPE.learning_rate, (
+        "each its own, where none is given"
+    )
+    assert kept(tmp_path, "detail")["recipe"]["learning_rate"] == DETAIL.learning_rate
