@@ -70,13 +70,17 @@ def render_clip(
     exact: bool = False,
     samples: int = 2,
     device: str = "cpu",
+    moving: bool = True,
 ) -> Clip:
-    """Render the clip of a seed (a world and a camera move) on a device, cpu or cuda."""
+    """Render the clip of a seed (a world and a camera move) on a device, cpu or cuda; without `moving` there are no
+    vehicles and people and no wind in the trees, and all else is the same."""
     from .cameras import random_path
     from .raymarch import STEP, blockout_depth, exact_depth, render
 
     world = world or make_world(seed, attributes)
     path = random_path(world, seed, frames, width, height)
+    if not moving:
+        world = replace(world, movers=None, crown=None)
     if world.movers is not None:  # nothing walks into the lens
         times = np.arange(frames) * STEP
         world = replace(world, movers=world.movers.clear_of(path.world_from_camera[:, :3, 3], times, world.extent))
