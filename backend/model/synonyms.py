@@ -98,6 +98,8 @@ church: chapel steeple cathedral
 town: towns township
 roofs: roof rooftops rooftop
 city: cities metropolitan cityscape
+cars: automobile automobiles traffic taxi taxis truck trucks
+people: persons person pedestrian pedestrians crowd folk humans men women
 street: streets road alley lane boulevard
 avenue: avenues
 downtown: midtown

@@ -12,12 +12,24 @@ from .materials import CONIFER, GROUND, TREE, WALL
 from .noise import Field
 
 
+@dataclass(frozen=True)
+class Streets:
+    """A grid of `count` streets each way, one every `pitch` metres from 0 on, `width` metres between the houses' blocks
+    less a pavement of `walk` metres on each side."""
+
+    count: int
+    pitch: float
+    width: float
+    walk: float
+
+
 @dataclass(eq=False)
 class Draft:
     """A world being built.
 
     rng: its only source of chance; cell: metres a cell; height, simplified: [n, n] metres; material: [n, n] uint8;
-    tone: [n, n] uint8, one number per tree, house or field, from which its colour is taken (128 where there is none).
+    tone: [n, n] uint8, one number per tree, house or field, from which its colour is taken (128 where there is none);
+    crown: [n, n] metres that a tree stands above its ground; streets: of a city.
     """
 
     rng: np.random.Generator
@@ -26,12 +38,15 @@ class Draft:
     simplified: Field
     material: NDArray[np.uint8] = field(init=False)
     tone: NDArray[np.uint8] = field(init=False)
+    crown: Field = field(init=False)
+    streets: Streets | None = None
 
     def __post_init__(self) -> None:
         self.height = np.ascontiguousarray(self.height, np.float32)
         self.simplified = np.ascontiguousarray(self.simplified, np.float32)
         self.material = np.full(self.height.shape, GROUND, np.uint8)
         self.tone = np.full(self.height.shape, 128, np.uint8)
+        self.crown = np.zeros(self.height.shape, np.float32)
 
     @property
     def n(self) -> int:
@@ -106,6 +121,7 @@ def scatter(
     base, base_simple = draft.height.copy(), draft.simplified.copy()
     wide = np.where(conifer, 0.8, 1.15)
     _plant(draft.height, draft.material, draft.tone, base, x, y, reach * wide, tall * size, shape, mark, hue, 0.22)
+    np.maximum(draft.crown, draft.height - base, out=draft.crown)
     block = rng.random(len(keep)) < kept
     spare = np.zeros_like(draft.material)
     _plant(

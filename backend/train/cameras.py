@@ -6,7 +6,7 @@ K [T, 3, 3] pixels, world_from_camera [T, 4, 4] in OpenCV axes, both float64.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +151,9 @@ def _composition(world: World, view: _View, width: int, height: int) -> float:
     scale = wide / width
     K = np.array([[[view.focal * scale, 0, wide / 2], [0, view.focal * scale, tall / 2], [0, 0, 1]]])
     pose = look(np.array([view.x, view.y, view.z]), view.heading, view.pitch)
-    z = exact_depth(world, K, pose[None], wide, tall)[0]
+    # By what stands still: who walks past does not choose the view.
+    still = replace(world, crown=None, movers=None)
+    z = exact_depth(still, K, pose[None], wide, tall)[0]
     seen = np.isfinite(z)
     share = float(seen.mean())
     if share < 0.1:

@@ -8,7 +8,7 @@ written last and renamed into place, so a shard is whole or absent.  Every fourt
 frames (`--images`; T = 1, nothing fine) show many more places and lights for the same time: what a word looks like
 takes thousands of them to learn.
 
-    python -m farplane.backend.train.data OUT --shards 0:100 --processes 2 [--images]
+    python -m farplane.backend.train.data OUT --shards 0:100 --processes 2 [--images] [--device cuda]
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import math
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from ..model.detail import FACTOR
 from ..pipeline.colour import logc3_encode
 from ..pipeline.geometry import Look
 from .light import make_light
+from .movers import SEEN_AS
 from .prompts import is_held_out
 from .world import KINDS, Attributes, World, make_world, random_attributes
 
@@ -43,7 +46,8 @@ TRAINING_SEED = 1_000_000  # training worlds start here; everything below is hel
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """linear: [T, H, W, 3] scene-linear render; depth: [T, H, W] the blockout's; exact: the render's own depth."""
+    """linear: [T, H, W, 3] scene-linear render; depth: [T, H, W] the blockout's; exact: the render's own depth; seen:
+    what a viewer sees move, of movers.SEEN_AS."""
 
     linear: NDArray[np.float32]
     depth: NDArray[np.float32]
@@ -52,6 +56,7 @@ class Clip:
     attributes: Attributes
     move: str
     world: World
+    seen: tuple[str, ...] = ()
 
 
 def render_clip(
@@ -64,26 +69,54 @@ def render_clip(
     attributes: Attributes | None = None,
     exact: bool = False,
     samples: int = 2,
+    device: str = "cpu",
+    moving: bool = True,
 ) -> Clip:
-    """Render the clip of a seed (a world and a camera move)."""
+    """Render the clip of a seed (a world and a camera move) on a device, cpu or cuda; without `moving` there are no
+    vehicles and people and no wind in the trees, and all else is the same."""
     from .cameras import random_path
-    from .raymarch import blockout_depth, exact_depth, render
+    from .raymarch import STEP, blockout_depth, exact_depth, render
 
     world = world or make_world(seed, attributes)
     path = random_path(world, seed, frames, width, height)
-    linear = render(world, path.K, path.world_from_camera, width, height, samples)
+    if not moving:
+        world = replace(world, movers=None, crown=None)
+    if world.movers is not None:  # nothing walks into the lens
+        times = np.arange(frames) * STEP
+        world = replace(world, movers=world.movers.clear_of(path.world_from_camera[:, :3, 3], times, world.extent))
+    view = (world, path.K, path.world_from_camera, width, height)
     return Clip(
-        linear=linear,
-        depth=blockout_depth(world, path.K, path.world_from_camera, width, height),
-        exact=exact_depth(world, path.K, path.world_from_camera, width, height) if exact else None,
+        linear=render(*view, samples, device=device),
+        depth=blockout_depth(*view, device=device),
+        exact=exact_depth(*view, device=device) if exact else None,
         camera=CameraTrack(path.K, path.world_from_camera),
         attributes=world.attributes,
         move=path.move,
         world=world,
+        seen=seen_movers(*view),
     )
 
 
-def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] = SIZE) -> Path:
+SEEN = 0.002  # of a picture's pixels: from there on a prompt may name it
+THROUGH = 0.2  # share of a thing's light that the haze before it must let pass
+
+
+def seen_movers(world: World, K: NDArray, world_from_camera: NDArray, width: int, height: int) -> tuple[str, ...]:
+    """The names of what moves and takes up some of the first, the middle or the last frame."""
+    from .raymarch import trace_surfaces
+
+    if world.movers is None or not len(world.movers):
+        return ()
+    found, haze = set(), make_light(world.attributes, world.seed).haze
+    for frame in sorted({0, len(K) // 2, len(K) - 1}):
+        one = slice(frame, frame + 1)
+        shown = trace_surfaces(world, K[one], world_from_camera[one], width, height, first=frame)
+        clear = np.exp(-haze * shown.depth) > THROUGH
+        found |= {name for mark, name in SEEN_AS.items() if ((shown.material == mark) & clear).mean() > SEEN}
+    return tuple(sorted(found))
+
+
+def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] = SIZE, device: str = "cpu") -> Path:
     """Render CLIPS clips; two share a world's geometry under different light, so that light is not geometry's twin."""
     target = folder / f"{index:05d}.json"
     if target.exists():
@@ -101,16 +134,17 @@ def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] 
     rows: list[dict] = []
     for i in range(CLIPS):
         seed = TRAINING_SEED + index * CLIPS + i
-        clip = render_clip(seed, frames, width, height, attributes=shard_attributes(index, i), exact=True, samples=4)
+        wanted = shard_attributes(index, i)
+        clip = render_clip(seed, frames, width, height, attributes=wanted, exact=True, samples=4, device=device)
         chosen = int(np.random.default_rng([seed, 5]).integers(frames))
-        fine = render_frame(clip, chosen, FACTOR, samples=2)
+        fine = render_frame(clip, chosen, FACTOR, samples=2, device=device)
         fill(arrays, i, "", clip)
         fill(arrays, i, "fine.", fine)
         rows.append(clip_row(clip, seed) | {"fine": chosen})
     return write_shard(target, arrays, rows)
 
 
-def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE) -> Path:
+def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE, device: str = "cpu") -> Path:
     """Render WORLDS * VIEWS single frames: each world from many places, every time under another light."""
     target = folder / f"{index:05d}.json"
     if target.exists():
@@ -128,7 +162,7 @@ def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE) -> 
         for view in range(VIEWS):
             seed = world.seed + view * VIEW_STEP
             lit = replace(world, seed=seed, attributes=training_attributes(seed, world.attributes.kind))
-            clip = render_clip(seed, 1, width, height, world=lit, exact=True, samples=4)
+            clip = render_clip(seed, 1, width, height, world=lit, exact=True, samples=4, device=device)
             fill(arrays, i * VIEWS + view, "", clip)
             rows.append(clip_row(clip, seed))
     return write_shard(target, arrays, rows)
@@ -148,6 +182,7 @@ def clip_row(clip: Clip, seed: int) -> dict:
         "seed": seed,
         "attributes": asdict(clip.attributes),
         "move": clip.move,
+        "seen": list(clip.seen),
         "look": list(look_of(clip.world, seed)),
         "K": clip.camera.K.tolist(),
         "world_from_camera": clip.camera.world_from_camera.tolist(),
@@ -191,16 +226,17 @@ def log_depth(depth: NDArray[np.float32]) -> NDArray[np.float16]:
         return np.log2(depth).astype(np.float16)
 
 
-def render_frame(clip: Clip, frame: int, factor: int, samples: int = 2) -> Clip:
+def render_frame(clip: Clip, frame: int, factor: int, samples: int = 2, device: str = "cpu") -> Clip:
     """One frame of a clip again, `factor` times as large."""
     from .raymarch import blockout_depth, exact_depth, render
 
     height, width = (factor * n for n in clip.depth.shape[1:])
     K = clip.camera.K[frame : frame + 1] * np.array([factor, factor, 1.0])[:, None]
     pose = clip.camera.world_from_camera[frame : frame + 1]
-    linear = render(clip.world, K, pose, width, height, samples)
-    depth = blockout_depth(clip.world, K, pose, width, height)
-    exact = exact_depth(clip.world, K, pose, width, height)
+    view = (clip.world, K, pose, width, height)
+    linear = render(*view, samples, first=frame, device=device)
+    depth = blockout_depth(*view, first=frame, device=device)
+    exact = exact_depth(*view, first=frame, device=device)
     return replace(clip, linear=linear, depth=depth, exact=exact, camera=CameraTrack(K, pose))
 
 
@@ -265,14 +301,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--shards", default="0:50", help="FROM:TO")
     parser.add_argument("--images", action="store_true", help="single frames of many places instead of clips")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what the frames are drawn on")
     args = parser.parse_args(argv)
     first, last = (int(part) for part in args.shards.split(":"))
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    with ProcessPoolExecutor(args.processes) as pool:
-        for path in pool.map(
-            make_image_shard if args.images else make_shard, [args.out] * (last - first), range(first, last)
-        ):
+    # A process of CUDA must not be forked from one that has asked for the device.
+    context = get_context("spawn" if args.device == "cuda" else None)
+    if args.device == "cuda":
+        from .raymarch import loops
+
+        loops(args.device)  # says now what is missing
+    with ProcessPoolExecutor(args.processes, context) as pool:
+        make = partial(make_image_shard if args.images else make_shard, args.out, device=args.device)
+        for path in pool.map(make, range(first, last)):
             print(path, flush=True)
 
 

@@ -61,6 +61,16 @@ _WEATHER = {  # sun, greyness of the sky, brightness of the sky, haze over a rea
 }
 
 
+_WIND = {"clear": 0.012, "haze": 0.008, "overcast": 0.016, "fog": 0.004, "rain": 0.03, "snowfall": 0.016, "storm": 0.06}
+
+
+def make_wind(attributes: Attributes, seed: int) -> tuple[float, float]:
+    """How far the wind carries a treetop, in x and y, metres for each metre of height."""
+    rng = np.random.default_rng([seed, 8])
+    towards, strength = rng.uniform(0, 2 * math.pi), _WIND[attributes.weather] * rng.uniform(0.5, 1.5)
+    return strength * math.cos(towards), strength * math.sin(towards)
+
+
 def make_light(attributes: Attributes, seed: int) -> Light:
     """The light of a time of day under a weather, varied by seed."""
     rng = np.random.default_rng([seed, 3])

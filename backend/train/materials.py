@@ -13,4 +13,4 @@ SEASONS = ("summer", "autumn", "winter")
 WITHOUT_SEASON = ("sea", "interior", "sky", "desert", "arctic")
 
 GROUND, ROCK, SAND, TREE, WALL, ROAD, CONIFER, PAVING, FIELD, SNOW, ICE, STONE, FLOOR, WOOD = range(14)
-WATER, CEILING, NOTHING = 14, 15, 255  # not in the material map: planes, and the sky
+WATER, CEILING, VEHICLE, FIGURE, NOTHING = 14, 15, 16, 17, 255  # not in the material map: planes, movers, the sky

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .baking import Draft, build, scatter
+from .baking import Draft, Streets, build, scatter
 from .landforms import CELLS
 from .materials import FLOOR, GROUND, PAVING, ROAD, STONE, WALL, WOOD
 from .noise import fractal_noise, smooth
@@ -43,6 +43,7 @@ def city(rng: np.random.Generator, cell: float) -> Draft:
     draft.material[:] = ROAD
     blocks = int(rng.integers(5, 9))
     pitch, street = n / blocks, rng.uniform(14, 26) / cell
+    draft.streets = Streets(blocks, pitch * cell, street * cell, 2.5)
     skyline, spread = rng.uniform(11, 34), rng.uniform(0.35, 0.7)
     boxes: list[tuple[float, ...]] = []
     for by in range(blocks):

@@ -8,10 +8,12 @@ that training never shows together.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from .materials import WITHOUT_SEASON
+from .movers import SEEN_AS
 from .world import Attributes
 
 WORDINGS: dict[str, tuple[str, ...]] = {
@@ -43,6 +45,8 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "summer": ("in summer", "summer", "green summer grass", "lush and green", "in the warm season", "summertime", "a summer day", "green leaves"),
     "autumn": ("in autumn", "autumn", "autumn colours", "orange leaves", "in the fall", "brown grass", "autumn colors", "red and orange foliage", "fall colors", "autumn leaves"),
     "winter": ("in winter", "winter", "covered in snow", "snow", "snowy", "deep snow", "under snow", "wintry", "a winter landscape", "snow on the ground", "snow covered"),
+    "cars": ("cars", "cars in the street", "cars driving by", "parked cars", "with cars", "a car passing", "street traffic", "vehicles", "vehicles in the street"),
+    "people": ("people", "people walking", "walking figures", "with people", "figures in the distance", "passers-by", "a few people walking", "pedestrians"),
     "dolly": ("slow dolly in", "the camera pushes forward", "push in", "dolly shot", "dolly in", "the camera moves forward"),
     "truck": ("trucking shot", "the camera slides sideways", "tracking shot", "lateral tracking shot", "slider shot"),
     "crane": ("crane shot", "the camera rises", "jib shot", "the camera cranes up", "boom up"),
@@ -59,6 +63,7 @@ HELD_OUT = {
     "at daybreak", "after dark", "at sundown", "under a high sun", "at nightfall", "dense mist", "heavy clouds",
     "fair weather", "smoky air", "a downpour", "a blizzard", "thunderclouds", "snowy", "in the fall",
     "cliffs above the sea", "office towers", "dry badlands", "pastures", "a hamlet", "glacier ice", "the heavens",
+    "street traffic", "pedestrians",
 }  # fmt: skip
 HELD_OUT_PAIRS = {
     ("alpine", "dusk"), ("coast", "dawn"), ("city", "bluehour"), ("desert", "night"), ("village", "noon"),
@@ -91,10 +96,17 @@ def is_held_out(attributes: Attributes) -> bool:
 
 
 def write_prompt(
-    attributes: Attributes, move: str, rng: np.random.Generator, *, held_out: bool = False, complete: bool = False
+    attributes: Attributes,
+    move: str,
+    rng: np.random.Generator,
+    *,
+    seen: Sequence[str] = (),
+    held_out: bool = False,
+    complete: bool = False,
 ) -> str:
     """One wording.  Each attribute may go unsaid in training; with `complete` all are said, with `held_out` too,
-    and in unknown wordings first.
+    and in unknown wordings first.  seen: what moves in the picture ("cars", "people"), said last, so that the words
+    before are the same with and without.
 
     Where a season does not show (WITHOUT_SEASON) it is never said.
     """
@@ -104,12 +116,21 @@ def write_prompt(
         kept = [w for w in options if (w in HELD_OUT) == held_out] or [w for w in options if w not in HELD_OUT]
         return str(rng.choice(kept))
 
+    text = _wording(attributes, move, rng, say, held_out or complete)
+    told = [say(value) for value in seen if held_out or complete or rng.random() < 0.85]
+    return ", ".join([text, *told])
+
+
+def _wording(
+    attributes: Attributes, move: str, rng: np.random.Generator, say: Callable[[str], str], complete: bool
+) -> str:
+    """The place, its light and its weather, the camera and the style, in one of many orders."""
     subject = say(attributes.kind)
     indoors = attributes.kind == "interior"
     chances = [(attributes.time, 0.93), (attributes.weather, 0.4 if indoors else 0.9)]
     if attributes.kind not in WITHOUT_SEASON:
         chances.append((attributes.season, 0.85))
-    rest = [say(value) for value, chance in chances if held_out or complete or rng.random() < chance]
+    rest = [say(value) for value, chance in chances if complete or rng.random() < chance]
     rng.shuffle(rest)
     if rng.random() < 0.35:
         rest.append(say(move))
@@ -127,7 +148,9 @@ def write_prompt(
     return ", ".join([subject, *rest])
 
 
-def vocabulary() -> list[str]:
-    """Every word the training prompts are made of, sorted."""
-    texts = [w for options in WORDINGS.values() for w in options if w not in HELD_OUT] + [*STYLES, *OPENINGS]
+def vocabulary(movers: bool = False) -> list[str]:
+    """Every word the training prompts are made of, sorted; movers: those for what moves too, which a network trained
+    without it has no place for."""
+    said = [options for value, options in WORDINGS.items() if movers or value not in SEEN_AS.values()]
+    texts = [w for options in said for w in options if w not in HELD_OUT] + [*STYLES, *OPENINGS]
     return sorted({word for text in texts for word in WORD.findall(text)})

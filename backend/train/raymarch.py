@@ -1,4 +1,4 @@
-"""Render a World in scene-linear HDR with exact depth, on CPU threads.
+"""Render a World in scene-linear HDR with exact depth, on the processor's cores or a CUDA device.
 
 A two-level height maximum lets a ray skip empty air exactly; near the surface it steps by a cell.  Shading is
 sun with marched soft shadows, sky light, water with a Fresnel mirror, snow, foliage by season, lit windows at
@@ -9,19 +9,51 @@ Legend: frames [T, H, W, 3], depth [T, H, W] camera-plane metres, cameras in Ope
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...protocol.errors import FarplaneError
+from . import frames
 from . import shading as at
-from .frames import depth_frames, precipitation, shade_frames, surface_frames
-from .light import Light, make_light
+from .light import make_light, make_wind
 from .materials import KINDS
-from .shading import COARSE
-from .world import Ceiling, World
+from .movers import stage
+from .shading import COARSE, Scene
+from .world import Attributes, Ceiling, World
 
 _OFFSETS = np.array([[0.25, 0.75], [0.75, 0.25], [0.25, 0.25], [0.75, 0.75]])
+
+
+class Loops(Protocol):
+    """The loops over pixels: frames.py on the processor, device.py on CUDA."""
+
+    def shade_frames(self, scene: Scene, width: int, height: int) -> NDArray[np.float32]: ...
+    def depth_frames(self, scene: Scene, width: int, height: int) -> NDArray[np.float32]: ...
+    def surface_frames(
+        self, scene: Scene, depth: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]]: ...
+    def fall_frames(
+        self, frames: NDArray[np.float32], fall: int, bright: NDArray, seed: float, times: NDArray
+    ) -> None: ...
+
+
+def loops(device: str) -> Loops:
+    """The loops of a device, cpu or cuda; FarplaneError where there is none."""
+    if device == "cpu":
+        return frames
+    if device != "cuda":
+        raise FarplaneError("device", f"the world is rendered on cpu or cuda, not on {device}", "Give one of the two.")
+    from . import device as cuda_loops
+
+    cuda_loops.require_device()
+    return cuda_loops
+
+
+STEP = 1 / 24  # seconds between frames
 
 
 def render(
@@ -31,50 +63,98 @@ def render(
     width: int,
     height: int,
     samples: int = 2,
-    time_step: float = 1 / 24,
+    time_step: float = STEP,
+    *,
+    first: int = 0,
+    device: str = "cpu",
 ) -> NDArray[np.float32]:
-    """Frames [T, H, W, 3] of a camera track; samples 1 … 4 a pixel; time_step: seconds between frames, for water,
-    clouds, rain and snow (nothing that has depth moves)."""
+    """Frames [T, H, W, 3] of a camera track; samples 1 … 4 a pixel; time_step: seconds between frames, for all that
+    moves by itself; first: the shot's number of the first of these frames; device: cpu or cuda."""
+    run = loops(device)
     light = make_light(world.attributes, world.seed)
-    offsets = np.array([[0.5, 0.5]]) if samples == 1 else _OFFSETS[:samples]
-    lights = np.stack([light.sun, light.sun_colour, light.zenith, light.horizon])
-    frames = shade_frames(
-        world.height, block_maximum(world.height), float(world.height.max()), world.material, world.tone,
-        world.texture, world.cloud, world.extent, lights, _params(world, light), np.linalg.inv(K),
-        np.ascontiguousarray(world_from_camera, np.float64), width, height, offsets, time_step,
-    )  # fmt: skip
+    times = (first + np.arange(len(K))) * time_step
+    scene = scene_of(world, K, world_from_camera, width, height, times, samples=samples)
+    linear = run.shade_frames(scene, width, height)
     if light.fall:
         bright = 1.3 * light.horizon + 0.3 * light.zenith
-        precipitation(frames, light.fall, bright, float(world.seed % 997), time_step)
-    return frames
+        run.fall_frames(linear, light.fall, bright, float(world.seed % 997), times)
+    return linear
 
 
-def _params(world: World, light: Light) -> NDArray[np.float64]:
-    params = np.zeros(at.PARAMS)
-    params[at.HAZE], params[at.VEIL], params[at.COVER] = light.haze, light.veil, light.cover
-    params[at.LAMPS], params[at.STARS], params[at.STORM] = light.lamps, light.stars, light.storm
-    params[at.WET], params[at.WINTER], params[at.AUTUMN] = light.wet, light.winter, light.autumn
-    params[at.DISC], params[at.DISC_SIZE] = light.disc, light.disc_size
-    params[at.SEA], params[at.KIND] = world.sea, KINDS.index(world.attributes.kind)
-    params[at.STYLE] = world.style
-    params[at.CEILING_Z], params[at.BAY], params[at.SKYLIGHT] = _ceiling_values(world.ceiling)
-    return params
-
-
-def _ceiling_values(ceiling: Ceiling | None) -> tuple[float, float, float]:
-    return (ceiling.z, ceiling.bay, ceiling.skylight) if ceiling else (0.0, 1.0, 0.0)
+def scene_of(
+    world: World,
+    K: NDArray,
+    world_from_camera: NDArray,
+    width: int,
+    height: int,
+    times: NDArray[np.float64],
+    *,
+    simplified: bool = False,
+    samples: int = 1,
+) -> Scene:
+    """What the loops read; times: seconds of the frames; simplified: the blockout, still but for the movers it has."""
+    light = make_light(world.attributes, world.seed)
+    heights = world.simplified if simplified else world.height
+    params = np.zeros((len(K), at.PARAMS))
+    for place, value in (
+        (at.HAZE, light.haze), (at.VEIL, light.veil), (at.COVER, light.cover), (at.LAMPS, light.lamps),
+        (at.STARS, light.stars), (at.STORM, light.storm), (at.WET, light.wet), (at.WINTER, light.winter),
+        (at.AUTUMN, light.autumn), (at.DISC, light.disc), (at.DISC_SIZE, light.disc_size), (at.SEA, world.sea),
+        (at.KIND, KINDS.index(world.attributes.kind)), (at.STYLE, world.style), (at.BAY, 1.0), (at.NOW, times),
+    ):  # fmt: skip
+        params[:, place] = value
+    if world.ceiling:
+        params[:, at.CEILING_Z], params[:, at.BAY] = world.ceiling.z, world.ceiling.bay
+        params[:, at.SKYLIGHT] = world.ceiling.skylight
+    rim, crown = 1, np.zeros((1, 1), np.uint8)
+    if world.crown is not None and not simplified:
+        crown, wind = world.crown, make_wind(world.attributes, world.seed)
+        params[:, [at.WIND_X, at.WIND_Y]] = wind
+        furthest = math.hypot(*wind) * at.CROWN_STEP * float(crown.max())
+        rim += math.ceil(furthest * heights.shape[0] / world.extent)
+    movers = world.movers.as_boxes() if simplified and world.movers is not None else world.movers
+    pose = np.ascontiguousarray(world_from_camera, np.float64)
+    staged = stage(movers, times, K, pose, width, height, world.extent, light.sun)
+    return Scene(
+        heights, block_maximum(heights, rim), float(heights.max()), world.material, world.tone, world.texture,
+        world.cloud, world.extent, np.stack([light.sun, light.sun_colour, light.zenith, light.horizon]), params,
+        np.linalg.inv(K), pose, np.array([[0.5, 0.5]]) if samples == 1 else _OFFSETS[:samples], crown,
+        staged.entries, staged.parts, staged.looks, staged.numbers, staged.kinds,
+    )  # fmt: skip
 
 
 def blockout_depth(
-    world: World, K: NDArray, world_from_camera: NDArray, width: int, height: int
+    world: World,
+    K: NDArray,
+    world_from_camera: NDArray,
+    width: int,
+    height: int,
+    time_step: float = STEP,
+    *,
+    first: int = 0,
+    device: str = "cpu",
 ) -> NDArray[np.float32]:
-    """Depth [T, H, W] of the simplified world: what an artist's blockout would give."""
-    return trace_depth(world.simplified, world.extent, world.sea, K, world_from_camera, width, height, world.ceiling)
+    """Depth [T, H, W] of the simplified world: what an artist's blockout would give.  Most vehicles and half of the
+    figures are boxes in it, the others are left out."""
+    times = (first + np.arange(len(K))) * time_step
+    scene = scene_of(world, K, world_from_camera, width, height, times, simplified=True)
+    return loops(device).depth_frames(scene, width, height)
 
 
-def exact_depth(world: World, K: NDArray, world_from_camera: NDArray, width: int, height: int) -> NDArray[np.float32]:
+def exact_depth(
+    world: World,
+    K: NDArray,
+    world_from_camera: NDArray,
+    width: int,
+    height: int,
+    time_step: float = STEP,
+    *,
+    first: int = 0,
+    device: str = "cpu",
+) -> NDArray[np.float32]:
     """Depth [T, H, W] of the world itself."""
-    return trace_depth(world.height, world.extent, world.sea, K, world_from_camera, width, height, world.ceiling)
+    times = (first + np.arange(len(K))) * time_step
+    return loops(device).depth_frames(scene_of(world, K, world_from_camera, width, height, times), width, height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,31 +162,52 @@ class Surfaces:
     """What each pixel's centre shows: depth [T, H, W] camera-plane metres (inf: nothing); normal [T, H, W, 3] world
     axes, unit length (0: nothing), over a pixel's width; material [T, H, W] uint8 of materials.py, NOTHING for the sky;
     tone [T, H, W] uint8, the number of the tree, house or field (0 for water, ceilings and sky): with the material it
-    is the object's mask."""
+    is the object's mask; part [T, H, W] int32, which of world.movers' parts it is, -1 for all that is no mover; times
+    [T] seconds."""
 
     depth: NDArray[np.float32]
     normal: NDArray[np.float32]
     material: NDArray[np.uint8]
     tone: NDArray[np.uint8]
+    part: NDArray[np.int32]
+    times: NDArray[np.float64]
+
+    def mover(self, world: World) -> NDArray[np.int32]:
+        """Number [T, H, W] of the vehicle or figure that a pixel shows, -1 for all else."""
+        if world.movers is None:
+            return self.part
+        return np.where(self.part >= 0, world.movers.owner[self.part], -1).astype(np.int32)
 
 
-def trace_surfaces(world: World, K: NDArray, world_from_camera: NDArray, width: int, height: int) -> Surfaces:
+def trace_surfaces(
+    world: World,
+    K: NDArray,
+    world_from_camera: NDArray,
+    width: int,
+    height: int,
+    time_step: float = STEP,
+    *,
+    first: int = 0,
+    device: str = "cpu",
+) -> Surfaces:
     """Exact depth, normals and object masks of the world itself."""
-    depth = exact_depth(world, K, world_from_camera, width, height)
-    normal, material, tone = surface_frames(
-        world.height, world.material, world.tone, world.extent, float(world.sea), _ceiling_values(world.ceiling)[0],
-        np.linalg.inv(K), np.ascontiguousarray(world_from_camera, np.float64), depth,
-    )  # fmt: skip
-    return Surfaces(depth, normal, material, tone)
+    run = loops(device)
+    times = (first + np.arange(len(K))) * time_step
+    scene = scene_of(world, K, world_from_camera, width, height, times)
+    depth = run.depth_frames(scene, width, height)
+    return Surfaces(depth, *run.surface_frames(scene, depth), times)
 
 
-def block_maximum(height: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Largest height of each COARSE x COARSE block and its one-cell rim (bilinear sampling reads the rim)."""
-    n = height.shape[0]
-    rim = height
+def block_maximum(height: NDArray[np.float32], rim: int = 1) -> NDArray[np.float32]:
+    """Largest height of each COARSE x COARSE block and of `rim` cells around it: one for bilinear sampling, more where
+    the wind may carry what stands there into the block."""
     for axis in (0, 1):
-        rim = np.maximum(np.maximum(rim, np.roll(rim, 1, axis)), np.roll(rim, -1, axis))
-    return rim.reshape(n // COARSE, COARSE, n // COARSE, COARSE).max((1, 3))
+        n = height.shape[axis]
+        index = (np.arange(0, n, COARSE)[:, None] + np.arange(-rim, COARSE + rim)) % n
+        height = np.take(height, index.ravel(), axis)
+        split = (*height.shape[:axis], -1, COARSE + 2 * rim, *height.shape[axis + 1 :])
+        height = height.reshape(split).max(axis + 1)
+    return height
 
 
 def trace_depth(
@@ -123,7 +224,10 @@ def trace_depth(
 
     sea: with a plane at z = 0; ceiling: with a level plane above, open at its skylights.
     """
-    return depth_frames(
-        heights, block_maximum(heights), float(heights.max()), extent, float(sea), *_ceiling_values(ceiling),
-        np.linalg.inv(K), np.ascontiguousarray(world_from_camera, np.float64), width, height,
+    none = np.zeros((1, 1), np.uint8)
+    noise = np.zeros((1, 1), np.float32)
+    bare = World(
+        0, Attributes(KINDS[0], "noon", "clear", "summer"), extent, heights, heights, none, none, sea, noise, noise,
+        0.0, ceiling,
     )  # fmt: skip
+    return exact_depth(bare, K, world_from_camera, width, height)

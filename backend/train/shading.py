@@ -1,22 +1,56 @@
 """What a ray sees: compiled marching through a heightfield.  Colours of surfaces are in surfaces.py.
 
-Scene: `params` is a vector whose places the constants below name.  `lights` [4, 3]: direction to the sun, its colour,
-zenith, horizon.
+`params` is a vector whose places the constants below name.  `lights` [4, 3]: direction to the sun, its colour, zenith,
+horizon.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 COARSE = 16  # cells a side of one block of the height maximum
 (
     HAZE, VEIL, COVER, LAMPS, STARS, STORM, WET, WINTER, AUTUMN, DISC, DISC_SIZE,
-    SEA, KIND, CEILING_Z, BAY, SKYLIGHT, STYLE, NOW,
-) = range(18)  # fmt: skip
-PARAMS = 18
+    SEA, KIND, CEILING_Z, BAY, SKYLIGHT, STYLE, NOW, WIND_X, WIND_Y,
+) = range(20)  # fmt: skip
+PARAMS = 20
+CROWN_STEP = 0.25  # metres that one step of a crown's height is
+
+
+class Scene(NamedTuple):
+    """All that the compiled functions read: a world under its light, before the cameras of F frames.
+
+    heights [n, n] float32 metres, blocks [n/COARSE, n/COARSE] their maximum, peak the largest; material, tones [n, n]
+    uint8; texture, cloud float32 noise; extent metres a side; lights [4, 3]; params [F, PARAMS]; inverse [F, 3, 3] of
+    the camera matrices; pose [F, 4, 4] world from camera; offsets [S, 2] of the samples in a pixel; crown [n, n] uint8
+    how high trees stand, in CROWN_STEP; entries, parts, looks: what moves (solids.py); numbers [Q] int32, kinds [Q]
+    uint8: each part's place among all, and its mover's kind.
+    """
+
+    heights: NDArray[np.float32]
+    blocks: NDArray[np.float32]
+    peak: float
+    material: NDArray[np.uint8]
+    tones: NDArray[np.uint8]
+    texture: NDArray[np.float32]
+    cloud: NDArray[np.float32]
+    extent: float
+    lights: NDArray[np.float64]
+    params: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    pose: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    crown: NDArray[np.uint8]
+    entries: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    looks: NDArray[np.float64]
+    numbers: NDArray[np.int32]
+    kinds: NDArray[np.uint8]
 
 
 @numba.njit(fastmath=True)
@@ -40,9 +74,40 @@ def hashed(a, b, c):
 
 
 @numba.njit(fastmath=True)
-def march(heights, blocks, peak, cell, ox, oy, oz, dx, dy, dz, far, pixel):
+def wave(turns):
+    """Like a sine of 2 pi turns and as smooth to the eye, out of two parabolas: rays ask for it at every step."""
+    u = 2.0 * (turns - math.floor(turns)) - 1.0
+    return -4.0 * u * (1.0 - abs(u))
+
+
+@numba.njit(fastmath=True)
+def bend(crown, cell, x, y, now, wind_x, wind_y):
+    """How far (metres in x and y) the wind has carried what stands at a place: none at a tree's foot, most at its top.
+
+    wind: metres for each metre of height.  The surface over a place is that of the calm world at the place less this.
+    """
+    n = crown.shape[0]
+    a, b = x / cell, y / cell
+    if crown[int(math.floor(b + 0.5)) & (n - 1), int(math.floor(a + 0.5)) & (n - 1)] == 0:
+        return 0.0, 0.0
+    # A gust that travels over the country, and each tree's own swing.
+    gust = 0.5 + 0.3 * wave(0.27 * now - 0.018 * x + 0.011 * y) + 0.2 * wave(0.73 * now + 0.049 * x + 0.068 * y)
+    lean = gust * CROWN_STEP * sample(crown, a, b)
+    return wind_x * lean, wind_y * lean
+
+
+@numba.njit(fastmath=True)
+def height_in_wind(heights, crown, cell, x, y, now, wind_x, wind_y):
+    """The heightfield over a place while trees bend."""
+    bx, by = bend(crown, cell, x, y, now, wind_x, wind_y)
+    return sample(heights, (x - bx) / cell, (y - by) / cell)
+
+
+@numba.njit(fastmath=True)
+def march(heights, blocks, peak, cell, ox, oy, oz, dx, dy, dz, far, pixel, crown, now, wind_x, wind_y):
     """Distance along a unit ray to the heightfield, or -1.  pixel: angle of a pixel, sets the step far away."""
     m = blocks.shape[0]
+    calm = wind_x == 0.0 and wind_y == 0.0
     block = COARSE * cell
     t = 0.02
     last = 0.0
@@ -68,12 +133,20 @@ def march(heights, blocks, peak, cell, ox, oy, oz, dx, dy, dz, far, pixel):
             last = t
             t += max(skip, 0.0) + 0.02 * cell
             continue
-        gap = z - sample(heights, x / cell, y / cell)
+        if calm:
+            gap = z - sample(heights, x / cell, y / cell)
+        else:
+            gap = z - height_in_wind(heights, crown, cell, x, y, now, wind_x, wind_y)
         if gap < 0:
             low, high = last, t
             for _ in range(7):
                 mid = 0.5 * (low + high)
-                if oz + mid * dz < sample(heights, (ox + mid * dx) / cell, (oy + mid * dy) / cell):
+                x, y = ox + mid * dx, oy + mid * dy
+                if calm:
+                    under = sample(heights, x / cell, y / cell)
+                else:
+                    under = height_in_wind(heights, crown, cell, x, y, now, wind_x, wind_y)
+                if oz + mid * dz < under:
                     high = mid
                 else:
                     low = mid

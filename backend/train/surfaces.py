@@ -12,7 +12,24 @@ import numba
 
 from .albedo import ARCTIC, CITY, COAST, INTERIOR, SEA_KIND, VILLAGE, facade, surface_colour
 from .materials import FLOOR, GROUND, PAVING, ROAD, SAND, SNOW, STONE, WALL, WOOD
-from .shading import BAY, CEILING_Z, KIND, LAMPS, NOW, SKYLIGHT, STYLE, WET, march, sample, shadow, sky
+from .shading import (
+    BAY,
+    CEILING_Z,
+    KIND,
+    LAMPS,
+    NOW,
+    SKYLIGHT,
+    STYLE,
+    WET,
+    WIND_X,
+    WIND_Y,
+    bend,
+    march,
+    sample,
+    shadow,
+    sky,
+)
+from .solids import GLASS, HEADLIGHT, PAINT, TAILLIGHT
 
 
 @numba.njit(fastmath=True)
@@ -80,14 +97,20 @@ def surface_at(heights, material, cell, cx, cy, foot):
 
 
 @numba.njit(fastmath=True)
-def shade_surface(
-    heights, blocks, material, tones, texture, cloud, cell, lights, params, px, py, pz, dx, dy, dz, t, pixel, out
-):
-    """Light leaving a terrain point towards a ray of direction d at distance t.  out [7] holds the colour in [0:3]."""
+def shade_surface(scene, params, px, py, pz, dx, dy, dz, t, pixel, sun, free, out):
+    """Light leaving a terrain point towards a ray of direction d at distance t.  out [7] holds the colour in [0:3].
+
+    sun, free: shares of the sun and of the sky that things which move leave to it.
+    """
+    heights, material, texture, lights = scene.heights, scene.material, scene.texture, scene.lights
+    cell = scene.extent / heights.shape[0]
+    if params[WIND_X] != 0.0 or params[WIND_Y] != 0.0:  # look at the leaf where it hangs in still air
+        bx, by = bend(scene.crown, cell, px, py, params[NOW], params[WIND_X], params[WIND_Y])
+        px, py = px - bx, py - by
     cx, cy = px / cell, py / cell
     gx, gy, row, col = surface_at(heights, material, cell, cx, cy, t * pixel)
     mark, steep = material[row, col], gx * gx + gy * gy > 4.0
-    tone = tones[row, col]
+    tone = scene.tones[row, col]
     kind = int(params[KIND])
     foot = t * pixel
     # Octaves of grain, faded where a pixel covers more than a grain; finer indoors.
@@ -107,7 +130,9 @@ def shade_surface(
         nx, ny = nx + bump * (0.7 * mid + 0.5 * wide), ny + bump * (0.7 * fine + 0.3 * wide)
     lit = nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]
     if lit > 0 and lights[1, 0] > 0.004:
-        lit *= shadow(heights, blocks, cell, px, py, pz + 0.05 * cell, lights[0, 0], lights[0, 1], lights[0, 2])
+        lit *= sun * shadow(
+            heights, scene.blocks, cell, px, py, pz + 0.05 * cell, lights[0, 0], lights[0, 1], lights[0, 2]
+        )
     else:
         lit = 0.0
     # Ambient occlusion from the height of the surroundings.
@@ -117,7 +142,7 @@ def shade_surface(
         + sample(heights, cx, cy + 5)
         + sample(heights, cx, cy - 5)
     )
-    occlusion = 1.0 / (1.0 + max(around - pz, 0.0) / (5 * cell) * 0.9)
+    occlusion = free / (1.0 + max(around - pz, 0.0) / (5 * cell) * 0.9)
     if kind == INTERIOR:
         _indoor(mark, px, py, pz, nx, ny, nz, lit, occlusion, lights, params, out)
         return
@@ -150,6 +175,53 @@ def shade_surface(
 
 
 @numba.njit(fastmath=True)
+def shade_solid(scene, params, look, px, py, pz, nx, ny, nz, dx, dy, dz, sun, out):
+    """Light leaving a part of a mover at p with normal n towards a ray of direction d; sun: its share that is free."""
+    lights = scene.lights
+    cell = scene.extent / scene.heights.shape[0]
+    kind, finish = int(params[KIND]), int(look[3])
+    indoors = kind == INTERIOR
+    lit = nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]
+    if lit > 0 and sun > 0 and lights[1, 0] > 0.004 and not indoors:
+        x, y, z = px + 0.05 * nx, py + 0.05 * ny, pz + 0.05
+        lit *= sun * shadow(scene.heights, scene.blocks, cell, x, y, z, lights[0, 0], lights[0, 1], lights[0, 2])
+    else:
+        lit = 0.0
+    lamp = 0.0
+    lamps = params[LAMPS]
+    if indoors:
+        zc = params[CEILING_Z]
+        lamp = lamp_light(px, py, pz, nx, ny, nz, zc - 0.25, params[BAY], 0.24 * max(lamps, 0.12) * zc * zc)
+    elif lamps > 0 and (kind == CITY or kind == VILLAGE):
+        level = 0.0 if kind == CITY else sample(scene.heights, px / cell, py / cell)
+        lamp = lamp_light(px, py, pz - level, nx, ny, nz, 6.0, 24.0, 16.0 * lamps)
+    gloss = 0.0
+    if finish == PAINT:
+        gloss = 0.35
+    elif finish == GLASS:
+        gloss = 0.9
+    k = -2.0 * (dx * nx + dy * ny + dz * nz)
+    fresnel = gloss * (0.10 + 0.90 * (1.0 - min(0.5 * abs(k), 1.0)) ** 4)
+    rz = dz + k * nz
+    for c in range(3):
+        warm = (1.0, 0.62, 0.28)[c]
+        if indoors:
+            day = 0.5 * lights[2, c] + 0.7 * lights[3, c] + 0.06 * lights[1, c]
+            ambient = 0.36 * day * (0.75 + 0.25 * nz)
+        else:
+            ambient = 1.15 * (0.55 * lights[2, c] * (0.5 + 0.5 * nz) + 0.45 * lights[3, c] * (0.9 - 0.4 * nz)) * 0.85
+        up = min(max(2.0 * rz, 0.0), 1.0)
+        mirror = lights[2, c] * up + lights[3, c] * (1.0 - up)
+        if rz < 0 or indoors:
+            mirror *= 0.3  # the street, the room
+        out[c] = look[c] * (lights[1, c] * lit + ambient + lamp * warm) + fresnel * (mirror + 0.5 * lamp * warm)
+        if finish == HEADLIGHT and lamps > 0.1:
+            out[c] += (5.0, 4.6, 3.8)[c] * lamps * max(-dx * nx - dy * ny - dz * nz, 0.15)
+        elif finish == TAILLIGHT and lamps > 0.1:
+            out[c] += (2.6, 0.10, 0.04)[c] * lamps
+
+
+@numba.njit(fastmath=True)
 def shade_ceiling(x, y, t, pixel, lights, params, out):
     """The ceiling from below: plaster or beams, a lamp in each bay."""
     bay, style, side = params[BAY], params[STYLE], params[SKYLIGHT]
@@ -169,11 +241,10 @@ def shade_ceiling(x, y, t, pixel, lights, params, out):
 
 
 @numba.njit(fastmath=True)
-def shade_water(
-    heights, blocks, peak, material, tones, texture, cloud, extent, lights, params, px, py, t, dx, dy, dz, pixel, out
-):
+def shade_water(scene, params, px, py, t, dx, dy, dz, pixel, out):
     """Water at z = 0: waves that move, the mirrored world, shallows, foam."""
-    cell = extent / heights.shape[0]
+    heights, texture, cloud, lights = scene.heights, scene.texture, scene.cloud, scene.lights
+    cell = scene.extent / heights.shape[0]
     now, rough = params[NOW], 1.0 + 1.6 * params[WET]
     kind = int(params[KIND])
     fade = 1.0 / (1.0 + t * pixel * 2.5)
@@ -190,12 +261,26 @@ def shade_water(
     rx, ry, rz = dx - 2 * dz * wx, dy - 2 * dz * wy, abs(dz) + 0.02
     inv = 1.0 / math.sqrt(rx * rx + ry * ry + rz * rz)
     rx, ry, rz = rx * inv, ry * inv, rz * inv
-    hit = march(heights, blocks, peak, cell, px, py, 0.02, rx, ry, rz, 0.5 * extent, pixel * 3)
+    hit = march(
+        heights,
+        scene.blocks,
+        scene.peak,
+        cell,
+        px,
+        py,
+        0.02,
+        rx,
+        ry,
+        rz,
+        0.5 * scene.extent,
+        pixel * 3,
+        scene.crown,
+        0.0,
+        0.0,
+        0.0,
+    )
     if hit > 0:
-        shade_surface(
-            heights, blocks, material, tones, texture, cloud, cell, lights, params,
-            px + hit * rx, py + hit * ry, hit * rz, rx, ry, rz, t + hit, pixel, out,
-        )  # fmt: skip
+        shade_surface(scene, params, px + hit * rx, py + hit * ry, hit * rz, rx, ry, rz, t + hit, pixel, 1.0, 1.0, out)
     else:
         sky(rx, ry, rz, lights, params, cloud, False, out)
     tilt = min(max(abs(dz) - (dx * wx + dy * wy), 0.02), 1.0)

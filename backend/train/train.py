@@ -81,6 +81,7 @@ class Recipe:
     reference_look_dropout: float = 0.5  # look_dropout there, so that light and palette are read off the reference
     first_step: float = 1.0  # clips that train the step from nothing; the others are noisy up to RESTART
     seed: int = 1
+    movers: bool = False  # prompts name the vehicles and people that are seen; the vocabulary has their words
 
     def transformer(self) -> PlateDiTConfig:
         """The network's configuration."""
@@ -109,7 +110,7 @@ class Model(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.transformer = PlateDiT(recipe.transformer())
-        self.text = WordEncoder(vocabulary(), recipe.text_dim)
+        self.text = WordEncoder(vocabulary(recipe.movers), recipe.text_dim)
 
     def forward(self, noisy: Tensor, level: Tensor, prompts: list[str], condition: Condition) -> Tensor:
         """Estimate x0 [B, 12, R+G, H, W] from noisy latents at noise levels [B] in 0 … 1."""
@@ -237,7 +238,8 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
             latents = [torch.cat(pair, 1) for pair in zip(front, latents, strict=True)]
         x0.append(latents[0])
         noise.append(latents[1])
-        text = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
+        seen = row.get("seen", ()) if recipe.movers else ()
+        text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=seen)
         text = " ".join("xyzzy" if rng.random() < recipe.word_dropout else word for word in text.split())
         prompts.append("" if rng.random() < recipe.text_dropout else text)
     return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts, int(referred))
@@ -378,7 +380,7 @@ def train_stages(args: argparse.Namespace) -> None:
         return run.state.step > begun
 
     if args.stage in ("base", "all"):
-        recipe = Recipe(**chosen, first_step=args.first_step)
+        recipe = Recipe(**chosen, first_step=args.first_step, movers=args.movers)
         learnt = train("base", BasePlan(recipe, ClipStore(args.data), ClipStore(args.images)))
         if args.stage == "all":
             processes = Processes.join(device)
@@ -416,6 +418,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--start-from", type=Path, help="a stage's folder of another run to take fitting weights from")
     parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
     parser.add_argument("--first-step", type=float, default=Recipe.first_step, help="Recipe.first_step")
+    parser.add_argument("--movers", action="store_true", help="Recipe.movers, for data that has them")
     parser.add_argument("--export", type=Path, help="only write the run's checkpoint folder there")
     args = parser.parse_args(argv)
     if args.export:

@@ -18,14 +18,18 @@ from numpy.typing import NDArray
 from . import landforms, places
 from .baking import Draft
 from .landforms import CELLS
-from .materials import KINDS, SEASONS, TIMES, WEATHERS, WITHOUT_SEASON
+from .materials import CONIFER, KINDS, SEASONS, TIMES, TREE, WEATHERS, WITHOUT_SEASON
+from .movers import Movers
 from .noise import Field, fractal_noise
+from .shading import CROWN_STEP
+from .traffic import make_movers
 
 # Metres a side: a street needs half-metre cells, a mountain range does not.
 EXTENT = {
     "alpine": 4000.0, "desert": 1500.0, "canyon": 1300.0, "coast": 1700.0, "sea": 1500.0, "hills": 1400.0,
     "forest": 620.0, "arctic": 1200.0, "village": 640.0, "city": 560.0, "ruins": 300.0, "interior": 72.0, "sky": 1000.0,
 }  # fmt: skip
+WIDEST_CELL = 2.0  # metres: in wider cells a tree's sway is lost
 WITH_WATER = ("coast", "sea", "arctic")
 
 
@@ -53,7 +57,8 @@ class Ceiling:
 class World:
     """height, simplified: [n, n] float32 metres; material, tone: [n, n] uint8 (materials.py; a number per object);
     extent: metres a side (periodic); sea: has a water plane at z = 0; texture: [256, 256] float32 unit-variance noise
-    for surface detail; cloud: [512, 512] float32 unit-variance noise; style: 0 … 1, picks among a kind's palettes."""
+    for surface detail; cloud: [512, 512] float32 unit-variance noise; style: 0 … 1, picks among a kind's palettes;
+    crown: [n, n] uint8, how high trees stand, in CROWN_STEP, None where none sways; movers: None where nothing goes."""
 
     seed: int
     attributes: Attributes
@@ -67,6 +72,8 @@ class World:
     cloud: Field
     style: float
     ceiling: Ceiling | None
+    crown: NDArray[np.uint8] | None = None
+    movers: Movers | None = None
 
 
 def random_attributes(seed: int, kinds: tuple[str, ...] = KINDS) -> Attributes:
@@ -100,7 +107,15 @@ def make_world(seed: int, attributes: Attributes | None = None) -> World:
         cloud=fractal_noise(rng, 512, 2.6),
         style=float(rng.random()),
         ceiling=ceiling,
+        crown=_crown(draft) if draft.crown.any() and extent / CELLS < WIDEST_CELL else None,
+        movers=make_movers(np.random.default_rng([seed, 6]), kind, draft),
     )
+
+
+def _crown(draft: Draft) -> NDArray[np.uint8]:
+    """Heights of trees in CROWN_STEP."""
+    trees = np.where((draft.material == TREE) | (draft.material == CONIFER), draft.crown, 0.0)
+    return np.clip(np.round(trees / CROWN_STEP), 0, 255).astype(np.uint8)
 
 
 def _ceiling(rng: np.random.Generator, extent: float) -> Ceiling:

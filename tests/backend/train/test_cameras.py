@@ -60,6 +60,54 @@ def test_moves_do_what_they_say(paths):
             np.testing.assert_allclose(f / (D - flat), f[0] / D, rtol=1e-9)
 
 
+def test_every_move_is_the_one_it_is_called(paths):
+    found = set()
+    for path in paths:
+        p, R = path.world_from_camera[:, :3, 3] - path.world_from_camera[0, :3, 3], path.world_from_camera[:, :3, :3]
+        right, _, ahead = R[0].T
+        level = ahead * [1, 1, 0] / np.hypot(*ahead[:2])
+        heading = np.unwrap(np.arctan2(R[:, 1, 2], R[:, 0, 2]))
+        pitch, roll = np.arcsin(R[:, 2, 2]), np.abs(R[:, 2, 0])
+        turned, tilted = abs(heading[-1] - heading[0]) > 1e-4, abs(pitch[-1] - pitch[0]) > 1e-5
+        lifted = p[:, 2].max() > 1e-3
+        if path.move == "static":
+            np.testing.assert_array_equal(path.world_from_camera, np.repeat(path.world_from_camera[:1], 9, 0))
+        elif path.move in ("dolly", "dollyzoom"):
+            assert (p[-1] @ level) > 0.99 * np.hypot(*p[-1, :2])
+            assert not turned
+            assert not tilted
+        elif path.move == "truck":
+            assert abs(p[-1] @ right) > 0.99 * np.hypot(*p[-1, :2])
+            assert not turned
+        elif path.move == "crane":
+            assert lifted
+            assert np.hypot(*p[-1, :2]) == 0
+            assert tilted
+        elif path.move == "orbit":  # sideways, turning towards the subject: right of it, it is to the left
+            assert abs(p[-1] @ right) > 0.99 * np.hypot(*p[-1, :2])
+            assert (heading[-1] - heading[0]) * (p[-1] @ right) > 0
+        elif path.move == "pan":
+            assert turned
+            assert not tilted
+        elif path.move == "tilt":
+            assert tilted
+            assert not turned
+        elif path.move == "drone":
+            assert p[-1] @ level > 0
+            assert lifted
+            assert turned
+            assert roll.max() > 0
+        elif path.move == "handheld":
+            assert turned
+            assert tilted
+            assert len(set(np.sign(np.diff(heading)))) > 1 or len(set(np.sign(np.diff(pitch)))) > 1  # it shakes
+        elif path.move == "zoom":
+            assert not turned
+            assert path.K[-1, 0, 0] > path.K[0, 0, 0]
+        found.add(path.move)
+    assert found == set(MOVES)
+
+
 @pytest.mark.parametrize("kind", ["alpine", "canyon", "city", "ruins", "arctic"])
 def test_clips_look_at_something(kind):
     world = world_of(kind, 8)

@@ -66,8 +66,29 @@ def test_the_vocabulary_is_sorted_and_leaves_words_unknown():
     assert encoder.replaced_words("a hamlet at sundown") == {"hamlet": "village", "sundown": "dusk"}
 
 
+def test_what_moves_is_said_last_and_only_where_it_is_seen():
+    scene = Attributes("city", "noon", "haze", "summer")
+    told = {name: set(WORDINGS[name]) for name in ("cars", "people")}
+    kept, said = 0, 0
+    for seed in range(300):
+        plain = write_prompt(scene, "pan", np.random.default_rng(seed))
+        assert not any(text in told["cars"] | told["people"] for text in plain.split(", "))
+        text = write_prompt(scene, "pan", np.random.default_rng(seed), seen=("cars", "people"))
+        kept += text.startswith(plain)
+        said += any(text.endswith(", " + wording) for wording in told["people"])
+        assert not any(wording in text for wording in HELD_OUT & (told["cars"] | told["people"]))
+    assert kept == 300
+    assert 0.75 < said / 300 < 0.95
+    unknown = write_prompt(scene, "pan", np.random.default_rng(1), seen=("cars", "people"), held_out=True)
+    assert unknown.endswith(", street traffic, pedestrians")
+    encoder = WordEncoder(vocabulary(movers=True), 8)
+    assert not encoder.unknown_words("people walking, cars in the street")
+    assert encoder.replaced_words("street traffic, pedestrians") == {"traffic": "cars", "pedestrians": "people"}
+    assert "cars" not in vocabulary()  # a run begun without movers keeps its word list
+
+
 def test_the_thesaurus_leads_to_words_that_are_taught():
-    taught = vocabulary()
+    taught = vocabulary(movers=True)
     assert set(SYNONYMS.values()) <= set(taught)
     assert not set(SYNONYMS) & set(taught), "a word that is taught needs no other"
     assert taught_word("villages", taught) == "village"  # from the thesaurus
