@@ -93,6 +93,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
+ENDING = 10.0  # seconds: Python's resource tracker ends by itself when it sees that its parent has
+
+
 def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "farplane.backend.cli", *map(str, arguments)]
     return subprocess.Popen(
@@ -129,15 +132,22 @@ def assert_nothing_is_left(environment: dict[str, str]) -> None:
     files = [str(path) for path in Path(environment["TMPDIR"]).rglob("*")]
     # torch makes the folder of its compiler's cache, one for all processes of a user, when it is imported.
     assert not [path for path in files if not path.endswith(f"/torchinductor_{getpass.getuser()}")], files
-    marker = environment["TMPDIR"]
-    left = []
+    deadline = time.monotonic() + ENDING
+    while (left := _running(environment["TMPDIR"])) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left, left
+
+
+def _running(marker: str) -> list[list[str]]:
+    """Command lines of the processes whose temporary folder begins with `marker`."""
+    found = []
     for process in psutil.process_iter():
         try:
             if process.environ().get("TMPDIR", "").startswith(marker) and process.status() != psutil.STATUS_ZOMBIE:
-                left.append(process.cmdline())
+                found.append(process.cmdline())
         except psutil.Error:
             continue
-    assert not left
+    return found
 
 
 def until_printed(process: subprocess.Popen[str], environment: dict[str, str], wanted: str) -> None:
