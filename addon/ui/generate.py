@@ -70,6 +70,7 @@ class Generation:
         self._enquiries: list[str] = []
         self._size = (0, 0)  # of the plate, once it is checked
         self._extraction: Extraction | None = None
+        self._read = False  # all of the shot
         self._files: _Files | None = None
         self.jobs: list[Job] = []
         session.connect()
@@ -90,8 +91,9 @@ class Generation:
 
     @property
     def waits(self) -> bool:
-        """Whether the next step only looks whether somebody else is done: no need to hurry."""
-        return self._extraction is None or self._files is not None or is_rendering()
+        """Whether the next step only looks whether somebody else is done, or is a tick's work by itself: Blender takes 30 ms
+        to remove the stand-in scene."""
+        return self._extraction is None or self._read or is_rendering()
 
     @property
     def done(self) -> int:
@@ -112,10 +114,12 @@ class Generation:
         elif self._files is None:
             if is_rendering():
                 return False
-            if self._extraction.step():
-                self._extraction.close()
-                self._files = _Files(self._extraction, self)
-                session.disk.do(self._files.write, self._files.done)
+            if not self._read:
+                self._read = self._extraction.step()
+                return False
+            self._extraction.close()
+            self._files = _Files(self._extraction, self)
+            session.disk.do(self._files.write, self._files.done)
         else:
             session.disk.poll()
             return self._submit(self._files)
