@@ -38,7 +38,7 @@ from hypothesis.stateful import (
 bpy = pytest.importorskip("bpy")
 
 import farplane  # noqa: E402
-from farplane.addon import landing, registration, storyboard, takes  # noqa: E402
+from farplane.addon import landing, registration, takes  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import catalogue, estimate, generate, panels  # noqa: E402
 from farplane.addon.ui import session as session_module  # noqa: E402
@@ -228,11 +228,6 @@ class Artist(RuleBasedStateMachine):
         found = sorted(path.parent for path in self.folder.rglob("take.json"))
         return str(found[number % len(found)] if found and number != NOBODY else self.folder / "nothing")
 
-    def batch(self, number: int) -> str:
-        """The folder of a grid or a storyboard on the disk, or one that is none."""
-        found = sorted(path.parent for path in self.folder.rglob("batch.json"))
-        return str(found[number % len(found)] if found and number != NOBODY else self.folder / "nothing")
-
     # ---- the rules --------------------------------------------------------------------------------------------
 
     @rule(prompt=st.sampled_from(["plain hills", "{dawn|noon} hills", " ", "x" * 5000]))
@@ -322,59 +317,6 @@ class Artist(RuleBasedStateMachine):
         self.panels_draw()
         for place in range(len(landing.landed(bpy.context.scene))):
             self.remove(place)
-
-    @rule(number=NUMBER)
-    def bake(self, number: int) -> None:
-        self.do("land", folder=self.take(number), kinds={"projection"}, bake=True)
-
-    @rule(number=NUMBER)
-    def compare(self, number: int) -> None:
-        """A take is chosen in the list and marked, or the comparison ends; the timer shows it."""
-        bpy.context.window_manager.farplane.take_index = number
-        self.do("compare")
-        self.wait(2)
-
-    @rule(shown=st.booleans(), by_hand=st.booleans(), far=st.sampled_from([0.0, 7.0, 100.0]))
-    def look_at_the_depth(self, shown: bool, by_hand: bool, far: float) -> None:
-        asked = bpy.context.scene.farplane
-        asked.depth_auto, asked.near, asked.far = not by_hand, 1.0, far
-        push()
-        bpy.context.window_manager.farplane.show_depth = shown
-        self.wait(2)
-
-    # ---- several at once --------------------------------------------------------------------------------------
-
-    @rule(seeds=st.booleans())
-    def variations(self, seeds: bool) -> None:
-        scene = bpy.context.scene
-        scene.farplane.prompt, scene.farplane.vary_seed = "plain {dawn|noon} hills", seeds
-        push()
-        self.do("variations")
-
-    @rule(name=NAMES)
-    def add_a_marker(self, name: str) -> None:
-        scene = bpy.context.scene
-        scene.timeline_markers.new(name, frame=1).camera = scene.camera
-        push()
-
-    @rule()
-    def storyboard(self) -> None:
-        self.do("storyboard")
-
-    @rule(number=NUMBER)
-    def cancel_a_batch(self, number: int) -> None:
-        self.do("cancel_batch", folder=self.batch(number))
-
-    @rule(number=NUMBER)
-    def lay_a_storyboard(self, number: int) -> None:
-        self.do("lay_storyboard", folder=self.batch(number))
-
-    @rule(number=NUMBER)
-    def remove_a_storyboard(self, number: int) -> None:
-        found = list(storyboard.laid(bpy.context.scene))
-        self.do("remove_storyboard", storyboard_id=found[number % len(found)] if found else "nothing")
-
-    # ---- the artist's own -------------------------------------------------------------------------------------
 
     @rule()
     def push(self) -> None:
