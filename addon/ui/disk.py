@@ -84,9 +84,5 @@ class Disk:
             except Exception as error:  # a fault of ours: told, not lost with the thread
                 result = FarplaneError("farplane", f"{type(error).__name__}: {error}", "Please report this")
             self._results.put((then, result, size))
-            del (
-                task,
-                work,
-                then,
-                result,
-            )  # not held until the next one: a picture's texture goes with the window's thread
+            # Not held until the next one: a picture's texture goes with the window's thread.
+            del task, work, then, result

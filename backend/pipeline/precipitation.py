@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol.shot import CameraTrack, Shot
+from .detail import resampled
 
 SHUTTER = 0.5  # of a frame's time
 USUAL_FOCAL = 0.9  # focal length in picture widths at which a particle has its own size
@@ -68,9 +69,8 @@ def draw_fall(
     """
     rng = np.random.Generator(np.random.Philox([seed, 5]))
     height, width = frames.shape[1:3]
-    K = shot.camera.K * np.array([width / shot.resolution[0], height / shot.resolution[1], 1.0])[:, None]
     # A longer lens looks farther into the fall: as if it were larger, so that it never thins out.
-    lens = float(np.mean(K[:, 0, 0])) / (USUAL_FOCAL * width)
+    lens = float(np.mean(shot.camera.K[:, 0, 0])) / (USUAL_FOCAL * shot.resolution[0])
     side = 2.0 * fall.reach * lens
     count = round(fall.density * (2.0 * fall.reach) ** 3)
     places = rng.random((count, 3)) * side
@@ -79,8 +79,6 @@ def draw_fall(
     wind = np.append(rng.uniform(-1, 1, 2) * fall.drift, -fall.speed) * lens
     ground = np.median(frames[:: max(1, len(frames) // 8)], (0, 1, 2))
     light = np.asarray(fall.glow * (PALE * ground.mean() + (1 - PALE) * ground), np.float32)
-    rows = ((np.arange(height) + 0.5) * shot.resolution[1] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * shot.resolution[0] / width).astype(int)
 
     def world(seconds: float) -> NDArray[np.float64]:
         moved = places + wind * seconds
@@ -89,11 +87,10 @@ def draw_fall(
 
     for t, frame in enumerate(frames):
         check()
-        one = CameraTrack(K[t : t + 1], shot.camera.world_from_camera[t : t + 1])
+        depth, camera = resampled(shot, (width, height), np.array([t]))
         seconds = float(t / shot.fps)
         ends = (world(seconds), world(seconds + SHUTTER / float(shot.fps)))
-        depth = shot.depth.z[t][rows][:, columns]
-        cover = _cover(ends, one, depth, sizes, side, fall)
+        cover = _cover(ends, camera, depth[0], sizes, side, fall)
         frame += cover[..., None] * (light - frame)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from farplane.backend.train.adversary import Critic, Duel
-from farplane.backend.train.data import ClipStore, make_shard
+from farplane.backend.train.data import ClipStore
 from farplane.backend.train.detail_train import DetailPlan, DetailRecipe, make_detail_batch
 from farplane.backend.train.loop import Run
 
@@ -84,13 +84,6 @@ def test_its_pull_is_the_weight_times_the_errors() -> None:
     pulls = [abs(float(torch.autograd.grad(v, model.last, retain_graph=True)[0])) for v in (wrong, word)]
     assert pulls[1] == pytest.approx(0.7 * pulls[0], rel=1e-3)  # 1e-8 keeps it from dividing by nothing
     assert all(parameter.grad is None or not parameter.requires_grad for parameter in duel.critic.parameters())
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    folder: Path = tmp_path_factory.mktemp("shards")
-    make_shard(folder, 1, frames=1, size=(32, 16))
-    return ClipStore(folder)
 
 
 def test_rain_and_snow_before_the_lens_are_not_judged(store: ClipStore) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from farplane.backend.model.detail import enlarge
 from farplane.backend.model.words import WordEncoder
-from farplane.backend.train.data import ClipStore, make_shard
+from farplane.backend.train.data import ClipStore
 from farplane.backend.train.detail_train import (
     DetailPlan,
     DetailRecipe,
@@ -27,13 +27,6 @@ from farplane.backend.train.prompts import vocabulary
 from farplane.backend.train.train import BasePlan, Recipe, loss_of, make_batch
 
 RECIPE = DetailRecipe(channels=8, blocks=1, batch=6, crop=64, crops_a_frame=3)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    folder: Path = tmp_path_factory.mktemp("shards")
-    make_shard(folder, 1, frames=1, size=(32, 16))
-    return ClipStore(folder)
 
 
 def test_crops_and_their_small_pictures_belong_together(store: ClipStore) -> None:
