@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .materials import CONIFER, FIELD, ICE, ROCK, STONE, TREE, WALL
+from .materials import CONIFER, FIELD, ICE, ROAD, ROCK, SAND, STONE, TREE, WALL, WOOD
 from .world import World
 
 MOVES = ("dolly", "truck", "crane", "orbit", "pan", "tilt", "handheld", "zoom", "dollyzoom", "drone", "static")
@@ -21,15 +21,20 @@ _TRIES = 14
 _HEIGHTS = {
     "alpine": (3, 140), "desert": (2, 40), "canyon": (2, 70), "coast": (2, 50), "sea": (1.5, 30), "hills": (2, 60),
     "forest": (1.7, 26), "arctic": (1.8, 40), "village": (1.7, 16), "city": (1.6, 45), "ruins": (1.5, 10),
-    "interior": (1.1, 2.0), "sky": (10, 500),
+    "interior": (1.1, 2.0), "sky": (10, 500), "quarry": (1.7, 45), "harbour": (1.7, 40),
 }  # fmt: skip
-_ENOUGH = {"alpine": 70.0, "city": 14.0, "village": 14.0, "ruins": 8.0, "interior": 3.0, "forest": 14.0}
+_ENOUGH = {
+    "alpine": 70.0, "city": 14.0, "village": 14.0, "ruins": 8.0, "interior": 3.0, "forest": 14.0, "harbour": 16.0,
+}  # fmt: skip
 
 # The materials a kind is known by, and how tall such a thing is (metres).
 _SUBJECTS = {
     "village": ((WALL,), 9.0), "city": ((WALL,), 30.0), "ruins": ((STONE,), 5.0), "arctic": ((ICE,), 8.0),
     "forest": ((TREE, CONIFER), 12.0), "canyon": ((ROCK,), 60.0), "hills": ((FIELD,), 25.0),
+    "quarry": ((ROCK, SAND), 40.0), "harbour": ((WOOD,), 24.0),
 }  # fmt: skip
+# Where one stands more often than anywhere else.
+_STANDS = {"quarry": (ROCK, ROAD, SAND)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +111,8 @@ def _draw_view(world: World, rng: np.random.Generator, focal: float, height: int
     heading = rng.uniform(0, 2 * math.pi)
     if kind in _SUBJECTS and rng.random() < 0.75:
         x, y, heading = _facing_a_subject(world, rng, focal, height)
+    if kind in _STANDS and rng.random() < 0.8:
+        x, y = _place_on(world, rng, _STANDS[kind])
     rise = float(np.exp(rng.uniform(math.log(low), math.log(high))))
     if kind == "sky":
         z, pitch = rise, math.atan(rng.uniform(-0.25, 1.6) * height / focal)
@@ -117,6 +124,14 @@ def _draw_view(world: World, rng: np.random.Generator, focal: float, height: int
     horizon = rng.uniform(-0.24, 0.30) if rise < 20 else rng.uniform(0.0, 0.42)
     pitch = -math.atan(horizon * height / focal)
     return _View(x, y, z, heading, pitch, clear, focal)
+
+
+def _place_on(world: World, rng: np.random.Generator, marks: tuple[int, ...]) -> tuple[float, float]:
+    """A place (x, y) on one of some materials."""
+    cells = np.flatnonzero(np.isin(world.material, marks))
+    row, col = divmod(int(rng.choice(cells)), world.material.shape[1])
+    cell = world.extent / world.material.shape[1]
+    return (col + 0.5) * cell, (row + 0.5) * cell
 
 
 def _facing_a_subject(world: World, rng: np.random.Generator, focal: float, height: int) -> tuple[float, float, float]:

@@ -24,14 +24,12 @@ from ...protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Sho
 from ..model.presets import FoundModel
 from ..pipeline.exr import HALF_MAX
 from ..pipeline.render import make_plate
-from . import prompts
 from .data import render_clip
-from .prompts import HELD_OUT_PAIRS, is_held_out, write_prompt
+from .prompts import HELD_OUT_KINDS, HELD_OUT_PAIRS, is_held_out, write_prompt
 from .world import Attributes, random_attributes
 
 HELD_OUT_SEED = 20_000  # and up to the judge's own: never trained on
 SECTION_SEEDS = 10_000  # apart
-HELD_OUT_KINDS: tuple[str, ...] = tuple(getattr(prompts, "HELD_OUT_KINDS", ()))  # none while the world has none
 HASHED_WHOLE = 64 * 2**20  # bytes of a model's file; a larger one is known by its name, size and time
 
 Frames = NDArray[np.float32]
@@ -93,8 +91,6 @@ class Footage:
 
 def specs_of(section: str, count: int, first: int = 0) -> list[Spec]:
     """`count` cases of a section (seeds, wordings, pairs or kinds) from number `first` on."""
-    if section == "kinds" and not HELD_OUT_KINDS:
-        return []
     start = HELD_OUT_SEED + SECTION_SEEDS * ("seeds", "wordings", "pairs", "kinds").index(section)
     return [_spec(section, start + i, i) for i in range(first, first + count)]
 

@@ -45,6 +45,8 @@ UNKNOWN = -100  # a label that no loss is taken of
 def asked(attributes: Attributes) -> dict[str, str]:
     """Name and value of what can be seen of a world's attributes; a prompt that says all says these."""
     values = {"kind": attributes.kind, "time": attributes.time}
+    if attributes.kind not in KINDS:  # a kind that it was never taught
+        del values["kind"]
     if attributes.kind not in WITHOUT_WEATHER:
         values["weather"] = attributes.weather
     if attributes.kind not in WITHOUT_SEASON:

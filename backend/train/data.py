@@ -84,6 +84,9 @@ def render_clip(
     if world.movers is not None:  # nothing walks into the lens
         times = np.arange(frames) * STEP
         world = replace(world, movers=world.movers.clear_of(path.world_from_camera[:, :3, 3], times, world.extent))
+    if world.structures is not None:  # nor does the camera go through what stands there
+        eyes = path.world_from_camera[:, :3, 3]
+        world = replace(world, structures=world.structures.clear_of(eyes, np.zeros(frames), world.extent))
     view = (world, path.K, path.world_from_camera, width, height)
     return Clip(
         linear=render(*view, samples, device=device),

@@ -231,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--frames", type=int, default=0, help="of each shot, 4n+1")
     made.add_argument("--count", type=int, default=32, help="clips of held-out seeds")
     made.add_argument("--pairs", type=int, default=12, help="clips of held-out pairs of attributes")
-    made.add_argument("--kinds", type=int, default=12, help="clips of held-out kinds of scene, where the world has any")
+    made.add_argument("--kinds", type=int, default=12, help="clips of held-out kinds of scene")
     made.add_argument("--words", type=int, default=16, help="clips with held-out wordings")
     made.add_argument(
         "--first", type=int, default=0, metavar="N", help="begin at case N of each section: choose settings on others"
@@ -304,8 +304,6 @@ def main(argv: list[str] | None = None, take: Take | None = None) -> None:
         if specs:
             parts.append(specs)
             wanted[section] = len(specs)
-        elif count:
-            notes.append("no kind of scene is held out of training: the world offers none")
     scenes = sorted(args.scenes.glob("*.blend")) if args.cycles else []
     if args.cycles and (take is None or not scenes):
         raise FarplaneError("cycles", f"there is no .blend file in {args.scenes}", "Give the folder with --scenes")

@@ -49,6 +49,7 @@ _LAMPS = {"dawn": 0.15, "noon": 0.0, "dusk": 0.5, "bluehour": 0.9, "night": 1.0}
 _REACH = {
     "alpine": 420.0, "desert": 170.0, "canyon": 150.0, "coast": 190.0, "sea": 220.0, "hills": 170.0, "forest": 55.0,
     "arctic": 140.0, "village": 75.0, "city": 75.0, "ruins": 45.0, "interior": 60.0, "sky": 1000.0,
+    "quarry": 110.0, "harbour": 110.0,
 }  # fmt: skip
 _WEATHER = {  # sun, greyness of the sky, brightness of the sky, haze over a reach, veil, cover
     "clear": (1.0, 0.0, 1.0, (0.01, 0.04), (0.0, 0.0), (0.0, 0.45)),

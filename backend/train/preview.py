@@ -14,6 +14,7 @@ from ...protocol.errors import FarplaneError
 from ..pipeline.colour import linear_to_display
 from .cameras import SENSOR, ground, look
 from .data import render_clip, seen_movers
+from .prompts import HELD_OUT_KINDS
 from .raymarch import loops, render, trace_surfaces
 from .world import KINDS, SEASONS, TIMES, WEATHERS, Attributes, World, make_world, random_attributes
 
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--movers", action="store_true", help="look at a vehicle or a figure of each world; of worlds that have some"
     )
-    parser.add_argument("--kind", choices=KINDS)
+    parser.add_argument("--kind", choices=(*KINDS, *HELD_OUT_KINDS), help="the last two are never drawn unasked")
     parser.add_argument("--time", choices=TIMES)
     parser.add_argument("--weather", choices=WEATHERS)
     parser.add_argument("--season", choices=SEASONS)

@@ -59,6 +59,12 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "drone": ("drone shot", "aerial shot", "flying camera", "aerial view", "drone footage"),
     "static": ("static camera", "locked-off shot", "tripod shot", "fixed camera", "still camera"),
 }  # fmt: skip
+# Kinds of scene that training never shows, in words that its vocabulary need not have: the model says which it lacks.
+NEW_KINDS: dict[str, tuple[str, ...]] = {
+    "quarry": ("a quarry", "a stone quarry", "an open pit mine", "a terraced quarry", "an open cast mine", "quarry benches and spoil heaps"),
+    "harbour": ("a harbour", "a container port", "a cargo port with cranes", "container ships at a quay", "a harbour with cranes and containers", "docks"),
+}  # fmt: skip
+HELD_OUT_KINDS = tuple(NEW_KINDS)
 HELD_OUT = {
     "at daybreak", "after dark", "at sundown", "under a high sun", "at nightfall", "dense mist", "heavy clouds",
     "fair weather", "smoky air", "a downpour", "a blizzard", "thunderclouds", "snowy", "in the fall",
@@ -112,7 +118,7 @@ def write_prompt(
     """
 
     def say(value: str) -> str:
-        options = WORDINGS[value]
+        options = NEW_KINDS[value] if value in NEW_KINDS else WORDINGS[value]
         kept = [w for w in options if (w in HELD_OUT) == held_out] or [w for w in options if w not in HELD_OUT]
         return str(rng.choice(kept))
 

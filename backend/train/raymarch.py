@@ -23,6 +23,7 @@ from .light import make_light, make_wind
 from .materials import KINDS
 from .movers import stage
 from .shading import COARSE, Scene
+from .unseen import LOOKS_LIKE
 from .world import Attributes, Ceiling, World
 
 _OFFSETS = np.array([[0.25, 0.75], [0.75, 0.25], [0.25, 0.25], [0.75, 0.75]])
@@ -95,12 +96,12 @@ def scene_of(
     """What the loops read; times: seconds of the frames; simplified: the blockout, still but for the movers it has."""
     light = make_light(world.attributes, world.seed)
     heights = world.simplified if simplified else world.height
-    params = np.zeros((len(K), at.PARAMS))
+    kind, params = world.attributes.kind, np.zeros((len(K), at.PARAMS))
     for place, value in (
         (at.HAZE, light.haze), (at.VEIL, light.veil), (at.COVER, light.cover), (at.LAMPS, light.lamps),
         (at.STARS, light.stars), (at.STORM, light.storm), (at.WET, light.wet), (at.WINTER, light.winter),
         (at.AUTUMN, light.autumn), (at.DISC, light.disc), (at.DISC_SIZE, light.disc_size), (at.SEA, world.sea),
-        (at.KIND, KINDS.index(world.attributes.kind)), (at.STYLE, world.style), (at.BAY, 1.0), (at.NOW, times),
+        (at.KIND, KINDS.index(LOOKS_LIKE.get(kind, kind))), (at.STYLE, world.style), (at.BAY, 1.0), (at.NOW, times),
     ):  # fmt: skip
         params[:, place] = value
     if world.ceiling:
@@ -113,6 +114,9 @@ def scene_of(
         furthest = math.hypot(*wind) * at.CROWN_STEP * float(crown.max())
         rim += math.ceil(furthest * heights.shape[0] / world.extent)
     movers = world.movers.as_boxes() if simplified and world.movers is not None else world.movers
+    if world.structures is not None:
+        assert movers is None, "a part's number tells one mover from another only within one set of them"
+        movers = world.structures.chosen(world.structures.kept) if simplified else world.structures
     pose = np.ascontiguousarray(world_from_camera, np.float64)
     staged = stage(movers, times, K, pose, width, height, world.extent, light.sun)
     return Scene(
@@ -162,7 +166,7 @@ class Surfaces:
     """What each pixel's centre shows: depth [T, H, W] camera-plane metres (inf: nothing); normal [T, H, W, 3] world
     axes, unit length (0: nothing), over a pixel's width; material [T, H, W] uint8 of materials.py, NOTHING for the sky;
     tone [T, H, W] uint8, the number of the tree, house or field (0 for water, ceilings and sky): with the material it
-    is the object's mask; part [T, H, W] int32, which of world.movers' parts it is, -1 for all that is no mover; times
+    is the object's mask; part [T, H, W] int32, which of world.movers' or structures' parts it is, -1 for all else; times
     [T] seconds."""
 
     depth: NDArray[np.float32]
@@ -175,7 +179,7 @@ class Surfaces:
     def mover(self, world: World) -> NDArray[np.int32]:
         """Number [T, H, W] of the vehicle or figure that a pixel shows, -1 for all else."""
         if world.movers is None:
-            return self.part
+            return np.full_like(self.part, -1)
         return np.where(self.part >= 0, world.movers.owner[self.part], -1).astype(np.int32)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from . import landforms, places
+from . import landforms, places, unseen
 from .baking import Draft
 from .landforms import CELLS
 from .materials import CONIFER, KINDS, SEASONS, TIMES, TREE, WEATHERS, WITHOUT_SEASON
@@ -28,9 +28,10 @@ from .traffic import make_movers
 EXTENT = {
     "alpine": 4000.0, "desert": 1500.0, "canyon": 1300.0, "coast": 1700.0, "sea": 1500.0, "hills": 1400.0,
     "forest": 620.0, "arctic": 1200.0, "village": 640.0, "city": 560.0, "ruins": 300.0, "interior": 72.0, "sky": 1000.0,
+    "quarry": 540.0, "harbour": 512.0,
 }  # fmt: skip
 WIDEST_CELL = 2.0  # metres: in wider cells a tree's sway is lost
-WITH_WATER = ("coast", "sea", "arctic")
+WITH_WATER = ("coast", "sea", "arctic", "harbour")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class World:
     """height, simplified: [n, n] float32 metres; material, tone: [n, n] uint8 (materials.py; a number per object);
     extent: metres a side (periodic); sea: has a water plane at z = 0; texture: [256, 256] float32 unit-variance noise
     for surface detail; cloud: [512, 512] float32 unit-variance noise; style: 0 … 1, picks among a kind's palettes;
-    crown: [n, n] uint8, how high trees stand, in CROWN_STEP, None where none sways; movers: None where nothing goes."""
+    crown: [n, n] uint8, how high trees stand, in CROWN_STEP, None where none sways; movers: None where nothing goes;
+    structures: what stands beside the heightfield (structures.py), only in worlds without movers."""
 
     seed: int
     attributes: Attributes
@@ -74,6 +76,7 @@ class World:
     ceiling: Ceiling | None
     crown: NDArray[np.uint8] | None = None
     movers: Movers | None = None
+    structures: Movers | None = None
 
 
 def random_attributes(seed: int, kinds: tuple[str, ...] = KINDS) -> Attributes:
@@ -93,7 +96,7 @@ def make_world(seed: int, attributes: Attributes | None = None) -> World:
     rng = np.random.default_rng([seed, 2])
     kind, extent = attributes.kind, EXTENT[attributes.kind]
     ceiling = _ceiling(rng, extent) if kind == "interior" else None
-    draft = _draft(kind, rng, extent / CELLS, ceiling)
+    draft, structures = _draft(kind, rng, extent / CELLS, ceiling)
     return World(
         seed=seed,
         attributes=attributes,
@@ -109,6 +112,7 @@ def make_world(seed: int, attributes: Attributes | None = None) -> World:
         ceiling=ceiling,
         crown=_crown(draft) if draft.crown.any() and extent / CELLS < WIDEST_CELL else None,
         movers=make_movers(np.random.default_rng([seed, 6]), kind, draft),
+        structures=structures,
     )
 
 
@@ -125,12 +129,14 @@ def _ceiling(rng: np.random.Generator, extent: float) -> Ceiling:
     return Ceiling(float(z), float(bay), float(rng.uniform(0.25, 0.6)) if rng.random() < 0.5 else 0.0)
 
 
-def _draft(kind: str, rng: np.random.Generator, cell: float, ceiling: Ceiling | None) -> Draft:
+def _draft(kind: str, rng: np.random.Generator, cell: float, ceiling: Ceiling | None) -> tuple[Draft, Movers | None]:
+    if kind in unseen.BUILDERS:
+        return unseen.BUILDERS[kind](rng, cell)
     if kind == "interior":
         assert ceiling is not None
-        return places.interior(rng, cell, ceiling.z)
+        return places.interior(rng, cell, ceiling.z), None
     builder = getattr(places if kind in ("village", "city") else landforms, kind)
-    return builder(rng, cell)
+    return builder(rng, cell), None
 
 
 __all__ = [
