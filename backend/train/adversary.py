@@ -100,6 +100,13 @@ class Duel:
         """All that a checkpoint needs to go on."""
         return {"critic": self.critic.state_dict(), "optimiser": self.optimiser.state_dict(), "told": self.told}
 
+    def fits(self, kept: dict[str, Any] | None) -> bool:
+        """Whether `kept` is of a critic of the same shape."""
+        if kept is None:
+            return False
+        own = {name: value.shape for name, value in self.critic.state_dict().items()}
+        return own == {name: value.shape for name, value in kept["critic"].items()}
+
     def resume(self, kept: dict[str, Any]) -> None:
         """Go on from `kept`."""
         self.critic.load_state_dict(kept["critic"])

@@ -168,10 +168,14 @@ class Run:
         if (out / "last.pt").exists():
             self._resume()
         elif start_from is not None:
-            weights = torch.load(start_from / "last.pt", map_location=device, weights_only=True)["ema"]
+            kept = torch.load(start_from / "last.pt", map_location=device, weights_only=True)
+            weights = kept["ema"]
             count = load_matching(self.model, weights)
             self.ema.load_state_dict(self.model.state_dict())
             print(f"{count} of {len(weights)} weights from {start_from}", flush=True)
+            if self.duel is not None and self.duel.fits(kept.get("duel")):
+                self.duel.resume(kept["duel"])
+                print(f"its critic too, margin {self.duel.told:.2f}", flush=True)
 
     def _resume(self) -> None:
         kept = torch.load(self.out / "last.pt", map_location=self.device, weights_only=True)
