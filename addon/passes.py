@@ -64,6 +64,7 @@ class PassRenderer:
         self.width, self.height = width, height
         self._engines = _depth_engines(scene) if engine == "AUTO" else [engine]
         self._pass: Pass | None = None
+        self._frame = 0  # the one to render
         self._had_result = "Render Result" in bpy.data.images
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="farplane-"))
@@ -149,6 +150,7 @@ class PassRenderer:
         data.clip_start, data.clip_end = view.clip_start, view.clip_end
         # A parent at rest and its inverse matrix carry any 4x4; matrix_world would lose the shear.
         self._camera.matrix_parent_inverse = Matrix(view.matrix_world.tolist())
+        self._frame = view.frame
         with blenders_own():
             self.scene.frame_set(view.frame)
 
@@ -160,13 +162,16 @@ class PassRenderer:
         return self._render()[..., 0]
 
     def _render(self) -> NDArray[np.float32]:
-        """Render the stand-in's current frame; return [H, W, 4] float32 as it lies in the file."""
-        path = self._folder / "pass.exr"
-        path.unlink(missing_ok=True)
-        self.scene.render.filepath = str(path)
-        # The operator's own `scene` argument would take the frame number from the artist's scene.
-        with bpy.context.temp_override(scene=self.scene, view_layer=self.scene.view_layers[0]), blenders_own():
-            bpy.ops.render.render(write_still=True)
+        """Render the stand-in at the frame that was aimed at; return [H, W, 4] float32 as it lies in the file.
+
+        As an animation of one frame: for a still the operator takes the frame number from the artist's scene.  Not under
+        a temp_override, with which Blender under Python 3.11 crashes beside our threads (docs/decisions/random-sequences.md).
+        """
+        path = self._folder / f"pass{self._frame:04d}.exr"
+        self.scene.render.filepath = str(self._folder / "pass####.exr")
+        self.scene.frame_start = self.scene.frame_end = self._frame
+        with blenders_own():
+            bpy.ops.render.render(animation=True, scene=self.scene.name)
         if not path.exists():
             raise FarplaneError(
                 "output", f"nothing was written to {self._folder}", "Free some space for temporary files"
@@ -180,6 +185,7 @@ class PassRenderer:
             image.pixels.foreach_get(pixels)
         finally:
             bpy.data.images.remove(image)
+            path.unlink(missing_ok=True)
         return np.ascontiguousarray(pixels.reshape(self.height, self.width, 4)[::-1])
 
     # -- settings of the stand-in --------------------------------------------------------------------------------
