@@ -140,14 +140,17 @@ class Extraction:
         reference: bool = False,
         engine: Engine = "AUTO",
         reference_samples: int = REFERENCE_SAMPLES,
+        look: bool = False,
     ) -> None:
         """Raises FarplaneError for a frame range, resolution or prompt that no plate can have.
 
         Without a prompt the shot is only good for being looked at or measured, not for being rendered.
+        look : the depth alone is wanted, of one frame, say; no shot comes of it.
         """
         if prompt is not None:
             prompt.validate()
-        validate_frames(plan.frames)
+        if not look:
+            validate_frames(plan.frames)
         self.resolution = size or scene_resolution(scene)
         validate_resolution(*self.resolution)
         self.plan, self.prompt = plan, prompt
@@ -212,6 +215,11 @@ class Extraction:
         self._at += 1
         return self._at == len(self._steps)
 
+    @property
+    def z(self) -> NDArray[np.float32]:
+        """[T, H, W] metres along the camera's axis, inf where nothing is hit; of the frames whose depth was read."""
+        return self._z
+
     def shot(self) -> Shot:
         """Return the validated Shot."""
         assert self._at == len(self._steps), "step() until it returns True"
@@ -253,6 +261,8 @@ class Extraction:
         camera = self._camera() if self.stage == "camera" else None
         if scene is None:
             raise _gone()
+        for other in _open - {self}:  # a new renderer takes the stand-in of another one for a leftover
+            other.pause()
         self._passes = made = PassRenderer(scene, *self.resolution, self._engine)
         if camera is not None:
             made.scene.camera = camera

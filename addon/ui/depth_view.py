@@ -7,7 +7,7 @@ camera, the frame or the geometry has come to rest.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ...protocol.errors import FarplaneError
 from .. import camera as maths
-from ..passes import PREFIX, PassRenderer, blenders_own, is_rendering
-from ..scene import metres_per_unit, plan_camera, read_camera
+from ..passes import PREFIX, is_rendering
+from ..scene import Extraction, plan_camera
 from . import overlay
 from .generate import current_plan, manual_range, plate_size
 from .operators import running_generation
@@ -50,6 +50,7 @@ class _State:
     rendered: Any = None  # what `frame` was made from
     coloured: Any = None  # the range that the layer shows, or will once the thread has made it
     frame: DepthFrame | None = None
+    reading: Extraction | None = None  # what `frame` was read from, until the next tick closes it
 
 
 _state = _State()
@@ -60,23 +61,23 @@ def latest() -> DepthFrame | None:
     return _state.frame
 
 
-def read_frame(scene: bpy.types.Scene, frame: int) -> DepthFrame:
-    """Render the depth of one frame as it would be sent.  Raises FarplaneError."""
-    plan = current_plan(scene)
-    width, height = plate_size(scene)
-    render = scene.render
-    with PassRenderer(scene, width, height) as passes:
-        camera = plan_camera(scene, plan)
-        passes.scene.camera = camera
-        with blenders_own():
-            passes.scene.frame_set(frame)
-        view = read_camera(passes.scene, camera, frame)
-        lens = maths.intrinsics(view.lens, width, height, render.pixel_aspect_x, render.pixel_aspect_y)
-        scale = maths.pinhole(view.matrix_world, lens).depth_scale * metres_per_unit(scene)
-        passes.use_own_camera()
-        z = passes.depth(view) * np.float32(scale)
-    near, far = maths.near_far(z[None])
-    return DepthFrame(frame, z, near, far)
+def is_open() -> bool:
+    """Whether the stand-in that the depth was rendered from is still there."""
+    return _state.reading is not None
+
+
+def begin(scene: bpy.types.Scene, frame: int) -> Extraction:
+    """What reads the depth of one frame as it would be sent; to be closed.  Raises FarplaneError."""
+    plan = replace(current_plan(scene), frames=(frame,))
+    return Extraction(scene, plan, size=plate_size(scene), look=True)
+
+
+def read(reading: Extraction) -> DepthFrame:
+    """Render it.  Raises FarplaneError."""
+    while not reading.step():
+        pass
+    near, far = maths.near_far(reading.z)
+    return DepthFrame(reading.plan.frames[0], reading.z[0], near, far)
 
 
 def picture(z: NDArray[np.float32], near: float, far: float) -> overlay.Picture:
@@ -94,6 +95,9 @@ def refresh() -> bool:
     scene = bpy.context.scene
     if bpy.context.window_manager is None or scene is None:
         return False
+    if is_open() and not is_rendering():  # a tick's work by itself: in a large scene Blender takes 30 ms for it
+        _close()
+        return False
     if not bpy.context.window_manager.farplane.show_depth:
         gone = bool(overlay.shown(OWNER))
         overlay.show(OWNER, [])
@@ -108,13 +112,22 @@ def refresh() -> bool:
             _state.seen, _state.changed = seen, time.monotonic()
         if seen != _state.rendered and (time.monotonic() - _state.changed > REST_SECONDS or _state.frame is None):
             _state.rendered = seen
-            _state.frame = read_frame(scene, scene.frame_current)
+            _state.reading = begin(scene, scene.frame_current)
+            _state.frame = read(_state.reading)
             _state.coloured, _state.quiet = None, 3
         return _colour(scene)
     except FarplaneError as error:
+        _close()
         session.message = Message.of(error)
         bpy.context.window_manager.farplane.show_depth = False
         return True
+
+
+def _close() -> None:
+    """Take the stand-in away."""
+    reading, _state.reading, _state.quiet = _state.reading, None, 3
+    if reading is not None:
+        reading.close()
 
 
 def _look(scene: bpy.types.Scene) -> Any:
@@ -167,6 +180,7 @@ def register() -> None:
 def unregister() -> None:
     """No longer."""
     global _state
+    _close()
     _state = _State()
     if _edited in bpy.app.handlers.depsgraph_update_post:
         bpy.app.handlers.depsgraph_update_post.remove(_edited)

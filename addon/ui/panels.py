@@ -279,12 +279,16 @@ def tick() -> float:
         redraw()
     if shown:
         view.redraw_views()
-    return BUSY_SECONDS if session.jobs else IDLE_SECONDS
+    return BUSY_SECONDS if session.jobs or depth_view.is_open() else IDLE_SECONDS
 
 
 def _sweep() -> None:
     """An undo, or a file saved meanwhile, may bring a stand-in back that was removed: it goes again."""
-    if running_generation() is None and any(scene.name.startswith(passes.PREFIX) for scene in bpy.data.scenes):
+    if (
+        running_generation() is None
+        and not depth_view.is_open()
+        and any(scene.name.startswith(passes.PREFIX) for scene in bpy.data.scenes)
+    ):
         passes.remove_leftovers()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+import farplane  # noqa: E402
 from farplane.addon import passes  # noqa: E402
 from farplane.addon.scene import Extraction, plan_shots  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
@@ -127,6 +128,12 @@ def test_the_depth_view_waits_for_a_render_of_the_artists(scene: Any, monkeypatc
         assert depth_view.latest() is None
     assert depth_view.refresh()
     assert depth_view.latest() is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(depth_view, "is_rendering", lambda: True)
+        depth_view.refresh()
+        assert depth_view.is_open(), "and so does taking its stand-in away"
+    panels.tick()
+    assert not leftovers()
     bpy.context.window_manager.farplane.show_depth = False
 
 
@@ -143,6 +150,70 @@ def test_the_last_scene_deleted_while_it_is_read(scene: Any) -> None:
     assert bpy.context.window.scene == bpy.data.scenes[0]
     assert not leftovers()
     panels.tick()
+
+
+def test_the_depth_views_stand_in_goes_in_a_tick_of_its_own(scene: Any) -> None:
+    """In a large scene Blender takes 30 ms to remove it."""
+    bpy.context.window_manager.farplane.show_depth = True
+    assert panels.tick() == panels.BUSY_SECONDS, "it is not to stay for long"
+    assert depth_view.latest() is not None
+    assert passes.PREFIX in leftovers()
+    scene.camera.location.x += 1  # would be rendered next
+    first = depth_view.latest()
+    assert panels.tick() == panels.IDLE_SECONDS
+    assert not leftovers()
+    assert depth_view.latest() is first, "nothing else in that tick"
+    bpy.context.window_manager.farplane.show_depth = False
+    panels.tick()
+
+
+@pytest.mark.parametrize("end", ["save", "undo", "unregister", "switch off", "delete the scene"])
+def test_the_depth_views_stand_in_is_nobodys_business(scene: Any, end: str) -> None:
+    """Whatever comes between the two ticks: it is in no file, and nothing of it is left."""
+    bpy.ops.ed.undo_push(message="a")
+    bpy.ops.ed.undo_push(message="b")
+    bpy.context.window_manager.farplane.show_depth = True
+    depth_view.refresh()
+    assert depth_view.is_open()
+    if end == "save":
+        copy = str(Path(bpy.data.filepath).with_name("copy.blend"))
+        bpy.ops.wm.save_as_mainfile(filepath=copy, copy=True)
+        with bpy.data.libraries.load(copy) as (inside, _):
+            assert list(inside.scenes) == [scene.name]
+    elif end == "undo":
+        bpy.ops.ed.undo()
+    elif end == "unregister":
+        farplane.unregister()
+        farplane.register()
+        assert not depth_view.is_open()
+    elif end == "switch off":
+        bpy.context.window_manager.farplane.show_depth = False
+    else:
+        bpy.data.scenes.remove(scene)
+    bpy.context.window_manager.farplane.show_depth = False
+    panels.tick()
+    assert not depth_view.is_open()
+    assert not leftovers()
+    assert len(bpy.data.scenes) == 1
+
+
+def test_generate_while_the_depth_views_stand_in_stands(connected: Any, poll_until: Any) -> None:
+    """Each removes its own: the depth view's end does not take the one away that passes are read from."""
+    bpy.context.window_manager.farplane.show_depth = True
+    generation = generate.Generation(connected)
+    while generation.stage in ("connect", "enquire"):
+        if generation.waits and not depth_view.is_open():
+            depth_view.refresh()
+        generation.step()
+    generation.step()
+    assert len([name for name in leftovers() if name == passes.PREFIX]) == 1
+    depth_view.refresh()
+    assert not depth_view.is_open()
+    assert passes.PREFIX in leftovers()
+    bpy.context.window_manager.farplane.show_depth = False
+    generation.run()
+    poll_until(lambda: session.job is None)
+    assert session.takes[0].whole
 
 
 def test_no_room_for_temporary_files(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:

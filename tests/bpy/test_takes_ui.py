@@ -264,7 +264,8 @@ def test_a_comparison_ends_where_a_frame_cannot_be_read(view: Any) -> None:
 
 def test_the_depth_that_is_shown_is_the_depth_that_is_sent(scene: Any) -> None:
     scene.objects["Cube"].location.z = 3
-    frame = depth_view.read_frame(scene, 12)
+    with depth_view.begin(scene, 12) as reading:
+        frame = depth_view.read(reading)
     assert frame.z.shape == (36, 64)
     assert frame.z[18, 32] == pytest.approx(7.0, rel=1e-6)
     assert np.isinf(frame.z[0, 0])
