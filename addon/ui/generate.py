@@ -169,7 +169,7 @@ class Generation:
             if not self._enquiries or not session.enquiries.keys() >= set(self._enquiries):
                 self._size = self._checked_size(scene)
                 self._enquiries = self._enquire(self._size)
-            elif self._welcome():
+            elif self._welcome() and not is_rendering():
                 keep_folder(scene, self.plan.name)
                 self._extraction = Extraction(scene, self.plan, self.asks[0][0], self._size)
         elif session.connection == "disconnected" and session.problem is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +116,24 @@ def test_a_render_of_the_artists_goes_first(connected: Any, poll_until: Any, mon
         for _ in range(5):
             assert not generation.step()
         assert (generation.stage, generation.done, generation.waits) == ("depth", 0, True)
+    generation.run()
+    poll_until(lambda: session.job is None)
+    assert session.takes[0].whole
+
+
+def test_no_stand_in_is_made_beside_a_render_of_the_artists(
+    connected: Any, poll_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = generate.Generation(connected)
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "is_rendering", lambda: True)
+        while not generation._enquiries or None in map(session.enquiries.get, generation._enquiries):
+            generation.step()
+            time.sleep(0.01)
+        for _ in range(5):
+            assert not generation.step()
+        assert (generation.stage, generation.waits) == ("enquire", True)
+        assert not leftovers()
     generation.run()
     poll_until(lambda: session.job is None)
     assert session.takes[0].whole
