@@ -21,9 +21,11 @@ from ...protocol.shot import CameraTrack, Shot
 from ..model.detail import FACTOR, RESIDUAL, DetailNet, detail_levels, detail_step, enlarge
 from .fusion import Trail
 from .geometry import Look, shot_scale, surface_channels, warped_noise
+from .pattern import Pattern, pattern_channels
 from .warp import Camera
 
 ALONE = 0.1  # the noise level from which every frame is drawn by itself; above it, frames agree on every estimate
+KEPT_BYTES = 2**28  # of the surfaces of a shot's first frames, 40 of 448 x 256
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,31 @@ def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArr
     return depth, CameraTrack(K, shot.camera.world_from_camera[frames])
 
 
+class _Surfaces:
+    """What the network is told of each frame's geometry [1, C, H, W]: every step asks, so the first frames are kept.
+
+    depth [T, H, W] and its cameras; seed : of look and pattern; typical : median depth of the shot in metres.
+    """
+
+    def __init__(self, depth: NDArray[np.float32], camera: CameraTrack, seed: int, typical: float) -> None:
+        self._depth, self._camera, self._typical = depth, camera, typical
+        self._scale, self._look, self._pattern = shot_scale(depth), Look.of_seed(seed), Pattern.of_seed(seed)
+        self._kept: dict[int, Tensor] = {}
+
+    def of(self, t: int) -> Tensor:
+        """Of frame t."""
+        if t in self._kept:
+            return self._kept[t]
+        one, camera = slice(t, t + 1), self._camera
+        seen = self._depth[one], camera.K[one], camera.world_from_camera[one]
+        chance = pattern_channels(self._pattern, *seen, frames=np.array([t]), typical=self._typical)
+        told = surface_channels(*seen, scale=self._scale, like=camera, look=self._look, pattern=chance)
+        surface = torch.from_numpy(told)
+        if (len(self._kept) + 1) * surface.nbytes <= KEPT_BYTES:
+            self._kept[t] = surface
+        return surface
+
+
 def detailed(
     net: DetailNet,
     small: Tensor,
@@ -67,18 +94,14 @@ def detailed(
     del fresh
     # In place of the noise, frame by frame: a minute of frames is held once.
     state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
-    scale, look = shot_scale(depth), Look.of_seed(plan.seed)
+    surfaces = _Surfaces(depth, camera, plan.seed, shot_scale(shot.depth.z)[1])
     for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
         shown, trail = small[:1], Trail()
         for t in range(len(small)):
             check()
-            one = slice(t, t + 1)
-            surface = surface_channels(
-                depth[one], camera.K[one], camera.world_from_camera[one], scale=scale, like=camera, look=look
-            )
             base = enlarge(small[t : t + 1], (height, width))
             given = state[t : t + 1].to(small.device)
-            told = torch.from_numpy(surface).to(small.device), plan.words.to(small.device)
+            told = surfaces.of(t).to(small.device), plan.words.to(small.device)
             now, residual = detail_step(net, given, base, *told, level, lower, plan.trust)
             if lower > ALONE:
                 picture = (base + RESIDUAL * residual)[0].permute(1, 2, 0).cpu().numpy()

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol.shot import CameraTrack
+from .pattern import PATTERN_CHANNELS
 
-SURFACE_CHANNELS = 10  # root of inverse depth, log depth, kind, normal (3), height; facing, towards, palette
+PLAIN_CHANNELS = 10  # root of inverse depth, log depth, kind, normal (3), height; facing, towards, palette
+SURFACE_CHANNELS = PLAIN_CHANNELS + PATTERN_CHANNELS
 RAY_CHANNELS = 6  # direction (3), moment (3)
 GROUP = 4  # frames to a latent frame
 KEY_EVERY = 8  # frames between the frames that own noise
@@ -63,19 +65,21 @@ def surface_channels(
     scale: tuple[float, float] | None = None,
     like: CameraTrack | None = None,
     look: Look | None = None,
+    pattern: Frames | None = None,
     exact: bool = True,
 ) -> Frames:
-    """[T, 10, H, W]: sqrt(near/z), log2(z/typical)/6, kind, world normal turned to the first camera's heading, height;
+    """[T, 14, H, W]: sqrt(near/z), log2(z/typical)/6, kind, world normal turned to the first camera's heading, height;
     then of the look: the level part of the normal along the sun's azimuth, that of the viewing ray, the palette in
     -1 … 1.  The last three are 0 without a look.  The kind is 1 for sky, and for a surface -1 if the depth is `exact`
     (the picture keeps its edges) and 0 if it is a rough blockout, which a picture may leave where a real scene would.
 
+    pattern : [T, 4, H, W] of pattern.pattern_channels, the last four; None: 0.
     scale : (near, typical) of a longer shot these frames are from; like : its cameras, whose first one counts.
     """
     near, typical = shot_scale(depth) if scale is None else scale
     first = pose[0] if like is None else like.world_from_camera[0]
     heading = math.atan2(first[1, 2], first[0, 2])
-    return _surface(
+    out = _surface(
         np.ascontiguousarray(depth),
         np.linalg.inv(K),
         np.ascontiguousarray(pose, np.float64),
@@ -86,6 +90,9 @@ def surface_channels(
         *((0.0, 0.0, 0.0) if look is None else (math.cos(look.azimuth), math.sin(look.azimuth), 2 * look.palette - 1)),
         -1.0 if exact else 0.0,
     )
+    if pattern is not None:
+        out[:, PLAIN_CHANNELS:] = pattern
+    return out
 
 
 def plucker_rays(K: NDArray, pose: NDArray, height: int, width: int, scale: float) -> Frames:

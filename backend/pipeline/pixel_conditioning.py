@@ -1,7 +1,7 @@
 """Conditioning of farplane-s: known frames, mask, surface and rays, packed four frames to a latent frame.
 
-The control volume has 68 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be changed,
-0 where there are none), mask 4 (1 = make it), surface 40 (geometry.surface_channels).  The camera has 24: Plücker
+The control volume has 84 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be changed,
+0 where there are none), mask 4 (1 = make it), surface 56 (geometry.surface_channels).  The camera has 24: Plücker
 rays.  A dropped condition is zero throughout; no real surface is, so the network can tell.  A reference picture is a
 known latent frame of its own in front, as in VACE: no surface, no rays, and what is painted there is thrown away.
 
@@ -38,7 +38,7 @@ CAMERA_CHANNELS = GROUP * RAY_CHANNELS
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """control : [B, 68, R+G, H, W] float32; camera : [B, 24, R+G, H, W] float32."""
+    """control : [B, 84, R+G, H, W] float32; camera : [B, 24, R+G, H, W] float32."""
 
     control: Tensor
     camera: Tensor
@@ -63,6 +63,7 @@ def make_condition(
     references: NDArray[np.float32] | None = None,
     with_camera: bool = True,
     look: Look | None = None,
+    pattern: NDArray[np.float32] | None = None,
     whole: tuple[tuple[float, float], CameraTrack] | None = None,
     exact: bool = True,
 ) -> Condition:
@@ -74,6 +75,7 @@ def make_condition(
     references : [R, H, W, 3] standardised code, pictures whose look is to be followed.  The noise gains as many latent
     frames in front (pack_references); as in vace_pack, the last reference comes first.  Training shows at most one.
     look : the light and palette of the picture; None leaves them open, and so does a depth of None.
+    pattern : [T, 4, H, W] what chance decides of clouds, grain and windows (pattern.pattern_channels), told with a depth.
     whole : (scale, cameras) of the shot these frames are a window of, so that all its windows are told alike.
     exact : the depth is that of the picture to be made, not of a rough stand-in for it.
     """
@@ -89,7 +91,14 @@ def make_condition(
     if depth is not None:
         scale, like = (shot_scale(depth), camera) if whole is None else whole
         planes[:, 2 * COLOURS + 1 :] = surface_channels(
-            depth, camera.K, camera.world_from_camera, scale=scale, like=like, look=look, exact=exact
+            depth,
+            camera.K,
+            camera.world_from_camera,
+            scale=scale,
+            like=like,
+            look=look,
+            pattern=pattern,
+            exact=exact,
         )
     rays = np.zeros((count, RAY_CHANNELS, height, width), np.float32)
     if with_camera:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ from .colour import logc3_decode
 from .detail import DetailPlan, detailed, resampled
 from .fusion import fused
 from .geometry import Look, shot_scale, warped_noise, without_blotches
+from .pattern import Pattern, pattern_channels
 from .pixel_conditioning import RESTART, Condition, make_condition, network_input, network_time
 from .wan import OnStep, model_size
 
@@ -41,11 +42,21 @@ STRIDE = 4  # frames between windows: every frame but the ends is seen by two
 
 @dataclass(frozen=True, eq=False)
 class ModelShot:
-    """The shot as the network sees it: T >= N frames at the network's size, the shot's own `count` first."""
+    """The shot as the network sees it: T >= N frames at the network's size, the shot's own `count` first.
+
+    typical : median depth in metres.  pattern : [T, P, H, W] what chance decides (pattern_channels), None: untold.
+    """
 
     count: int
     depth: NDArray[np.float32]
     camera: CameraTrack
+    typical: float
+    pattern: NDArray[np.float32] | None = None
+
+    def patterned(self, seed: int) -> ModelShot:
+        """The same with the pattern that a seed draws."""
+        seen = self.depth, self.camera.K, self.camera.world_from_camera
+        return replace(self, pattern=pattern_channels(Pattern.of_seed(seed), *seen, typical=self.typical))
 
 
 class Question(NamedTuple):
@@ -92,7 +103,7 @@ def generate(
     base_steps, fine_steps = (steps, 0) if checkpoint.detail is None else (preset.base_steps, steps)
     total_steps = base_steps + fine_steps
     margin = checkpoint.transformer.config.patch_size[1]
-    fitted = overscanned(fit_shot(shot, preset, margin), margin)
+    fitted = overscanned(fit_shot(shot, preset, margin), margin).patterned(settings.seed)
     starts = window_starts(len(fitted.depth), preset.clip)
     asked, look = questions(guidance, preset.geometry_guidance), Look.of_seed(settings.seed)
 
@@ -181,7 +192,7 @@ def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
     count = len(shot.frames)
     frames = np.minimum(np.arange(max(count, preset.clip)), count - 1)
     depth, camera = resampled(shot, model_size(shot.resolution, preset.max_pixels, patch), frames)
-    return ModelShot(count, depth, camera)
+    return ModelShot(count, depth, camera, shot_scale(shot.depth.z)[1])
 
 
 def overscanned(shot: ModelShot, margin: int) -> ModelShot:
@@ -194,7 +205,7 @@ def overscanned(shot: ModelShot, margin: int) -> ModelShot:
     near = 1.0 / shot.depth
     wide = np.pad(near, ((0, 0), (margin, margin), (margin, margin)), mode="reflect", reflect_type="odd")
     with np.errstate(divide="ignore"):
-        return ModelShot(shot.count, 1.0 / np.clip(wide, 0.0, 2.0 * near.max()), camera)
+        return replace(shot, depth=1.0 / np.clip(wide, 0.0, 2.0 * near.max()), camera=camera)
 
 
 def cropped(pictures: Tensor, margin: int) -> Tensor:
@@ -221,8 +232,9 @@ def window_condition(
     part = slice(start, start + clip)
     camera = CameraTrack(shot.camera.K[part], shot.camera.world_from_camera[part])
     depth = shot.depth[part] if with_depth else None
-    whole = shot_scale(shot.depth), shot.camera
-    return make_condition(depth, camera, (shot.depth.shape[1], shot.depth.shape[2]), look=look, whole=whole)
+    pattern = None if shot.pattern is None else shot.pattern[part]
+    whole, size = (shot_scale(shot.depth), shot.camera), (shot.depth.shape[1], shot.depth.shape[2])
+    return make_condition(depth, camera, size, look=look, pattern=pattern, whole=whole)
 
 
 def shot_noise(shot: ModelShot, seed: int) -> NDArray[np.float32]:

@@ -218,7 +218,7 @@ def fitted_case(plate: Frames, render: Frames, sent: Shot, exact: NDArray) -> Ca
 
 _NOT_THE_WORLD = {
     "__init__", "evaluate", "cases", "rows", "figures", "scorecard", "classifier", "likeness", "train", "loop",
-    "detail_train", "adversary", "drafts", "sheets", "preview", "data",
+    "detail_train", "adversary", "patterns", "drafts", "sheets", "preview", "data",
 }  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """Training clips on disk: rendered once by the world, read by the trainer while more are being made.
 
-A shard is a folder entry of five files: `NNNNN.code.npy` float16 [n, T, H, W, 3] LogC3 code, `NNNNN.depth.npy`
+A shard is a folder entry of these files: `NNNNN.code.npy` float16 [n, T, H, W, 3] LogC3 code, `NNNNN.depth.npy`
 float16 [n, T, H, W] log2 of the blockout's depth in metres (inf where nothing is hit), `NNNNN.exact.npy` that of the
-render's own, `NNNNN.fine.*.npy` the same for one frame of each clip at FACTOR times the size [n, 4H, 4W(, 3)],
-`NNNNN.json` the cameras and attributes.  The JSON is
+render's own, `NNNNN.pattern.npy` float16 [n, T, P, H, W] what chance decides (patterns.py), `NNNNN.fine.*.npy` the
+same for one frame of each clip at FACTOR times the size [n, 4H, 4W(, 3)], `NNNNN.json` the cameras and attributes.  The JSON is
 written last and renamed into place, so a shard is whole or absent.  Every fourth shard is upright.  Shards of single
 frames (`--images`; T = 1, nothing fine) show many more places and lights for the same time: what a word looks like
 takes thousands of them to learn.
@@ -30,8 +30,10 @@ from ...protocol.shot import CameraTrack
 from ..model.detail import FACTOR
 from ..pipeline.colour import logc3_encode
 from ..pipeline.geometry import Look
+from ..pipeline.pattern import PATTERN_CHANNELS
 from .light import make_light
 from .movers import SEEN_AS
+from .patterns import clip_pattern
 from .prompts import is_held_out
 from .world import KINDS, Attributes, World, make_world, random_attributes
 
@@ -41,6 +43,7 @@ UPRIGHT_EVERY = 4  # shards
 WORLDS, VIEWS = 8, 12  # of a shard of single frames
 IMAGE_SEED = 100_000_000  # their worlds start here, their views follow in steps of VIEW_STEP
 VIEW_STEP = 10**9
+PARTS = ("code", "depth", "exact", "pattern")
 TRAINING_SEED = 1_000_000  # training worlds start here; everything below is held out
 
 
@@ -128,6 +131,8 @@ def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] 
     large = (CLIPS, FACTOR * height, FACTOR * width)
     arrays = {
         "code": np.empty((CLIPS, frames, height, width, 3), np.float16),
+        "pattern": np.empty((CLIPS, frames, PATTERN_CHANNELS, height, width), np.float16),
+        "fine.pattern": np.empty((large[0], PATTERN_CHANNELS, *large[1:]), np.float16),
         "depth": np.empty((CLIPS, frames, height, width), np.float16),
         "exact": np.empty((CLIPS, frames, height, width), np.float16),
         "fine.code": np.empty((*large, 3), np.float16),
@@ -142,7 +147,7 @@ def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] 
         chosen = int(np.random.default_rng([seed, 5]).integers(frames))
         fine = render_frame(clip, chosen, FACTOR, samples=2, device=device)
         fill(arrays, i, "", clip)
-        fill(arrays, i, "fine.", fine)
+        fill(arrays, i, "fine.", fine, chosen)
         rows.append(clip_row(clip, seed) | {"fine": chosen})
     return write_shard(target, arrays, rows)
 
@@ -156,6 +161,7 @@ def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE, dev
     count = WORLDS * VIEWS
     arrays = {
         "code": np.empty((count, 1, height, width, 3), np.float16),
+        "pattern": np.empty((count, 1, PATTERN_CHANNELS, height, width), np.float16),
         "depth": np.empty((count, 1, height, width), np.float16),
         "exact": np.empty((count, 1, height, width), np.float16),
     }
@@ -171,12 +177,15 @@ def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE, dev
     return write_shard(target, arrays, rows)
 
 
-def fill(arrays: dict[str, NDArray], i: int, which: str, clip: Clip) -> None:
-    """Put a clip with its exact depth at place `i` of a shard's arrays; `which`: "" or "fine." (its one frame)."""
+def fill(arrays: dict[str, NDArray], i: int, which: str, clip: Clip, first: int = 0) -> None:
+    """Put a clip with its exact depth at place `i` of a shard's arrays; `which`: "" or "fine." (its one frame); first:
+    the number of the clip's first frame."""
     assert clip.exact is not None
     part = 0 if which else slice(None)
     arrays[which + "code"][i] = logc3_encode(clip.linear[part])
     arrays[which + "depth"][i], arrays[which + "exact"][i] = log_depth(clip.depth[part]), log_depth(clip.exact[part])
+    chance = clip_pattern(clip.world, clip.exact, clip.camera.K, clip.camera.world_from_camera, first)
+    arrays[which + "pattern"][i] = chance[part]
 
 
 def clip_row(clip: Clip, seed: int) -> dict:
@@ -257,10 +266,7 @@ class ClipStore:
         for path in sorted(self.folder.glob("*.json")):
             if path.stem in self._arrays:
                 continue
-            files = {
-                n: path.with_suffix(f".{n}.npy")
-                for n in ("code", "depth", "exact", "fine.code", "fine.depth", "fine.exact", "draft")
-            }
+            files = {n: path.with_suffix(f".{n}.npy") for n in (*PARTS, *(f"fine.{part}" for part in PARTS), "draft")}
             self._arrays[path.stem] = {n: np.load(f, mmap_mode="r") for n, f in files.items() if f.exists()}
             for i, row in enumerate(json.loads(path.read_text())):
                 row["shard"], row["index"] = path.stem, i
@@ -278,6 +284,12 @@ class ClipStore:
     def load_fine(self, index: int, exact: bool = False) -> tuple[NDArray[np.float16], NDArray[np.float32], dict]:
         """(code [H, W, 3] float16, depth [H, W] float32 metres, row) of the clip's large frame."""
         return self._load(index, "fine.", exact)
+
+    def load_pattern(self, index: int, fine: bool = False) -> NDArray[np.float32] | None:
+        """What chance decides of a clip [T, P, H, W], or of its large frame [P, H, W]; None where it was not kept."""
+        row = self.rows[index]
+        kept = self._arrays[row["shard"]].get("fine.pattern" if fine else "pattern")
+        return None if kept is None else kept[row["index"]].astype(np.float32)
 
     def load_draft(self, index: int, exact: bool = False) -> NDArray[np.float16] | None:
         """What the first stage painted of the clip's large frame (drafts.py), LogC3 code [h, w, 3]; None: not drawn."""

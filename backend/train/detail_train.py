@@ -28,6 +28,7 @@ from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import Look, surface_channels
 from .adversary import Critic, Duel
 from .data import ClipStore, look_of
+from .patterns import clip_pattern
 from .prompts import vocabulary, write_prompt
 from .train import CODE_MEAN, CODE_STD, Shown
 from .world import Attributes
@@ -58,6 +59,7 @@ class DetailRecipe:
     magnified: float = 0.5  # crops whose noise is as seen from nearer than where it was drawn
     text_dropout: float = 0.1
     look_dropout: float = 0.05
+    pattern_dropout: float = 0.05
     exact: float = 0.5  # as in train.Recipe
     adversarial: float = 0.0  # the critic's pull against the squared error's (adversary.py); 0: no critic
     judged_from: float = 0.3  # noise level of the crops that the critic sees
@@ -67,7 +69,7 @@ class DetailRecipe:
 
 @dataclass(frozen=True, eq=False)
 class DetailBatch:
-    """large [M, 3, H, W], small [M, 3, h, w], surface [M, 10, H, W], noise [M, 3, H, W], trust [M],
+    """large [M, 3, H, W], small [M, 3, h, w], surface [M, 14, H, W], noise [M, 3, H, W], trust [M],
     words [M, V]; dry [M]: without rain or snow before the lens."""
 
     large: Tensor
@@ -124,11 +126,13 @@ def make_detail_batch(
         draft = store.load_draft(index, exact)
         K = row["K"][row["fine"]][None] * np.array([FACTOR, FACTOR, 1.0])[:, None]
         pose = row["world_from_camera"][row["fine"]][None]
-        shown = Shown(code[None].astype(np.float32), depth[None], K, pose, Look(*row["look"]))
+        kept = store.load_pattern(index, fine=True)
+        chance = None if kept is None or rng.random() < recipe.pattern_dropout else kept[None]
+        shown = Shown(code[None].astype(np.float32), depth[None], K, pose, Look(*row["look"]), chance)
         mirrored = rng.random() < 0.5
-        frames, depths, K, pose, look = shown.mirrored() if mirrored else shown
+        frames, depths, K, pose, look, chance = shown.mirrored() if mirrored else shown
         told = None if rng.random() < recipe.look_dropout else look
-        surface = surface_channels(depths, K, pose, look=told, exact=exact)[0]
+        surface = surface_channels(depths, K, pose, look=told, pattern=chance, exact=exact)[0]
         prompt = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
         large = np.ascontiguousarray((frames[0] - CODE_MEAN) / CODE_STD)
         height, width = large.shape[:2]
@@ -264,7 +268,8 @@ class DetailPlan:
             large = ((encode(fine.linear[0])) - CODE_MEAN) / CODE_STD
             assert fine.exact is not None
             look = look_of(fine.world, fine.world.seed)
-            geometry = surface_channels(fine.exact, fine.camera.K, fine.camera.world_from_camera, look=look)
+            seen = fine.exact, fine.camera.K, fine.camera.world_from_camera
+            geometry = surface_channels(*seen, look=look, pattern=clip_pattern(fine.world, *seen))
             shrunk = halved(large)
             guide = np.ascontiguousarray(geometry[0, 1, FACTOR // 2 :: FACTOR, FACTOR // 2 :: FACTOR])
             told = torch.from_numpy(geometry), self.encoder.bag([SHEET[index][2]])

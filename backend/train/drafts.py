@@ -48,9 +48,12 @@ def draft_of(
     """LogC3 code [H, W, 3] of a clip's large frame, at the small size, as the transformer paints it from noise."""
     code, depth, row = store.load(index, exact)
     K, pose, look = row["K"], row["world_from_camera"], Look(*row["look"])
-    size = (code.shape[1], code.shape[2])
+    size, chance = (code.shape[1], code.shape[2]), store.load_pattern(index)
     conditions = [
-        make_condition(depth if q.geometry else None, CameraTrack(K, pose), size, look=look, exact=exact) for q in asked
+        make_condition(
+            depth if q.geometry else None, CameraTrack(K, pose), size, look=look, pattern=chance, exact=exact
+        )
+        for q in asked
     ]
     text = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
     prompts = ["" if q.negative else text for q in asked]

@@ -5,21 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pipeline.pattern import fractal_noise
+
+__all__ = ["Field", "fractal_noise", "slope", "smooth"]
+
 Field = NDArray[np.float32]
-
-
-def fractal_noise(rng: np.random.Generator, n: int, beta: float, longest: float = 0.0) -> Field:
-    """Periodic fractional Brownian noise [n, n], zero mean, unit variance, power ~ 1/k**beta.
-
-    longest : shortest wave number kept at full strength (0 keeps all long waves).
-    """
-    k = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)[None]) * n
-    k[0, 0] = 1.0
-    amplitude = k ** (-beta / 2 - 0.5) * np.exp(-((longest / k) ** 2))
-    amplitude[0, 0] = 0.0
-    spectrum = amplitude * np.exp(2j * np.pi * rng.random(k.shape))
-    field = np.fft.irfft2(spectrum, s=(n, n))
-    return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
 def smooth(field: Field, cells: float) -> Field:

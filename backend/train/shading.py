@@ -13,6 +13,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pipeline.pattern import hashed, sample
+
+__all__ = ["Scene", "bend", "ceiling_hit", "hashed", "march", "sample", "shadow", "sky", "wave"]
+
 COARSE = 16  # cells a side of one block of the height maximum
 (
     HAZE, VEIL, COVER, LAMPS, STARS, STORM, WET, WINTER, AUTUMN, DISC, DISC_SIZE,
@@ -51,26 +55,6 @@ class Scene(NamedTuple):
     looks: NDArray[np.float64]
     numbers: NDArray[np.int32]
     kinds: NDArray[np.uint8]
-
-
-@numba.njit(fastmath=True)
-def sample(field, x, y):
-    """Bilinear, periodic; x, y in cells.  Sides are powers of two, so that wrapping is a mask."""
-    wrap = field.shape[0] - 1
-    fx, fy = math.floor(x), math.floor(y)
-    ax, ay = np.float32(x - fx), np.float32(y - fy)
-    x0, y0 = int(fx) & wrap, int(fy) & wrap
-    x1, y1 = (x0 + 1) & wrap, (y0 + 1) & wrap
-    top = field[y0, x0] * (1 - ax) + field[y0, x1] * ax
-    low = field[y1, x0] * (1 - ax) + field[y1, x1] * ax
-    return top * (1 - ay) + low * ay
-
-
-@numba.njit(fastmath=True)
-def hashed(a, b, c):
-    """A number 0 … 1 that looks like chance."""
-    h = math.sin(a * 12.9898 + b * 78.233 + c * 37.719) * 43758.5453
-    return h - math.floor(h)
 
 
 @numba.njit(fastmath=True)

@@ -18,6 +18,7 @@ from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import RESTART, make_condition, pack_frames, unpack_frames
 from .data import SIZE, Clip, look_of, render_clip
+from .patterns import clip_pattern
 from .world import Attributes
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def sample(
     size = clip.depth.shape[1], clip.depth.shape[2]
     look = look_of(clip.world, clip.world.seed)  # the render's own, so that the two may be compared
     depth = clip.depth if clip.exact is None else clip.exact
-    condition = make_condition(depth, camera, size, look=look, exact=depth is clip.exact).to(device)
+    chance = clip_pattern(clip.world, depth, camera.K, camera.world_from_camera)
+    condition = make_condition(depth, camera, size, look=look, pattern=chance, exact=depth is clip.exact).to(device)
     fresh = np.random.default_rng(seed).standard_normal(clip.linear.shape, np.float32)
     noise = pack_frames(without_blotches(warped_noise(fresh, depth, camera.K, camera.world_from_camera)))
     x = noise[None].to(device)

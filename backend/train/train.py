@@ -32,6 +32,7 @@ from ..model.weights import Checkpoint, save_checkpoint
 from ..model.words import WordEncoder
 from ..pipeline.geometry import Look, warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import (
+    CONTROL_CHANNELS,
     RESTART,
     Condition,
     make_condition,
@@ -74,6 +75,7 @@ class Recipe:
     depth_dropout: float = 0.08
     camera_dropout: float = 0.1
     look_dropout: float = 0.05
+    pattern_dropout: float = 0.05
     exact: float = 0.7  # clips told by the depth of the render itself, the others by a rough blockout's
     word_dropout: float = 0.03  # words made unknown, so that an unknown word means nothing in particular
     editing: float = 0.3  # clips of which something is known: first frame, both ends, a start, all but a region
@@ -95,7 +97,7 @@ class Recipe:
             ffn_dim=self.ffn,
             num_layers=self.layers,
             vace_layers=self.vace_layers,
-            vace_in_channels=68,
+            vace_in_channels=CONTROL_CHANNELS,
             camera_channels=24,
             prediction="x0",
             pixel_head_channels=self.head_channels,
@@ -126,13 +128,15 @@ class Model(nn.Module):
 
 
 class Shown(NamedTuple):
-    """Frames and all that is told of them.  code [T, H, W, 3], depth [T, H, W], K [T, 3, 3], pose [T, 4, 4]."""
+    """Frames and all that is told of them.  code [T, H, W, 3], depth [T, H, W], K [T, 3, 3], pose [T, 4, 4];
+    pattern [T, P, H, W] or None."""
 
     code: NDArray
     depth: NDArray
     K: NDArray
     pose: NDArray
     look: Look
+    pattern: NDArray | None = None
 
     def mirrored(self) -> Shown:
         """The same in a world mirrored along X: left and right change places, cameras stay right-handed."""
@@ -145,22 +149,26 @@ class Shown(NamedTuple):
             K,
             flip @ self.pose @ flip,
             self.look._replace(azimuth=math.pi - self.look.azimuth),
+            None if self.pattern is None else np.ascontiguousarray(self.pattern[..., ::-1]),
         )
 
 
 def draw_known(rng: np.random.Generator, shape: tuple[int, ...], recipe: Recipe) -> NDArray[np.bool_]:
-    """[T, H, W] what of a clip is given: nothing, its first frame, both ends, a start to extend, all but a region."""
+    """[T, H, W] what of a clip is given: nothing, its first frame, both ends, a start to extend, all but a region.
+
+    Of a single frame nothing is given, or all but a region: its first frame would be all of it.
+    """
     known = np.zeros(shape, bool)
     if rng.random() >= recipe.editing:
         return known
     task = rng.integers(4)
+    count, height, width = shape
     if task == 3:
-        _, height, width = shape
         h, w = (int(rng.uniform(0.25, 0.8) * side) for side in (height, width))
         top, left = int(rng.integers(height - h)), int(rng.integers(width - w))
         known[:] = True
         known[:, top : top + h, left : left + w] = False
-    else:
+    elif count > 1:
         known[: int(rng.integers(2, 6)) if task == 2 else 1] = True
         known[-1] = task == 1
     return known
@@ -212,8 +220,10 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
         reference = standardised(draw_reference(rng, code.astype(np.float32))) if referred else None
         chosen = slice(t := int(rng.integers(len(code))), t + 1) if single else slice(None)
         code, depth = code[chosen].astype(np.float32), depth[chosen]
-        shown = Shown(code, depth, row["K"][chosen], row["world_from_camera"][chosen], Look(*row["look"]))
-        code, depth, K, pose, look = shown.mirrored() if rng.random() < 0.5 else shown
+        kept = store.load_pattern(int(index))
+        chance = None if kept is None else kept[chosen]
+        shown = Shown(code, depth, row["K"][chosen], row["world_from_camera"][chosen], Look(*row["look"]), chance)
+        code, depth, K, pose, look, chance = shown.mirrored() if rng.random() < 0.5 else shown
         frames = standardised(code)
         known = draw_known(rng, depth.shape, recipe)
         told = None if rng.random() < recipe.depth_dropout else depth
@@ -227,6 +237,7 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
                 references=reference,
                 with_camera=rng.random() >= recipe.camera_dropout,
                 look=None if rng.random() < look_dropout else look,
+                pattern=None if rng.random() < recipe.pattern_dropout else chance,
                 exact=exact,
             )
         )

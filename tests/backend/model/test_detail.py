@@ -32,7 +32,7 @@ WORDS = torch.tensor([[0.0, 0.25, 0.75]])
 def given(pictures: int = 2, height: int = 24, width: int = 40) -> tuple[torch.Tensor, ...]:
     torch.manual_seed(5)
     shape = (pictures, 3, height, width)
-    return torch.randn(shape), torch.randn(shape), torch.randn(pictures, 10, height, width)
+    return torch.randn(shape), torch.randn(shape), torch.randn(pictures, DetailConfig.surface_channels, height, width)
 
 
 def test_an_untrained_network_adds_nothing() -> None:

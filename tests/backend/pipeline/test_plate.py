@@ -94,7 +94,7 @@ def test_windows_cover_every_frame(count):
 
 def test_one_step_of_one_window_is_the_network_itself(found):
     shot = make_shot()
-    fitted = plate.overscanned(plate.fit_shot(shot, found.preset, 8), 8)
+    fitted = plate.overscanned(plate.fit_shot(shot, found.preset, 8), 8).patterned(3)
     noise = plate.shot_noise(fitted, 3)
     checkpoint = plate.loaded(found.folder, "cpu")
     condition = plate.window_condition(fitted, 0, 9, Look.of_seed(3))
@@ -119,7 +119,7 @@ def test_text_and_depth_are_guided_apart(found):
     """Against the formula: full + .5 (full - empty prompt) + 1.5 (full - no depth), each asked by hand."""
     shot = make_shot()
     guided = replace(found, preset=replace(found.preset, geometry_guidance=2.5))
-    fitted = plate.overscanned(plate.fit_shot(shot, found.preset, 8), 8)
+    fitted = plate.overscanned(plate.fit_shot(shot, found.preset, 8), 8).patterned(RenderSettings().seed)
     checkpoint = plate.loaded(found.folder, "cpu")
 
     def ask(text, with_depth):
@@ -197,7 +197,7 @@ def test_overscan_goes_on_along_a_plane():
     z = np.broadcast_to((100.0 / np.maximum(row - 12, 1e-9))[None, :, None], (3, 40, 64)).astype(np.float32).copy()
     z[:, row < 13] = np.inf
     K = np.repeat(np.diag([50.0, 50, 1])[None], 3, 0)
-    wide = plate.overscanned(plate.ModelShot(3, z, CameraTrack(K, np.repeat(np.eye(4)[None], 3, 0))), 8)
+    wide = plate.overscanned(plate.ModelShot(3, z, CameraTrack(K, np.repeat(np.eye(4)[None], 3, 0)), 10.0), 8)
     beyond = 100.0 / (np.arange(40, 48) + 0.5 - 12)
     np.testing.assert_allclose(wide.depth[1, 48:, 5], beyond, rtol=1e-4)  # float32 of 1 / z, doubled and taken off
     np.testing.assert_allclose(wide.depth[1, 30, :], z[1, 22, 0], rtol=1e-5)

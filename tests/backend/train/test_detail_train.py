@@ -10,6 +10,7 @@ import torch
 
 from farplane.backend.model.detail import enlarge
 from farplane.backend.model.words import WordEncoder
+from farplane.backend.pipeline.geometry import SURFACE_CHANNELS
 from farplane.backend.train.data import ClipStore
 from farplane.backend.train.detail_train import (
     DetailPlan,
@@ -35,7 +36,7 @@ def test_crops_and_their_small_pictures_belong_together(store: ClipStore) -> Non
     encoder = WordEncoder(vocabulary(), 1)
     batch = make_detail_batch(store, encoder, exact, rng)
     assert batch.large.shape == (6, 3, 64, 64)
-    assert batch.surface.shape == (6, 10, 64, 64)
+    assert batch.surface.shape == (6, SURFACE_CHANNELS, 64, 64)
     expected = torch.nn.functional.avg_pool2d(batch.large, 4)
     torch.testing.assert_close(batch.small, expected, rtol=0, atol=1e-5)  # float32 means in another order
     torch.testing.assert_close(batch.words.sum(1), torch.ones(6))

@@ -16,6 +16,7 @@ from farplane.backend.train.train import (
     BasePlan,
     Model,
     Recipe,
+    draw_known,
     draw_reference,
     loss_of,
     make_batch,
@@ -55,6 +56,17 @@ def test_a_reference_is_a_piece_of_one_picture() -> None:
         shown.add(float(one[0, 0, 0, 2]))
     assert shown == {0.0, 1.0, 2.0}, "any of the scene's pictures"
     assert mirrored == {False, True}
+
+
+def test_a_single_frame_is_never_wholly_known() -> None:
+    recipe, rng = Recipe(editing=1.0), np.random.default_rng(4)
+    shares = np.array([draw_known(rng, (1, 16, 28), recipe).mean() for _ in range(400)])
+    assert shares.max() < 1, "there is always something to make"
+    # One task in four is a region; 400 draws have a standard deviation of 0.022, and four of them are allowed.
+    assert abs((shares > 0).mean() - 0.25) < 0.09
+    clips = [draw_known(rng, (9, 16, 28), recipe) for _ in range(200)]
+    assert all(known.any() and not known.all() for known in clips)
+    assert {tuple(np.flatnonzero(known.all((1, 2)))) for known in clips} >= {(), (0,), (0, 8), (0, 1), (0, 1, 2, 3, 4)}
 
 
 @pytest.mark.parametrize("single", [0.0, 1.0])
