@@ -25,6 +25,7 @@ from farplane.backend.pipeline.colour import logc3_encode
 from farplane.backend.pipeline.pixel_conditioning import make_condition, network_time, unpack_frames
 from farplane.backend.train.cases import specs_of
 from farplane.backend.train.data import SIZE, Clip, look_of, render_clip
+from farplane.backend.train.patterns import clip_pattern
 from farplane.backend.train.prompts import write_prompt
 from farplane.backend.train.train import draw_reference
 
@@ -34,17 +35,19 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Told:
-    """What the network is told of a clip.  known: a key of `parts_known`; look: where the sun stands and the palette."""
+    """What the network is told of a clip.  known: a key of `parts_known`; look: where the sun stands and the palette; pattern: of
+    clouds, grain and windows, the render's own."""
 
     text: bool = True
     depth: bool = True
     camera: bool = True
     look: bool = True
+    pattern: bool = True
     known: str = ""
     reference: bool = False
 
 
-NOTHING = Told(text=False, depth=False, camera=False, look=False)
+NOTHING = Told(text=False, depth=False, camera=False, look=False, pattern=False)
 ALL = slice(None)
 # Name, what is told, the same without the condition, what of the clip is given, and the frames that are measured.
 TASKS: tuple[tuple[str, Told, Told, str, slice], ...] = (
@@ -52,6 +55,7 @@ TASKS: tuple[tuple[str, Told, Told, str, slice], ...] = (
     ("camera only", Told(text=False, depth=False), NOTHING, "", ALL),
     ("text + depth: the depth's part", Told(), Told(depth=False), "", ALL),
     ("text + depth: the text's part", Told(), Told(text=False), "", ALL),
+    ("text + depth: the pattern's part", Told(), Told(pattern=False), "", ALL),
     ("first frame", Told(known="first"), Told(), "first", ALL),
     ("first and last frame", Told(known="both"), Told(), "both", ALL),
     ("– frames 2 to 5, apart from the last in latent time", Told(known="both"), Told(), "both", slice(1, 5)),
@@ -78,10 +82,13 @@ def parts_known(rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
 @torch.no_grad()
 def estimate(model: Checkpoint, clip: Clip, code: NDArray, text: str, told: Told, known: NDArray, seed: int) -> NDArray:
     """Frames [T, H, W, 3] of standardised code, by the one step from nothing."""
+    seen = clip.camera.K, clip.camera.world_from_camera
+    chance = clip_pattern(clip.world, clip.exact, *seen) if told.pattern and clip.exact is not None else None
     reference = draw_reference(np.random.default_rng([seed, 21]), code) if told.reference else None
     condition = make_condition(
         clip.exact if told.depth else None, clip.camera, code.shape[1:3], known_frames=code, known=known,
         references=reference, with_camera=told.camera, look=look_of(clip.world, seed) if told.look else None,
+        pattern=chance,
     )  # fmt: skip
     nothing = torch.zeros(1, 12, *condition.control.shape[2:])
     hidden, mask = model.text([text if told.text else ""])
