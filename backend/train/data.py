@@ -85,7 +85,7 @@ def render_clip(
     if not moving:
         world = replace(world, movers=None, crown=None)
     if world.movers is not None:  # nothing walks into the lens
-        times = np.arange(frames) * STEP
+        times = np.arange(frames, dtype=np.float64) * STEP
         world = replace(world, movers=world.movers.clear_of(path.world_from_camera[:, :3, 3], times, world.extent))
     if world.structures is not None:  # nor does the camera go through what stands there
         eyes = path.world_from_camera[:, :3, 3]

@@ -73,7 +73,7 @@ def render(
     moves by itself; first: the shot's number of the first of these frames; device: cpu or cuda."""
     run = loops(device)
     light = make_light(world.attributes, world.seed)
-    times = (first + np.arange(len(K))) * time_step
+    times = (first + np.arange(len(K), dtype=np.float64)) * time_step
     scene = scene_of(world, K, world_from_camera, width, height, times, samples=samples)
     linear = run.shade_frames(scene, width, height)
     if light.fall:
@@ -140,7 +140,7 @@ def blockout_depth(
 ) -> NDArray[np.float32]:
     """Depth [T, H, W] of the simplified world: what an artist's blockout would give.  Most vehicles and half of the
     figures are boxes in it, the others are left out."""
-    times = (first + np.arange(len(K))) * time_step
+    times = (first + np.arange(len(K), dtype=np.float64)) * time_step
     scene = scene_of(world, K, world_from_camera, width, height, times, simplified=True)
     return loops(device).depth_frames(scene, width, height)
 
@@ -157,7 +157,7 @@ def exact_depth(
     device: str = "cpu",
 ) -> NDArray[np.float32]:
     """Depth [T, H, W] of the world itself."""
-    times = (first + np.arange(len(K))) * time_step
+    times = (first + np.arange(len(K), dtype=np.float64)) * time_step
     return loops(device).depth_frames(scene_of(world, K, world_from_camera, width, height, times), width, height)
 
 
@@ -196,7 +196,7 @@ def trace_surfaces(
 ) -> Surfaces:
     """Exact depth, normals and object masks of the world itself."""
     run = loops(device)
-    times = (first + np.arange(len(K))) * time_step
+    times = (first + np.arange(len(K), dtype=np.float64)) * time_step
     scene = scene_of(world, K, world_from_camera, width, height, times)
     depth = run.depth_frames(scene, width, height)
     return Surfaces(depth, *run.surface_frames(scene, depth), times)
