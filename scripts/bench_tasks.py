@@ -35,8 +35,8 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Told:
-    """What the network is told of a clip.  known: a key of `parts_known`; look: where the sun stands and the palette; pattern: of
-    clouds, grain and windows, the render's own."""
+    """What the network is told of a clip.  known: a key of `parts_known`; look: where the sun stands and the palette;
+    pattern: of clouds, grain and windows, the render's own."""
 
     text: bool = True
     depth: bool = True

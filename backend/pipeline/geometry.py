@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol.shot import CameraTrack
-from .pattern import PATTERN_CHANNELS
 
 PLAIN_CHANNELS = 10  # root of inverse depth, log depth, kind, normal (3), height; facing, towards, palette
+PATTERN_CHANNELS = 4  # three sizes of clouds or grain, from the widest; windows (pattern.py)
 SURFACE_CHANNELS = PLAIN_CHANNELS + PATTERN_CHANNELS
 RAY_CHANNELS = 6  # direction (3), moment (3)
 GROUP = 4  # frames to a latent frame
@@ -216,11 +216,41 @@ def _gather(target, done, source, depth_t, depth_s, inverse, K, move):
 
 
 @numba.njit(nogil=True, cache=True)
+def camera_normal(depth, f, i, j, inverse, at):
+    """The unit normal in camera axes at pixel (i, j) of frame f of depth [T, H, W] by its neighbours, zeros where they
+    tell none.  inverse [3, 3] of K; at [2, 3] is working space."""
+    height, width = depth.shape[1:]
+    z = depth[f, i, j]
+    x = (inverse[0, 0] * (j + 0.5) + inverse[0, 1] * (i + 0.5) + inverse[0, 2]) * z
+    y = (inverse[1, 0] * (j + 0.5) + inverse[1, 1] * (i + 0.5) + inverse[1, 2]) * z
+    # The smaller of the two one-sided differences does not step over a silhouette.
+    for axis in range(2):
+        best, step = np.inf, 1
+        for s in (-1, 1):
+            ii, jj = (i, j + s) if axis == 0 else (i + s, j)
+            if 0 <= ii < height and 0 <= jj < width and abs(depth[f, ii, jj] - z) < best:
+                best, step = abs(depth[f, ii, jj] - z), s
+        if best == np.inf:
+            return 0.0, 0.0, 0.0
+        ii, jj = (i, j + step) if axis == 0 else (i + step, j)
+        zz = depth[f, ii, jj]
+        at[axis, 0] = ((inverse[0, 0] * (jj + 0.5) + inverse[0, 1] * (ii + 0.5) + inverse[0, 2]) * zz - x) * step
+        at[axis, 1] = ((inverse[1, 0] * (jj + 0.5) + inverse[1, 1] * (ii + 0.5) + inverse[1, 2]) * zz - y) * step
+        at[axis, 2] = (zz - z) * step
+    a, b = at[0], at[1]
+    nx, ny, nz = b[1] * a[2] - b[2] * a[1], b[2] * a[0] - b[0] * a[2], b[0] * a[1] - b[1] * a[0]
+    norm = math.sqrt(nx * nx + ny * ny + nz * nz)
+    if norm <= 0.0:
+        return 0.0, 0.0, 0.0
+    return nx / norm, ny / norm, nz / norm
+
+
+@numba.njit(nogil=True, cache=True)
 def _surface(depth, inverse, pose, near, typical, heading, level, sun_x, sun_y, palette, kind):
     count, height, width = depth.shape
     out = np.zeros((count, SURFACE_CHANNELS, height, width), np.float32)
     ch, sh = math.cos(heading), math.sin(heading)
-    a, b = np.zeros(3), np.zeros(3)
+    at = np.zeros((2, 3))
     for f in range(count):
         m, k = pose[f], inverse[f]
         for i in range(height):
@@ -242,29 +272,7 @@ def _surface(depth, inverse, pose, near, typical, heading, level, sun_x, sun_y, 
                 x, y = rx * z, ry * z
                 wz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] - level
                 out[f, 6, i, j] = math.asinh(wz / (0.1 * typical)) / 4.0
-                # The smaller of the two one-sided differences does not step over a silhouette.
-                for axis in range(2):
-                    best = np.inf
-                    step = 1
-                    for s in (-1, 1):
-                        ii, jj = (i, j + s) if axis == 0 else (i + s, j)
-                        if 0 <= ii < height and 0 <= jj < width and abs(depth[f, ii, jj] - z) < best:
-                            best = abs(depth[f, ii, jj] - z)
-                            step = s
-                    tangent = a if axis == 0 else b
-                    if best == np.inf:
-                        tangent[:] = 0.0
-                        continue
-                    ii, jj = (i, j + step) if axis == 0 else (i + step, j)
-                    zz = depth[f, ii, jj]
-                    tangent[0] = ((k[0, 0] * (jj + 0.5) + k[0, 1] * (ii + 0.5) + k[0, 2]) * zz - x) * step
-                    tangent[1] = ((k[1, 0] * (jj + 0.5) + k[1, 1] * (ii + 0.5) + k[1, 2]) * zz - y) * step
-                    tangent[2] = (zz - z) * step
-                nx, ny, nz = b[1] * a[2] - b[2] * a[1], b[2] * a[0] - b[0] * a[2], b[0] * a[1] - b[1] * a[0]
-                norm = math.sqrt(nx * nx + ny * ny + nz * nz)
-                if norm <= 0.0:
-                    continue
-                nx, ny, nz = nx / norm, ny / norm, nz / norm
+                nx, ny, nz = camera_normal(depth, f, i, j, k, at)
                 gx = m[0, 0] * nx + m[0, 1] * ny + m[0, 2] * nz
                 gy = m[1, 0] * nx + m[1, 1] * ny + m[1, 2] * nz
                 gz = m[2, 0] * nx + m[2, 1] * ny + m[2, 2] * nz

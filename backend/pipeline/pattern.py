@@ -18,7 +18,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-PATTERN_CHANNELS = 4  # three sizes of clouds or grain, from the widest; windows
+from .geometry import PATTERN_CHANNELS, camera_normal
+
 GROUND_SIDE, SKY_SIDE = 256, 512
 GROUND_SLOPE, SKY_SLOPE = 1.1, 2.6  # of the fields' spectra
 GRAIN = (0.22, 1.7, 9.0)  # cells of the ground's field in a metre
@@ -161,27 +162,10 @@ def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls):
                     continue
                 t = z * length
                 px, py, pz = (m[0, 3] + t * dx) * unit, (m[1, 3] + t * dy) * unit, (m[2, 3] + t * dz) * unit
-                # The smaller of the two one-sided differences does not step over a silhouette.
-                for axis in range(2):
-                    best, step = np.inf, 1
-                    for s in (-1, 1):
-                        ii, jj = (i, j + s) if axis == 0 else (i + s, j)
-                        if 0 <= ii < height and 0 <= jj < width and abs(depth[f, ii, jj] - z) < best:
-                            best, step = abs(depth[f, ii, jj] - z), s
-                    if best == np.inf:
-                        at[axis, :] = 0.0
-                        continue
-                    ii, jj = (i, j + step) if axis == 0 else (i + step, j)
-                    zz = depth[f, ii, jj]
-                    at[axis, 0] = ((k[0, 0] * (jj + 0.5) + k[0, 1] * (ii + 0.5) + k[0, 2]) * zz - rx * z) * step
-                    at[axis, 1] = ((k[1, 0] * (jj + 0.5) + k[1, 1] * (ii + 0.5) + k[1, 2]) * zz - ry * z) * step
-                    at[axis, 2] = (zz - z) * step
-                a, b = at[0], at[1]
-                nx, ny, nz = b[1] * a[2] - b[2] * a[1], b[2] * a[0] - b[0] * a[2], b[0] * a[1] - b[1] * a[0]
-                norm = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12
-                gx = (m[0, 0] * nx + m[0, 1] * ny + m[0, 2] * nz) / norm
-                gy = (m[1, 0] * nx + m[1, 1] * ny + m[1, 2] * nz) / norm
-                gz = (m[2, 0] * nx + m[2, 1] * ny + m[2, 2] * nz) / norm
+                nx, ny, nz = camera_normal(depth, f, i, j, k, at)
+                gx = m[0, 0] * nx + m[0, 1] * ny + m[0, 2] * nz
+                gy = m[1, 0] * nx + m[1, 1] * ny + m[1, 2] * nz
+                gz = m[2, 0] * nx + m[2, 1] * ny + m[2, 2] * nz
                 steep = abs(gz) < 0.447  # a rise of two over a run of one
                 u, v = px, py
                 if steep:
