@@ -14,8 +14,8 @@ The z-buffer holds one 64-bit key a target pixel: the bits of the float32 depth 
 numbers do), then the source pixel's index.  The least key wins, whatever the order of arrival: the result is
 deterministic, and of two equally deep pixels the first in memory is seen.
 
-Nothing in the pipeline calls this yet: where the target's own depth is known, looking up backwards is more exact
-(docs/decisions/reprojection-kernel.md).
+The pipeline carries known frames to the others with it (backend/pipeline/carrying.py).  Where a picture is measured and
+for noise, it looks up backwards, which is exact to parts of a pixel (docs/decisions/reprojection-kernel.md).
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@
 At the transformer's own size (112 x 64, 9 frames), in one step from nothing, as a plate's first step is made.  An error
 is the mean square of estimate less render in standardised LogC3 code, over what is to be made and not over what was
 given.  The table has medians over clips, and their ratio clip by clip with a bootstrapped 95% interval: under 1 the
-condition helps.  Beside them are two estimates that need no network: one flat colour, the mean of all training
-renders, and the nearest given frame held still.
+condition helps.  Beside them are three estimates that need no network: one flat colour, the mean of all training
+renders; the nearest given frame held still; and what is given carried along the shot's own geometry, with the flat
+colour where no given frame sees a place.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from farplane.backend.model.presets import find_model
 from farplane.backend.model.weights import Checkpoint, load_checkpoint
+from farplane.backend.pipeline.carrying import carried
 from farplane.backend.pipeline.colour import logc3_encode
 from farplane.backend.pipeline.pixel_conditioning import make_condition, network_time, unpack_frames
 from farplane.backend.train.cases import specs_of
@@ -63,7 +65,14 @@ TASKS: tuple[tuple[str, Told, Told, str, slice], ...] = (
     ("– frames 6 to 9, apart from those given", Told(known="start"), Told(), "start", slice(5, 9)),
     ("first frame, no depth", Told(depth=False, known="first"), Told(depth=False), "first", ALL),
     ("masked region", Told(known="region"), Told(), "region", ALL),
-    ("reference", Told(look=False, reference=True), Told(look=False), "", ALL),
+    ("reference beside a text", Told(look=False, reference=True), Told(look=False), "", ALL),
+    (
+        "reference instead of a text",
+        Told(text=False, look=False, reference=True),
+        Told(text=False, look=False),
+        "",
+        ALL,
+    ),
 )
 
 
@@ -106,7 +115,8 @@ def held_still(code: NDArray, known: NDArray[np.bool_]) -> NDArray | None:
 
 
 def measured(model: Checkpoint, seed: int, spec_number: int) -> NDArray[np.float64]:
-    """[tasks, 4] errors of a clip: the flat colour, the nearest given frame, without the condition and with it."""
+    """[tasks, 5] errors of a clip: the flat colour, the nearest given frame, what is given carried along, without the
+    condition and with it."""
     (spec,) = specs_of("seeds", 1, FIRST_CASE + spec_number)
     clip = render_clip(spec.seed, FRAMES, *SIZE, attributes=spec.attributes, exact=True, samples=4, moving=False)
     mean, std = np.array(model.codec.mean, np.float32), np.array(model.codec.std, np.float32)
@@ -118,7 +128,9 @@ def measured(model: Checkpoint, seed: int, spec_number: int) -> NDArray[np.float
         made = np.zeros_like(known[part])
         made[frames] = ~known[part][frames]
         still = held_still(code, known[part])
-        row = [np.square(code[made]).mean(), np.nan if still is None else np.square(still - code)[made].mean()]
+        row = [np.square(code[made]).mean(), np.nan if still is None else np.square(still - code)[made].mean(), np.nan]
+        if part and clip.exact is not None:
+            row[2] = np.square(carried(code, known[part], clip.exact, clip.camera)[0] - code)[made].mean()
         for asked in (without, told):
             if asked not in done:
                 done[asked] = estimate(model, clip, code, text, asked, known[asked.known], spec.seed)
@@ -128,15 +140,18 @@ def measured(model: Checkpoint, seed: int, spec_number: int) -> NDArray[np.float
 
 
 def table(errors: NDArray[np.float64], rng: np.random.Generator) -> str:
-    """Markdown of errors [clips, tasks, 4]."""
-    lines = ["| task | flat colour | nearest given frame | without | with | with / without (95%) |", "|---" * 6 + "|"]
+    """Markdown of errors [clips, tasks, 5]."""
+    lines = [
+        "| task | flat colour | nearest given frame | given, carried | without | with | with / without (95%) |",
+        "|---" * 7 + "|",
+    ]
     picks = rng.integers(len(errors), size=(RESAMPLES, len(errors)))
     for (name, *_), part in zip(TASKS, errors.transpose(1, 0, 2), strict=True):
-        (flat, still, without, told), ratio = np.median(part, 0), part[:, 3] / part[:, 2]
+        (flat, still, along, without, told), ratio = np.median(part, 0), part[:, 4] / part[:, 3]
         low, high = np.percentile(np.median(ratio[picks], 1), (2.5, 97.5))
-        copied = "–" if np.isnan(still) else f"{still:.3f}"
+        copied, led = ("–" if np.isnan(value) else f"{value:.3f}" for value in (still, along))
         share = f"**{np.median(ratio):.2f}** ({low:.2f} … {high:.2f})"
-        lines.append(f"| {name} | {flat:.3f} | {copied} | {without:.3f} | {told:.3f} | {share} |")
+        lines.append(f"| {name} | {flat:.3f} | {copied} | {led} | {without:.3f} | {told:.3f} | {share} |")
     return "\n".join(lines)
 
 

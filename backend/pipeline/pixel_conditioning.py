@@ -1,9 +1,10 @@
 """Conditioning of farplane-s: known frames, mask, surface and rays, packed four frames to a latent frame.
 
-The control volume has 84 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be changed,
-0 where there are none), mask 4 (1 = make it), surface 56 (geometry.surface_channels).  The camera has 24: Plücker
-rays.  A dropped condition is zero throughout; no real surface is, so the network can tell.  A reference picture is a
-known latent frame of its own in front, as in VACE: no surface, no rays, and what is painted there is thrown away.
+The control volume has 84 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be made, as other
+known frames show them, 0 where none does), mask 4 (1 = make it, 1/2 = make it, the reactive channels show what was
+there, 0 = keep it), surface 56 (geometry.surface_channels).  The camera has 24: Plücker rays.  A dropped condition is
+zero throughout; no real surface is, so the network can tell.  A reference picture is a known latent frame of its own in
+front, as in VACE: no surface, no rays, and what is painted there is thrown away.
 
 Legend: B clips, T = 4n+1 frames, R references, G = n+1 latent frames, H rows, W columns.
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...protocol.shot import CameraTrack
+from .carrying import carried
 from .geometry import (
     GROUP,
     RAY_CHANNELS,
@@ -30,6 +32,7 @@ from .geometry import (
 )
 
 COLOURS = 3
+SHOWN = 0.5  # the mask's value where a known frame shows what is to be made
 RESTART = 0.7  # the noise level after the first step
 NOISE_SCALE = 6.0  # how much louder the noise would be, were it measured on an 8 x 8 patch's mean rather than a pixel
 CONTROL_CHANNELS = GROUP * (2 * COLOURS + 1 + SURFACE_CHANNELS)
@@ -71,7 +74,7 @@ def make_condition(
 
     depth : [T, H, W] metres or None (text only).  size : (H, W).
     known_frames : [T, H, W, 3] standardised code, read where known ([T] or [T, H, W]) is True: whole frames to go on
-    from, or all but a region to be made anew.
+    from, or all but a region to be made anew.  With a depth they are carried to the other frames (carrying.carried).
     references : [R, H, W, 3] standardised code, pictures whose look is to be followed.  The noise gains as many latent
     frames in front (pack_references); as in vace_pack, the last reference comes first.  Training shows at most one.
     look : the light and palette of the picture; None leaves them open, and so does a depth of None.
@@ -88,6 +91,10 @@ def make_condition(
         kept = np.broadcast_to(known.reshape(count, *known.shape[1:] or (1, 1)), (count, height, width))
         planes[:, :COLOURS] = np.where(kept[..., None], known_frames, 0.0).transpose(0, 3, 1, 2)
         planes[:, 2 * COLOURS] = ~kept
+        if depth is not None and kept.any():
+            shown, found = carried(known_frames, kept, depth, camera)
+            planes[:, COLOURS : 2 * COLOURS] = shown.transpose(0, 3, 1, 2)
+            planes[:, 2 * COLOURS][found] = SHOWN
     if depth is not None:
         scale, like = (shot_scale(depth), camera) if whole is None else whole
         planes[:, 2 * COLOURS + 1 :] = surface_channels(

@@ -66,7 +66,7 @@ class Recipe:
     head_blocks: int = 2
     head_levels: int = 4
     batch: int = 4  # clips, or IMAGES times as many single frames
-    image_batches: float = 0.75  # a clip's frames are alike: single ones show the network three times as much
+    image_batches: float = 0.65  # a clip's frames are alike: single ones show the network three times as much
     stills: float = 0.8  # of the single frames, from shards of single frames; the others out of clips
     learning_rate: float = 1e-3
     warmup: int = 60
@@ -78,9 +78,10 @@ class Recipe:
     pattern_dropout: float = 0.05
     exact: float = 0.7  # clips told by the depth of the render itself, the others by a rough blockout's
     word_dropout: float = 0.03  # words made unknown, so that an unknown word means nothing in particular
-    editing: float = 0.3  # clips of which something is known: first frame, both ends, a start, all but a region
-    reference: float = 0.12  # batches that are given a reference: another picture of the same scene
+    editing: float = 0.5  # clips of which something is known: first frame, both ends, a start, all but a region
+    reference: float = 0.2  # batches that are given a reference: another picture of the same scene
     reference_look_dropout: float = 0.5  # look_dropout there, so that light and palette are read off the reference
+    reference_text_dropout: float = 0.4  # text_dropout there: kind, time and weather too
     first_step: float = 1.0  # clips that train the step from nothing; the others are noisy up to RESTART
     seed: int = 1
     movers: bool = False  # prompts name the vehicles and people that are seen; the vocabulary has their words
@@ -210,6 +211,7 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
     x0, noise, conditions, prompts = [], [], [], []
     referred = rng.random() < recipe.reference
     look_dropout = recipe.reference_look_dropout if referred else recipe.look_dropout
+    text_dropout = recipe.reference_text_dropout if referred else recipe.text_dropout
     single = rng.random() < recipe.image_batches
     store = images if single and rng.random() < recipe.stills else clips
     first = int(rng.integers(len(store)))
@@ -252,7 +254,7 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
         seen = row.get("seen", ()) if recipe.movers else ()
         text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=seen)
         text = " ".join("xyzzy" if rng.random() < recipe.word_dropout else word for word in text.split())
-        prompts.append("" if rng.random() < recipe.text_dropout else text)
+        prompts.append("" if rng.random() < text_dropout else text)
     return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts, int(referred))
 
 

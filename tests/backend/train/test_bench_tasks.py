@@ -51,12 +51,12 @@ def test_a_condition_that_halves_the_error_reads_as_a_half(bench):
     without = rng.uniform(0.1, 0.9, (24, len(bench.TASKS), 1))
     noise = rng.normal(0, 0.02, without.shape)
     still = np.full_like(without, np.nan)
-    errors = np.concatenate([without + 0.1, still, without, without * (0.5 + noise)], 2)
+    errors = np.concatenate([without + 0.1, still, still, without, without * (0.5 + noise)], 2)
     text = bench.table(errors, np.random.default_rng(3))
     assert text == bench.table(errors, np.random.default_rng(3))
     for line in text.splitlines()[2:]:
         share, low, high = (
-            float(n) for n in line.split("|")[6].replace("*", "").replace("…", "").strip(" )").replace("(", "").split()
+            float(n) for n in line.split("|")[7].replace("*", "").replace("…", "").strip(" )").replace("(", "").split()
         )
         # 24 clips of 0.02 each: the median's own deviation is 0.005.
         assert low <= share <= high
