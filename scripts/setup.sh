@@ -42,6 +42,12 @@ apt_install() { # apt_install PACKAGE…: install them, or end with the command 
         "    $*" "Install them, then run make again:" "    sudo apt-get update && sudo apt-get install -y $*"
 }
 
+room() { # room GIGABYTES: there is as much on the disk of this folder
+    local free
+    free=$(df -Pk . 2>/dev/null | awk 'NR == 2 { print $4 }')
+    [ -z "$free" ] || [ "$free" -ge $(($1 * 1000000)) ]  # a df that does not tell forbids nothing
+}
+
 missing_libraries() {
     local name
     for name in "${LIBRARIES[@]}"; do
@@ -96,6 +102,8 @@ fi
 
 python=$(choose_python)
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+[ -d .venv/lib/python"$version"/site-packages/torch ] || room 5 ||
+    fail "a first set-up takes 5 GB, and $(pwd) has $(df -Ph . | awk 'NR == 2 { print $4 }') left: free some, then run make again"
 if [ ! -x .venv/bin/python ] || ! works .venv/bin/python "$version"; then
     say "making .venv with $python"
     rm -rf .venv
@@ -108,6 +116,10 @@ say "installing farplane and what it needs into .venv (a few minutes the first t
 other_blender() { # other_blender FOLDER PYTHON BPY…: a Blender that the extension is tested in beside .venv's own
     local folder=$1 python=$2
     shift 2
+    if [ ! -x "$folder/bin/python" ] && ! room 2; then
+        say "$1 is left out: under 2 GB of disk are free; its extension test will be skipped"
+        return
+    fi
     say "installing $1 into $folder for the extension's test"
     { [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"; } &&
         "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" pytest OpenEXR==3.5.3 ||
