@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .phrases import split_phrases
 from .synonyms import taught_word
 
 MAX_WORDS = 48
 _WORD = re.compile(r"[^\W_]+")  # letters and digits of any script: a word in Japanese is unknown, not absent
+_CLAUSE = re.compile(r"[,;:.!?()\[\]\n]")  # no phrase goes over one of these
 EMPTY, UNKNOWN = 0, 1  # ids before the vocabulary's own: no prompt, a word never seen
+
+
+class Reading(NamedTuple):
+    """said : words of a prompt, of which a phrase has several.  known : what they are read as; None is unknown."""
+
+    said: tuple[str, ...]
+    known: tuple[str | None, ...]
 
 
 class WordEncoder(nn.Module):
@@ -42,23 +51,41 @@ class WordEncoder(nn.Module):
         letters = (c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c))
         return _WORD.findall("".join(letters).lower())
 
-    def read_as(self, word: str) -> str | None:
-        """The word of the vocabulary that stands for a word: itself, one of the same meaning, or None."""
+    def read(self, prompt: str) -> list[Reading]:
+        """A prompt's words and phrases in order, and what each is read as.
+
+        A phrase of the phrase book is read whole; a word of the vocabulary is read as itself, another as one of the
+        same meaning if there is one.  No more than MAX_WORDS are read: what comes after them is unknown.
+        """
+        readings, room = [], MAX_WORDS
+        for clause in _CLAUSE.split(prompt):
+            for said, phrase in split_phrases(self.words(clause), self._index):
+                known = phrase if phrase is not None else tuple(map(self._read_word, said))
+                known = known if len(known) <= room else ()
+                readings.append(Reading(said, known))
+                room -= len(known)
+        return readings
+
+    def _read_word(self, word: str) -> str | None:
         return word if word in self._index else taught_word(word, self._index)
 
+    def known_words(self, prompt: str) -> list[str]:
+        """The words of the vocabulary that a prompt is read as, in order."""
+        return [word for _, known in self.read(prompt) for word in known if word is not None]
+
     def replaced_words(self, prompt: str) -> dict[str, str]:
-        """Words that were never taught and what each is read as, in order."""
-        read = {word: self.read_as(word) for word in self.words(prompt)[:MAX_WORDS]}
-        return {word: known for word, known in read.items() if known is not None and known != word}
+        """Words and phrases that are read as others, and as which, in order."""
+        read = {" ".join(said): " ".join(w for w in known if w) for said, known in self.read(prompt)}
+        return {said: known for said, known in read.items() if known and known != said}
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words that mean nothing to the model or that lie past MAX_WORDS, in order, each once."""
-        words = self.words(prompt)
-        return list(dict.fromkeys(w for i, w in enumerate(words) if i >= MAX_WORDS or self.read_as(w) is None))
+        lost = (word for said, known in self.read(prompt) if None in known or not known for word in said)
+        return list(dict.fromkeys(lost))
 
     def ids(self, prompt: str) -> list[int]:
         """A prompt's words as numbers; one EMPTY for none."""
-        read = [self.read_as(word) for word in self.words(prompt)[:MAX_WORDS]]
+        read = (word for _, known in self.read(prompt) for word in known)
         return [UNKNOWN if word is None else self._index[word] for word in read] or [EMPTY]
 
     def bag(self, prompts: list[str]) -> Tensor:

@@ -167,9 +167,7 @@ def generate(
 
 def known_words(shot: Shot, found: FoundModel) -> list[str]:
     """The prompt's words as the model reads them, in order."""
-    text = _words_of(found)
-    read = (text.read_as(word) for word in text.words(shot.prompt.text))
-    return [word for word in read if word is not None]
+    return _words_of(found).known_words(shot.prompt.text)
 
 
 def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:

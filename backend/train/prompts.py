@@ -1,7 +1,7 @@
 """Prompts in free English from a world's attributes.
 
-Every attribute value has several wordings; some of them are kept out of training (`HELD_OUT`) so that an
-evaluation can tell whether the model knows the word or the meaning.  `HELD_OUT_PAIRS` are pairs of a kind and a time
+Every attribute value has several wordings; some of them are kept out of training (`HELD_OUT`), and others were written
+by someone else (`FRESH`), so that an evaluation can tell whether the model knows the word or the meaning.  `HELD_OUT_PAIRS` are pairs of a kind and a time
 that training never shows together.
 """
 
@@ -71,6 +71,38 @@ HELD_OUT = {
     "cliffs above the sea", "office towers", "dry badlands", "pastures", "a hamlet", "glacier ice", "the heavens",
     "street traffic", "pedestrians",
 }  # fmt: skip
+# Wordings for evaluations, by someone who knew neither the list above nor the thesaurus and the phrase book of the model;
+# those that the list above teaches are left out.
+FRESH: dict[str, tuple[str, ...]] = {
+    "alpine": ("snow-capped peaks", "a jagged mountain range", "the swiss alps", "a high mountain pass", "towering craggy summits", "majestic mountaintops",),
+    "desert": ("a vast desert", "endless rippling dunes", "a sandy wasteland", "desert dunes", "windswept arabian sands",),
+    "canyon": ("a red rock canyon", "mesas and buttes", "monument valley", "a deep sandstone gorge", "grand canyon vista", "wild west buttes", "towering red sandstone cliffs", "red rock badlands",),
+    "coast": ("a sandy beach", "a secluded bay", "rugged shoreline", "seaside cliffs", "waves crashing on the rocks", "a tropical beach with palms", "a hidden cove",),
+    "sea": ("rolling ocean swell", "nothing but water", "in the middle of the atlantic", "endless waves to the horizon", "out on the high seas", "mid-ocean with no land",),
+    "hills": ("rolling green hills", "patchwork fields and hedgerows", "gentle pastures", "grassy slopes with grazing sheep", "green hills and meadows", "wide open farm fields", "lush undulating pastureland",),
+    "forest": ("deep in the woods", "among tall pine trees", "a grove of giant redwoods", "old-growth forest", "thick mossy woods", "a path through the trees",),
+    "arctic": ("an arctic ice field", "frozen polar wasteland", "the north pole", "an endless plain of ice", "antarctica", "pack ice to the horizon", "a barren ice sheet", "polar ice cap",),
+    "village": ("a sleepy little village", "a rural hamlet", "country cottages", "farmhouses along a country lane", "a cluster of thatched cottages", "small houses in the countryside", "a tiny rustic settlement",),
+    "city": ("downtown", "a street lined with skyscrapers", "a big city avenue", "an urban street with high-rises", "between tall office towers", "a bustling metropolis", "manhattan",),
+    "ruins": ("a crumbling greek temple", "broken marble columns", "overgrown temple ruins", "remains of a roman forum", "what's left of an ancient temple", "toppled pillars of a lost civilization", "a collapsed colonnade",),
+    "interior": ("inside a grand hall", "a castle throne room", "an empty ballroom", "indoors in a large room", "an old living room", "a warehouse interior", "inside a cathedral", "a long vaulted corridor",),
+    "sky": ("just sky and clouds", "a cloudscape", "nothing but clouds", "big puffy cumulus clouds", "a dramatic sky", "high up among the clouds", "view from an airplane window",),
+    "dawn": ("at daybreak", "as the sun comes up", "at the crack of dawn", "just after sunup",),
+    "noon": ("with the sun directly overhead", "high noon", "in harsh overhead sunlight", "in broad daylight", "with the sun at its highest",),
+    "dusk": ("as the sun goes down", "at sundown", "in warm low evening sun", "in the last rays of sunlight", "with the sun setting",),
+    "bluehour": ("just after sunset", "in deep blue evening light", "right after the sun has set", "in the gloaming", "with the last light fading", "in the blue of early evening",),
+    "night": ("under a full moon", "in the dead of night", "long after dark", "under a starry sky", "in the small hours",),
+    "clear": ("clear skies", "not a cloud in sight", "cloudless", "crystal clear", "bright blue sky", "sunny", "fair weather", "no clouds at all",),
+    "haze": ("a bit of haze", "smoggy air", "dusty atmosphere", "milky air", "the distance softly washed out", "strong atmospheric perspective", "smog in the air",),
+    "overcast": ("grey skies", "heavy cloud cover", "flat grey light", "under a blanket of clouds", "sun hidden behind clouds", "dull leaden sky",),
+    "fog": ("shrouded in mist", "dense mist rolling in", "thick as pea soup", "mist hanging low", "lost in the mist",),
+    "rain": ("raining", "a heavy downpour", "pouring down", "light drizzle", "scattered showers", "wet and drizzling", "bucketing down",),
+    "snowfall": ("light snowfall", "snow flurries", "in a blizzard", "snowflakes drifting down", "snow coming down hard",),
+    "storm": ("a storm rolling in", "thunder and lightning", "dark threatening clouds", "ominous black thunderheads", "brooding thunderclouds", "a raging tempest", "lightning crackling overhead",),
+    "summer": ("midsummer", "in july", "in the dog days", "the hottest time of year", "august greenery", "lush green foliage", "during the warm months",),
+    "autumn": ("in october", "golden leaves", "leaves turning red and orange", "autumnal", "in the fall", "fallen leaves everywhere",),
+    "winter": ("snow-covered", "blanketed in white", "in january", "everything buried under snow", "the depths of winter", "covered in fresh snow",),
+}  # fmt: skip
 HELD_OUT_PAIRS = {
     ("alpine", "dusk"), ("coast", "dawn"), ("city", "bluehour"), ("desert", "night"), ("village", "noon"),
     ("ruins", "dawn"),
@@ -111,7 +143,7 @@ def write_prompt(
     complete: bool = False,
 ) -> str:
     """One wording.  Each attribute may go unsaid in training; with `complete` all are said, with `held_out` too,
-    and in unknown wordings first.  seen: what moves in the picture ("cars", "people"), said last, so that the words
+    and in wordings of FRESH where there are any.  seen: what moves in the picture ("cars", "people"), said last, so that the words
     before are the same with and without.
 
     Where a season does not show (WITHOUT_SEASON) it is never said.
@@ -119,8 +151,9 @@ def write_prompt(
 
     def say(value: str) -> str:
         options = NEW_KINDS[value] if value in NEW_KINDS else WORDINGS[value]
-        kept = [w for w in options if (w in HELD_OUT) == held_out] or [w for w in options if w not in HELD_OUT]
-        return str(rng.choice(kept))
+        taught = [w for w in options if w not in HELD_OUT]
+        unknown = FRESH.get(value) or [w for w in options if w in HELD_OUT]
+        return str(rng.choice(unknown if held_out and unknown else taught))
 
     text = _wording(attributes, move, rng, say, held_out or complete)
     told = [say(value) for value in seen if held_out or complete or rng.random() < 0.85]

@@ -110,6 +110,29 @@ def test_words_of_a_prompt() -> None:
     assert encoder.unknown_words("") == []
 
 
+def test_phrases_of_a_prompt() -> None:
+    encoder = WordEncoder(["at", "night", "in", "a", "forest", "deep", "the", "covered", "snow"], 6)
+
+    def read(prompt: str) -> list[tuple[str, str]]:
+        return [(" ".join(r.said), " ".join(w or "?" for w in r.known)) for r in encoder.read(prompt)]
+
+    assert read("Deep in the woods in the dead of night!") == [
+        ("deep in the woods", "a forest"), ("in the dead of night", "at night"),
+    ]  # fmt: skip
+    assert read("a snowy forest") == [("a", "a"), ("snowy", "covered in snow"), ("forest", "forest")]
+    assert read("in the dead, of night") == [
+        ("in", "in"), ("the", "the"), ("dead", "?"), ("of", "?"), ("night", "night"),
+    ], "a phrase does not go over a comma"  # fmt: skip
+    assert read("rolling hills") == [("rolling", "?"), ("hills", "?")], "its words are not taught here"
+    assert encoder.known_words("dead of night, lava") == ["at", "night"]
+    assert encoder.replaced_words("dead of night, lava") == {"dead of night": "at night"}
+    assert encoder.unknown_words("dead of night, lava") == ["lava"]
+    assert encoder.ids("dead of night") == encoder.ids("at night")
+    almost = "night " * (MAX_WORDS - 1)
+    assert encoder.unknown_words(almost + "dead of night") == ["dead", "of", "night"], "it would not fit whole"
+    assert len(encoder.ids(almost + "dead of night")) == MAX_WORDS - 1
+
+
 @torch.no_grad()
 def test_hidden_and_mask() -> None:
     encoder = make_words()

@@ -42,7 +42,7 @@ def still_shot(depth: float, frames: int = 3, width: int = 112, height: int = 64
 )
 def test_words_ask_for_it(prompt: str, fall: Fall | None) -> None:
     encoder = WordEncoder(vocabulary(), 1)
-    words = [known for known in map(encoder.read_as, encoder.words(prompt)) if known is not None]
+    words = encoder.known_words(prompt)
     assert asked_fall(words) is fall
 
 

@@ -2,10 +2,19 @@
 
 import numpy as np
 
+from farplane.backend.model.phrases import PHRASES
 from farplane.backend.model.synonyms import SYNONYMS, taught_word
 from farplane.backend.model.words import WordEncoder
 from farplane.backend.train.cameras import MOVES
-from farplane.backend.train.prompts import HELD_OUT, HELD_OUT_PAIRS, WORDINGS, is_held_out, vocabulary, write_prompt
+from farplane.backend.train.prompts import (
+    FRESH,
+    HELD_OUT,
+    HELD_OUT_PAIRS,
+    WORDINGS,
+    is_held_out,
+    vocabulary,
+    write_prompt,
+)
 from farplane.backend.train.world import KINDS, SEASONS, TIMES, WEATHERS, WITHOUT_SEASON, Attributes, random_attributes
 
 
@@ -20,13 +29,24 @@ def test_training_prompts_are_many_and_known():
     assert len(texts) > 2500
     encoder = WordEncoder(vocabulary(), 8)
     assert not [text for text in texts if encoder.unknown_words(text)]
+    assert not [text for text in texts if encoder.known_words(text) != encoder.words(text)], "no phrase is read there"
     assert not [text for text in texts if any(wording in text for wording in HELD_OUT - {"snowy"})]
 
 
 def test_held_out_prompts_use_held_out_wordings():
     rng = np.random.default_rng(4)
     texts = [write_prompt(random_attributes(i), "pan", rng, held_out=True) for i in range(200)]
-    assert np.mean([any(wording in text for wording in HELD_OUT) for text in texts]) > 0.9
+    fresh = {wording for options in FRESH.values() for wording in options}
+    # A place, a time and a weather are always said, and most places have a season.
+    assert min(sum(wording in text for wording in fresh) for text in texts) >= 3
+
+
+def test_fresh_wordings_are_of_every_value_and_none_is_taught():
+    assert set(FRESH) == {*KINDS, *TIMES, *WEATHERS, *SEASONS}
+    taught = {w for options in WORDINGS.values() for w in options} - HELD_OUT
+    fresh = [wording for options in FRESH.values() for wording in options]
+    assert len(fresh) == len(set(fresh)) > 150
+    assert not taught & set(fresh)
 
 
 def test_one_scene_has_thousands_of_wordings():
@@ -64,6 +84,7 @@ def test_the_vocabulary_is_sorted_and_leaves_words_unknown():
     encoder = WordEncoder(words, 8)
     assert encoder.unknown_words("a village of dragons") == ["dragons"]
     assert encoder.replaced_words("a hamlet at sundown") == {"hamlet": "village", "sundown": "dusk"}
+    assert encoder.replaced_words("a wood in the dead of night") == {"in the dead of night": "at night"}
 
 
 def test_what_moves_is_said_last_and_only_where_it_is_seen():
@@ -94,3 +115,18 @@ def test_the_thesaurus_leads_to_words_that_are_taught():
     assert taught_word("villages", taught) == "village"  # from the thesaurus
     assert taught_word("cottage", taught) == "cottages"  # from the same stem
     assert taught_word("bus", taught) is None
+
+
+def test_the_phrase_book_leads_to_words_that_are_taught():
+    taught = set(vocabulary())
+    assert {word for known in PHRASES.values() for word in known} <= taught
+    known = {value: vocabulary_of(value) for value in ("dawn", "noon", "dusk", "bluehour", "night")}
+    for phrase, value in (
+        ("under a high sun", "noon"), ("with the sun going down", "dusk"), ("in the small hours", "night"),
+        ("at the break of day", "dawn"), ("as night falls", "bluehour"),
+    ):  # fmt: skip
+        assert set(WordEncoder(vocabulary(), 8).known_words(phrase)) <= known[value], phrase
+
+
+def vocabulary_of(value: str) -> set[str]:
+    return {word for wording in WORDINGS[value] for word in wording.split()}
