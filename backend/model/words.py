@@ -15,7 +15,7 @@ from .synonyms import taught_word
 MAX_WORDS = 48
 _WORD = re.compile(r"[^\W_]+")  # letters and digits of any script: a word in Japanese is unknown, not absent
 _CLAUSE = re.compile(r"[,;:.!?()\[\]\n]")  # no phrase goes over one of these
-EMPTY, UNKNOWN = 0, 1  # ids before the vocabulary's own: no prompt, a word never seen
+EMPTY, OWN = 0, 2  # ids: no prompt; the vocabulary's own begin at OWN.  1 stood for unknown words, which are left out
 
 
 class Reading(NamedTuple):
@@ -32,8 +32,8 @@ class WordEncoder(nn.Module):
         super().__init__()
         self.vocabulary = list(vocabulary)
         self.text_dim = text_dim
-        self._index = {word: i + 2 for i, word in enumerate(self.vocabulary)}
-        self.embedding = nn.Embedding(len(self.vocabulary) + 2, text_dim)
+        self._index = {word: i + OWN for i, word in enumerate(self.vocabulary)}
+        self.embedding = nn.Embedding(len(self.vocabulary) + OWN, text_dim)
         self.positions = nn.Parameter(torch.randn(MAX_WORDS, text_dim) * 0.1)
 
     def to_config(self) -> dict[str, Any]:
@@ -84,13 +84,12 @@ class WordEncoder(nn.Module):
         return list(dict.fromkeys(lost))
 
     def ids(self, prompt: str) -> list[int]:
-        """A prompt's words as numbers; one EMPTY for none."""
-        read = (word for _, known in self.read(prompt) for word in known)
-        return [UNKNOWN if word is None else self._index[word] for word in read] or [EMPTY]
+        """A prompt's known words as numbers; one EMPTY for none."""
+        return [self._index[word] for word in self.known_words(prompt)] or [EMPTY]
 
     def bag(self, prompts: list[str]) -> Tensor:
-        """[B, len(vocabulary) + 2] float32: each word's share of a prompt, whatever their order."""
-        bags = torch.zeros(len(prompts), len(self.vocabulary) + 2)
+        """[B, len(vocabulary) + OWN] float32: each word's share of a prompt, whatever their order."""
+        bags = torch.zeros(len(prompts), len(self.vocabulary) + OWN)
         for row, prompt in zip(bags, prompts, strict=True):
             ids = torch.tensor(self.ids(prompt))
             row.index_add_(0, ids, torch.full((len(ids),), 1.0 / len(ids)))

@@ -77,7 +77,7 @@ class Recipe:
     look_dropout: float = 0.05
     pattern_dropout: float = 0.05
     exact: float = 0.7  # clips told by the depth of the render itself, the others by a rough blockout's
-    word_dropout: float = 0.03  # words made unknown, so that an unknown word means nothing in particular
+    word_dropout: float = 0.03  # words left out, as a word that is not in the vocabulary is
     editing: float = 0.5  # clips of which something is known: first frame, both ends, a start, all but a region
     reference: float = 0.2  # batches that are given a reference: another picture of the same scene
     reference_look_dropout: float = 0.5  # look_dropout there, so that light and palette are read off the reference
@@ -253,7 +253,7 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
         noise.append(latents[1])
         seen = row.get("seen", ()) if recipe.movers else ()
         text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=seen)
-        text = " ".join("xyzzy" if rng.random() < recipe.word_dropout else word for word in text.split())
+        text = " ".join(word for word in text.split() if rng.random() >= recipe.word_dropout)
         prompts.append("" if rng.random() < text_dropout else text)
     return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts, int(referred))
 
