@@ -217,5 +217,5 @@ def test_the_table_needs_no_torch() -> None:
 def test_a_bag_is_each_words_share() -> None:
     encoder = WordEncoder(["dusk", "valley"], 4)
     bags = encoder.bag(["a valley, valley at DUSK", ""])
-    # "a" and "at" are unknown here.
-    torch.testing.assert_close(bags, torch.tensor([[0.0, 0.4, 0.2, 0.4], [1.0, 0.0, 0.0, 0.0]]))
+    # "a" and "at" are unknown here, and left out.
+    torch.testing.assert_close(bags, torch.tensor([[0.0, 0.0, 1 / 3, 2 / 3], [1.0, 0.0, 0.0, 0.0]]))
