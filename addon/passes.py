@@ -92,12 +92,22 @@ class PassRenderer:
         self.close()
 
     def close(self) -> None:
-        """Remove every datablock and file this renderer made; safe to call twice."""
+        """Remove every datablock and file this renderer made; safe to call twice.
+
+        During a render of the artist's the datablocks stay, for the timer to remove (ui/panels.py): its thread goes
+        through the file's lists, and Blender crashes when something is taken out of them meanwhile.
+        """
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if is_rendering():
+            return
         remove_leftovers()
         result = bpy.data.images.get("Render Result")
         if result is not None and not self._had_result and not _is_looked_at(result):
             bpy.data.images.remove(result)
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def keep_result(self) -> None:
+        """Leave Blender's Render Result at the end: the artist has rendered meanwhile."""
+        self._had_result = True
 
     def use_own_camera(self) -> None:
         """Look through our own camera from now on, no longer through the one the stand-in inherited."""

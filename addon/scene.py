@@ -239,8 +239,16 @@ class Extraction:
         ).validate()
         return shot if self.prompt else replace(shot, prompt=Prompt(""))
 
+    def keep_result(self) -> None:
+        """Leave Blender's Render Result at the end: the artist has rendered meanwhile."""
+        if self._passes is not None:
+            self._passes.keep_result()
+
     def pause(self) -> None:
-        """Take the stand-in out of the file; the next step makes it anew, from the scene as it then is."""
+        """Take the stand-in out of the file; the next step makes it anew, from the scene as it then is.
+
+        During a render of the artist's it stays in it until that is over.
+        """
         passes, self._passes = self._passes, None
         if passes is not None:
             passes.close()

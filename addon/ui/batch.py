@@ -20,6 +20,7 @@ from ...protocol.errors import FarplaneError
 from ...protocol.shot import Prompt
 from .. import batch, storyboard
 from ..batch import Entry, Record, records_in
+from ..passes import is_rendering
 from ..scene import ShotPlan
 from ..variations import expand
 from .generate import Ask, Generation, current_plan, find_scene, panel_prompt, panel_settings
@@ -28,6 +29,7 @@ from .translations import say
 from .view import show_in_sequencer
 
 _active: dict[Path, Run] = {}
+_to_lay: list[tuple[int, Record]] = []  # a scene's session_uid, and the storyboard that is laid into it
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Part:
 
 
 class Run:
-    """A batch from its first shot to its sheet; `step`, `stage`, `done`, `total`, `waits` and `close` as a Generation's.
+    """A batch from its first shot to its sheet; `step`, `stage`, `done`, `total`, `waits`, `gives_way` and `close` as a Generation's.
 
     record : what lies on the disk.  jobs : the UUIDs that were sent and have not ended.
     """
@@ -70,6 +72,11 @@ class Run:
     def waits(self) -> bool:
         """Whether the next step only looks whether somebody else is done."""
         return self._generation.waits
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether a render of the artist's goes first just now."""
+        return self._generation.gives_way
 
     @property
     def done(self) -> int:
@@ -239,10 +246,24 @@ def _conclude(record: Record, scene: Any) -> None:
     remedy = say("Look at the contact sheet") if whole else say("Look at what went wrong, and try again")
     session.message = Message(say("{} of {} takes are here", whole, total), remedy, not whole)
     if record.kind == "storyboard" and whole and scene is not None:
+        _to_lay.append((scene.session_uid, record))
+        lay_waiting()
+
+
+def lay_waiting() -> bool:
+    """Lay the storyboards that are whole, unless the artist renders: their sequencer may be what is rendered.  The timer calls
+    it.  Returns whether there was one."""
+    if not _to_lay or is_rendering():
+        return False
+    for uid, record in _to_lay:
+        scene = find_scene(uid)
         try:
-            lay(scene, record)
+            if scene is not None:
+                lay(scene, record)
         except FarplaneError as error:
             session.message = Message.of(error)
+    _to_lay.clear()
+    return True
 
 
 def lay(scene: bpy.types.Scene, record: Record) -> None:
@@ -277,4 +298,5 @@ def look(parents: Sequence[Path], redraw: Callable[[], object]) -> None:
 def forget_all() -> None:
     """The add-on is going."""
     _active.clear()
+    _to_lay.clear()
     _listed.clear()

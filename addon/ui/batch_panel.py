@@ -25,7 +25,15 @@ from .batch import (
     when_ended,
 )
 from .generate import current_plan
-from .operators import FINISHED, FARPLANE_OT_generate, _Operator, new_seed, redraw, running_generation
+from .operators import (
+    FINISHED,
+    FARPLANE_OT_generate,
+    _Operator,
+    new_seed,
+    redraw,
+    refuse_while_rendering,
+    running_generation,
+)
 from .panels import _draw_message, _Panel
 from .session import Message, session, shot_folder
 from .translations import say
@@ -156,6 +164,7 @@ class FARPLANE_OT_lay_storyboard(_Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """As when its last draft came."""
         try:
+            refuse_while_rendering()
             lay(context.scene, Record.open(Path(self.folder)))
         except FarplaneError as error:
             return self.tell(error)
@@ -174,6 +183,10 @@ class FARPLANE_OT_remove_storyboard(_Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Its strips, and with the last one the sequencer's settings."""
+        try:
+            refuse_while_rendering()
+        except FarplaneError as error:
+            return self.tell(error)
         if self.storyboard_id not in storyboard.laid(context.scene):
             return self.tell(FarplaneError("storyboard", "it is not in the sequencer", "Choose one that is"))
         storyboard.remove(context.scene, self.storyboard_id)

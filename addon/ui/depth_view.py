@@ -95,9 +95,11 @@ def refresh() -> bool:
     scene = bpy.context.scene
     if bpy.context.window_manager is None or scene is None:
         return False
-    if is_open() and not is_rendering():  # a tick's work by itself: in a large scene Blender takes 30 ms for it
-        _close()
-        return False
+    if _state.reading is not None:
+        if not is_rendering():  # a tick's work by itself: in a large scene Blender takes 30 ms for it
+            _close()
+            return False
+        _state.reading.keep_result()
     if not bpy.context.window_manager.farplane.show_depth:
         gone = bool(overlay.shown(OWNER))
         overlay.show(OWNER, [])

@@ -76,6 +76,7 @@ class Generation:
         session.connect()
         self._began = time.monotonic()
         self._deadline = self._began + CONNECT_SECONDS
+        self._gave_way: float | None = None  # since when
 
     @property
     def job(self) -> Job | None:
@@ -96,6 +97,11 @@ class Generation:
         return self._extraction is None or self._read or is_rendering()
 
     @property
+    def gives_way(self) -> bool:
+        """Whether a render of the artist's goes first just now, as far as the last step knows."""
+        return self._gave_way is not None
+
+    @property
     def done(self) -> int:
         """Frames of this stage that are finished."""
         if self._extraction is None:
@@ -112,7 +118,7 @@ class Generation:
         if self._extraction is None:
             self._await_backend()
         elif self._files is None:
-            if is_rendering():
+            if self._give_way():
                 return False
             if not self._read:
                 self._read = self._extraction.step()
@@ -137,6 +143,19 @@ class Generation:
             self.jobs.append(session.submit(take, asked_for, settings, self.scene_name, self.batch))
         self.jobs[0].prepared = time.monotonic() - self._began
         return True
+
+    def _give_way(self) -> bool:
+        """Let a render of the artist's go first; no estimate of a later take counts the time of it."""
+        now = time.monotonic()
+        if is_rendering():
+            self._gave_way = self._gave_way or now
+            if self._extraction is not None:
+                self._extraction.keep_result()
+            return True
+        if self._gave_way is not None:
+            self._began += now - self._gave_way
+            self._gave_way = None
+        return False
 
     def run(self) -> None:
         """All steps, one after the other: for background mode and scripts.  Raises FarplaneError."""
@@ -169,7 +188,7 @@ class Generation:
             if not self._enquiries or not session.enquiries.keys() >= set(self._enquiries):
                 self._size = self._checked_size(scene)
                 self._enquiries = self._enquire(self._size)
-            elif self._welcome() and not is_rendering():
+            elif self._welcome() and not self._give_way():
                 keep_folder(scene, self.plan.name)
                 self._extraction = Extraction(scene, self.plan, self.asks[0][0], self._size)
         elif session.connection == "disconnected" and session.problem is not None:

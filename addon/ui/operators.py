@@ -10,6 +10,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ...protocol.errors import FarplaneError
+from ..passes import is_rendering
 from .generate import Generation
 from .meter import meter
 from .session import STAGE_NAMES, Message, session
@@ -88,7 +89,7 @@ class FARPLANE_OT_generate(_Operator):
         generation = _generation
         if generation is None:  # Cancel was pressed
             return self._leave(context, Message("Cancelled"))
-        if event.type == "ESC" and event.value == "PRESS":
+        if event.type == "ESC" and event.value == "PRESS" and not generation.gives_way:  # Blender ends the render by it
             return self._leave(context, Message("Cancelled"))
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
@@ -106,9 +107,10 @@ class FARPLANE_OT_generate(_Operator):
             return FINISHED
         share = generation.done / max(1, generation.total)
         context.window_manager.progress_update(100 * share)
-        context.workspace.status_text_set(f"{generation_line(generation)}    |    {say('Esc: Cancel')}")
+        line = generation_line(generation)
+        context.workspace.status_text_set(line if generation.gives_way else f"{line}    |    {say('Esc: Cancel')}")
         redraw()
-        return {"RUNNING_MODAL"}
+        return RUNNING
 
     @staticmethod
     def _work(generation: Generation) -> bool:
@@ -186,10 +188,18 @@ def new_seed(scene: bpy.types.Scene) -> None:
 
 def generation_line(generation: Generation) -> str:
     """Where a generation stands, in the artist's words."""
+    if generation.gives_way:
+        return say("Waiting for your render")
     stage = say(STAGE_NAMES[generation.stage])
     if generation.waits and generation.done == 0:
         return stage
     return say("{} {} of {}", stage, generation.done, generation.total)
+
+
+def refuse_while_rendering() -> None:
+    """Raise FarplaneError while the artist renders: Blender crashes when something is taken out of the file meanwhile."""
+    if is_rendering():
+        raise FarplaneError("scene", "it is being rendered", "Wait for the render, or stop it")
 
 
 def redraw() -> None:

@@ -13,7 +13,7 @@ import bpy
 
 from ...protocol.errors import FarplaneError
 from .. import passes
-from . import compare, depth_view, estimate, overlay, presets, resume, view
+from . import batch, compare, depth_view, estimate, overlay, presets, resume, view
 from .catalogue import model_info
 from .generate import current_plan, manual_range, panel_settings, plate_size
 from .meter import meter
@@ -256,6 +256,8 @@ def timer() -> float:
 
 def tick() -> float:
     """Connect once the panel was seen, take what came, draw if anything changed; return seconds until the next one."""
+    if _sweep():
+        return BUSY_SECONDS
     shown = changed = False
     try:
         needed = session.wanted or bool(session.jobs)
@@ -267,7 +269,7 @@ def tick() -> float:
         with meter.tick("timer"):
             changed = session.poll() or changed
             resume.step()
-            _sweep()
+            changed = batch.lay_waiting() or changed
             _list_takes()
             view.sync()
             shown = compare.refresh() | overlay.refresh()
@@ -282,14 +284,16 @@ def tick() -> float:
     return BUSY_SECONDS if session.jobs or depth_view.is_open() else IDLE_SECONDS
 
 
-def _sweep() -> None:
-    """An undo, or a file saved meanwhile, may bring a stand-in back that was removed: it goes again."""
-    if (
-        running_generation() is None
-        and not depth_view.is_open()
-        and any(scene.name.startswith(passes.PREFIX) for scene in bpy.data.scenes)
-    ):
+def _sweep() -> bool:
+    """Remove a stand-in that an undo or a saved file brought back, or that had to stay while the artist rendered; a tick's
+    work by itself.  Returns whether there was one."""
+    if running_generation() is not None or depth_view.is_open() or passes.is_rendering():
+        return False
+    if not any(scene.name.startswith(passes.PREFIX) for scene in bpy.data.scenes):
+        return False
+    with meter.tick("sweep"):
         passes.remove_leftovers()
+    return True
 
 
 def _list_takes() -> None:

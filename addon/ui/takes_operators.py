@@ -14,9 +14,10 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...protocol.errors import FarplaneError
 from .. import landing
+from ..passes import is_rendering
 from ..takes import Take
 from . import preferences
-from .operators import CANCELLED, FINISHED, RUNNING, TICK_SECONDS, _Operator, redraw
+from .operators import CANCELLED, FINISHED, RUNNING, TICK_SECONDS, _Operator, redraw, refuse_while_rendering
 from .properties import LANDING_KINDS
 from .session import STAGE_NAMES, Message, session
 from .summary import Listed, Summary
@@ -253,13 +254,15 @@ class FARPLANE_OT_land(_TakeOperator):
         self._scene_uid = context.scene.session_uid
         for write in needed:
             session.disk.do(partial(self._files.write, write), self._files.count)
-        return self._wait(context) if needed else self._go_on(context)
+        return self._wait(context) if needed or is_rendering() else self._go_on(context)
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Wait for the disk's thread, where Esc leaves the scene as it is; then land, and nothing comes in between."""
+        """Wait for the disk's thread and for a render of the artist's, where Esc leaves the scene as it is; then land, and
+        nothing comes in between.
+        """
         if self._steps is not None:
             return self._go_on(context) if event.type == "TIMER" else RUNNING
-        if event.type == "ESC" and event.value == "PRESS":
+        if event.type == "ESC" and event.value == "PRESS" and not is_rendering():  # Blender ends the render by it
             self.cancel(context)
             session.message = Message(say("Cancelled"))
             redraw()
@@ -270,6 +273,9 @@ class FARPLANE_OT_land(_TakeOperator):
         if self._files.written < self._files.total:
             line = say("{} {} of {}", say(STAGE_NAMES["files"]), self._files.written, self._files.total)
             context.workspace.status_text_set(f"{line}    |    {say('Esc: Cancel')}")
+            return {"PASS_THROUGH"}
+        if is_rendering():
+            context.workspace.status_text_set(say("Waiting for your render"))
             return {"PASS_THROUGH"}
         if context.scene.session_uid != self._scene_uid:
             self.cancel(context)
@@ -357,6 +363,7 @@ class FARPLANE_OT_remove(_Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Remove these kinds of it, or every kind."""
         try:
+            refuse_while_rendering()
             landing.remove(context.scene, self.landing_id, set(self.kinds) or landing.KINDS)
         except FarplaneError as error:
             return self.tell(error)

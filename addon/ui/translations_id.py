@@ -135,6 +135,7 @@ TEXTS: dict[str, str] = {
     "Looking for the job": "Mencari pekerjaan",
     "Reading cameras": "Membaca kamera",
     "Rendering depth": "Merender kedalaman",
+    "Waiting for your render": "Menunggu render Anda",
     "Rendering the scene": "Merender adegan",
     "Writing depth": "Menulis kedalaman",
     "Sending the shot": "Mengirim shot",

@@ -107,6 +107,21 @@ def test_drafts_of_all_markers_become_an_animatic(marked: Any, tmp_path: Path, p
         bpy.ops.farplane.remove_storyboard(storyboard_id=identity)
 
 
+def test_a_storyboard_is_laid_after_a_render_of_the_artists(
+    marked: Any, monkeypatch: pytest.MonkeyPatch, poll_until: Any
+) -> None:
+    """It may be the sequencer that Blender renders."""
+    marked.farplane.prompt = "plain hills"
+    with monkeypatch.context() as patch:
+        bpy.ops.farplane.storyboard()
+        patch.setattr(batch, "is_rendering", lambda: True)
+        poll_until(settled)
+        assert session.message.text == "2 of 3 takes are here"
+        assert not storyboard.laid(marked)
+    poll_until(lambda: bool(storyboard.laid(marked)))
+    assert list(storyboard.laid(marked).values()) == ["storyboard 001"]
+
+
 def test_a_renamed_scene_and_a_deleted_camera_while_a_storyboard_is_read(
     marked: Any, tmp_path: Path, poll_until: Any
 ) -> None:

@@ -162,7 +162,7 @@ def test_installed_enabled_used_and_removed(
     assert shipped - names(zips[python]) <= {"wheels"}
 
 
-PARTS_ELSEWHERE = ("landing", "landing_life", "projection", "bake", "undo", "faults")
+PARTS_ELSEWHERE = ("landing", "landing_life", "projection", "bake", "undo", "faults", "threads")
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Reading:
     """A generation in whose step something unthought-of happens."""
 
     waits, done, total, stage = False, 0, 1, "depth"
-    closed = False
+    closed = gives_way = False
 
     def step(self) -> bool:
         raise ValueError("not thought of")
@@ -121,6 +121,38 @@ def test_a_render_of_the_artists_goes_first(connected: Any, poll_until: Any, mon
     assert session.takes[0].whole
 
 
+def test_the_artists_render_counts_for_no_estimate(
+    connected: Any, poll_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = generate.Generation(connected)
+    while generation.stage != "depth":
+        generation.step()
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "is_rendering", lambda: True)
+        generation.step()
+        assert generation.gives_way
+        assert operators.generation_line(generation) == "Waiting for your render"
+    assert generation._gave_way is not None
+    generation._gave_way -= 7200  # they rendered for two hours
+    generation._began -= 7200
+    generation.run()
+    assert not generation.gives_way
+    assert generation.jobs[0].prepared < 3600
+    poll_until(lambda: session.job is None)
+
+
+@pytest.mark.parametrize("renders", [True, False])
+def test_esc_during_a_render_is_meant_for_it(scene: Any, monkeypatch: pytest.MonkeyPatch, renders: bool) -> None:
+    reading = Reading()
+    reading.gives_way = renders
+    manager = SimpleNamespace(event_timer_remove=lambda timer: None, progress_end=lambda: None)
+    context: Any = SimpleNamespace(window_manager=manager, workspace=None)
+    monkeypatch.setattr(operators, "_generation", reading)
+    done = Modal().modal(context, SimpleNamespace(type="ESC", value="PRESS"))
+    assert done == ({"PASS_THROUGH"} if renders else {"CANCELLED"})
+    assert reading.closed is not renders
+
+
 def test_no_stand_in_is_made_beside_a_render_of_the_artists(
     connected: Any, poll_until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +186,68 @@ def test_the_depth_view_waits_for_a_render_of_the_artists(scene: Any, monkeypatc
     panels.tick()
     assert not leftovers()
     bpy.context.window_manager.farplane.show_depth = False
+
+
+@pytest.mark.parametrize("end", ["cancel", "save", "unregister"])
+def test_nothing_is_taken_out_of_the_file_during_a_render(
+    connected: Any, monkeypatch: pytest.MonkeyPatch, poll_until: Any, end: str
+) -> None:
+    """The thread that renders goes through the file's lists: a few lines without an add-on crash Blender by that
+    (docs/artist-checks.md).  What had to stay goes afterwards, and no file shows it to anybody.
+    """
+    generation = generate.Generation(connected)
+    monkeypatch.setattr(operators, "_generation", generation)
+    while (generation.stage, generation.done) != ("depth", 1):
+        generation.step()
+    path = bpy.data.filepath
+    with monkeypatch.context() as patch:
+        for module in (passes, generate, depth_view):
+            patch.setattr(module, "is_rendering", lambda: True)
+        generation.step()
+        if end == "cancel":
+            bpy.ops.farplane.cancel()
+        elif end == "save":
+            bpy.ops.wm.save_mainfile()
+        else:
+            farplane.unregister()
+            farplane.register()
+        panels.tick()
+        assert passes.PREFIX in leftovers()
+    if end == "save":
+        generation.run()
+        monkeypatch.setattr(operators, "_generation", None)
+        poll_until(lambda: session.job is None)
+        assert session.takes[0].whole, "the reading went on"
+        assert not leftovers()
+        bpy.ops.wm.open_mainfile(filepath=path)
+    panels.tick()
+    assert not leftovers()
+    assert len(bpy.data.scenes) == 1
+
+
+def test_the_artists_render_result_is_left_to_them(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made while a shot was read, and not looked at just now: an end of the reading takes nothing of theirs."""
+    with Extraction(scene, plan_shots(scene)[0], engine="CYCLES") as extraction:
+        extraction.keep_result()
+        while not extraction.step():
+            pass
+    assert "Render Result" in bpy.data.images
+    bpy.data.images.remove(bpy.data.images["Render Result"])
+    with Extraction(scene, plan_shots(scene)[0], engine="CYCLES") as extraction:
+        while not extraction.step():
+            pass
+    assert "Render Result" not in bpy.data.images
+
+
+def test_what_is_landed_stays_during_a_render(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "is_rendering", lambda: True)
+    for operator, values in (
+        (bpy.ops.farplane.remove, {"landing_id": "a"}),
+        (bpy.ops.farplane.lay_storyboard, {"folder": "a"}),
+        (bpy.ops.farplane.remove_storyboard, {"storyboard_id": "a"}),
+    ):
+        with pytest.raises(RuntimeError, match=r"it is being rendered\. Wait for the render, or stop it"):
+            operator(**values)
 
 
 # ---- the stand-in -------------------------------------------------------------------------------------------

@@ -1,0 +1,191 @@
+"""Runs inside the GUI Blender: the artist's own render (F12) before Generate, between its passes, and beside the depth.
+
+    blender --enable-event-simulate --python render_drive.py -- FOLDER MODEL
+
+FOLDER holds farplane.zip, scene.blend and drive.py, whose helpers do the work.  MODEL is fog.py's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import bpy
+
+sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
+from drive import MODEL, install, look, mouse, open_tab, run, ui
+from stage import FOLDER, picture, play, told, wait, wait_for
+
+FRAMES = 6
+SAMPLES = 24  # some seconds of rendering; always as many, so that the same picture comes of it
+
+
+def renders() -> bool:
+    return bpy.app.is_job_running("RENDER")
+
+
+def key(name: str) -> None:
+    window = bpy.context.window_manager.windows[0]
+    mouse("MOUSEMOVE", "NOTHING", 400, 300)
+    for value in ("PRESS", "RELEASE"):
+        window.event_simulate(type=name, value=value, x=400, y=300)
+
+
+def leftovers() -> list[str]:
+    blocks = (bpy.data.scenes, bpy.data.objects, bpy.data.cameras, bpy.data.node_groups)
+    return [block.name for kind in blocks for block in kind if block.name.startswith(".farplane")]
+
+
+class Renders:
+    """What Blender tells of every render: "init", "complete" or "cancel", and whether it is of the artist's scene."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bool]] = []
+        self._artists = bpy.context.scene.session_uid
+        for name in ("init", "complete", "cancel"):
+            getattr(bpy.app.handlers, f"render_{name}").append(self._note(name))
+
+    def _note(self, name: str) -> Callable[..., None]:
+        return lambda scene, *_: self.told.append((name, scene.session_uid == self._artists))
+
+    def take(self) -> list[tuple[str, bool]]:
+        """Those since the last call."""
+        found, self.told = self.told, []
+        return found
+
+
+def keep_render(name: str) -> None:
+    """The artist's picture as it is now, for a comparison."""
+    scene = bpy.context.scene
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "IMAGE"
+    settings.file_format, settings.color_depth, settings.exr_codec = "OPEN_EXR", "32", "NONE"
+    bpy.data.images["Render Result"].save_render(str(FOLDER / f"render-{name}.exr"), scene=scene)
+
+
+def f12(meanwhile: Callable[[], object] | None = None, shown: str = "") -> Iterator[None]:
+    """Press it, do something while it renders, and wait for its end; told["seen"] is where Generate stood meanwhile.
+
+    shown : the name of a picture of that.
+    """
+    operators = ui("operators")
+    seen: list[Any] = []
+    key("F12")
+    yield from wait_for(renders)
+    if meanwhile is not None:
+        meanwhile()
+    if shown:
+        yield from wait(0.6)
+        picture(shown)
+    while renders():
+        generation = operators.running_generation()
+        where = None if generation is None else (generation.stage, generation.done, generation.gives_way)
+        if where not in seen:
+            seen.append(where)
+        yield
+    told["seen"] = seen
+
+
+def ended(session: Any) -> Iterator[None]:
+    yield from wait_for(lambda: session.message is not None and not session.jobs)
+
+
+def until_a_pass_is_read() -> Iterator[None]:
+    operators = ui("operators")
+    run(bpy.ops.farplane.generate)
+    yield from wait_for(
+        lambda: (g := operators.running_generation()) is None or (g.stage == "depth" and 0 < g.done < FRAMES - 1)
+    )
+
+
+def cancel() -> None:
+    run(bpy.ops.farplane.cancel)
+    told["stays"] = leftovers()
+
+
+def begin(session: Any, prompt: str) -> None:
+    bpy.context.scene.farplane.prompt, session.message = prompt, None
+
+
+def conclude(name: str, session: Any, rendered: Renders) -> None:
+    """What came of one part of the tour."""
+    message = session.message
+    told[name] = {
+        "seen": told.pop("seen"),
+        "rendered": rendered.take(),
+        "said": message and message.text,
+        "whole": [item.take.whole for item in session.listed],
+        "left": leftovers(),
+    }
+    keep_render(name)
+    if message is not None and not message.is_error and session.takes and message.text != "Cancelled":
+        for path in session.takes[0].folder.glob("depth.*.exr"):
+            shutil.copy(path, FOLDER / f"{name}-{path.name}")
+
+
+def work() -> Iterator[None]:
+    yield from install()
+    session, scene, shown = ui("session").session, bpy.context.scene, bpy.context.window_manager.farplane
+    scene.farplane.model_name = MODEL
+    scene.frame_end = FRAMES
+    scene.render.engine, cycles = "CYCLES", scene.cycles
+    # Debian's Blenders are built without the denoiser that a new scene asks for: in 4.3 such a render ends at once
+    cycles.samples, cycles.use_adaptive_sampling, cycles.use_denoising = SAMPLES, False, False
+    bpy.ops.wm.save_mainfile()
+    yield from open_tab()
+    rendered = Renders()
+
+    yield from f12()
+    picture("1-alone")
+    conclude("alone", session, rendered)
+    bpy.context.preferences.view.render_display_type = "NONE"  # the window that came covers the panel
+    for window in list(bpy.context.window_manager.windows)[1:]:
+        with bpy.context.temp_override(window=window):
+            bpy.ops.wm.window_close()
+    yield from wait(0.5)
+
+    begin(session, "fog in the morning")
+    yield from f12(lambda: run(bpy.ops.farplane.generate))
+    yield from ended(session)
+    conclude("first", session, rendered)
+
+    begin(session, "fog at noon")
+    yield from until_a_pass_is_read()
+    yield from f12(shown="2-between")
+    yield from ended(session)
+    conclude("between", session, rendered)
+
+    begin(session, "fog at tea time")
+    yield from until_a_pass_is_read()
+    yield from f12(lambda: key("ESC"))
+    yield from ended(session)
+    conclude("escaped", session, rendered)
+
+    begin(session, "fog in the evening")
+    yield from until_a_pass_is_read()
+    yield from f12(bpy.ops.wm.save_mainfile)
+    yield from ended(session)
+    conclude("saved", session, rendered)
+
+    begin(session, "fog at night")
+    yield from until_a_pass_is_read()
+    yield from f12(cancel)
+    yield from wait_for(lambda: not leftovers())
+    conclude("cancelled", session, rendered)
+
+    session.message = None
+    views: list[bool] = []
+    timer = ui("depth_view")
+    yield from f12(lambda: setattr(shown, "show_depth", True))
+    views.append(timer.latest() is not None)
+    yield from wait_for(lambda: ui("overlay").shown("depth"))
+    yield from look("3-depth")
+    conclude("depth", session, rendered)
+    told["depth"]["before the end"] = views
+    told["done"] = True
+
+
+play(work(), bpy.ops.wm.quit_blender)
