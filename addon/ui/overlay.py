@@ -42,16 +42,29 @@ _LIGHT = _decoded()
 
 
 def light_of(codes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Display codes (sRGB, 0 … 1, any shape) as linear light; the viewport encodes what is drawn on it."""
+    """Display codes (sRGB, 0 … 1, any shape) as linear light."""
     levels = np.clip(codes, 0.0, 1.0) * np.float32(_LEVELS - 1) + np.float32(0.5)
     return np.take(_LIGHT, levels.astype(np.intp))
 
 
+def codes_of(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Linear light (0 … 1, any shape) as display codes: sRGB (IEC 61966-2-1)."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.power(light, 1 / 2.4) - 0.055).astype(np.float32)
+
+
+# Before Blender 5.0 the viewport encodes what a script draws on it; since then it takes that for display codes.
+_TAKES_CODES = bpy.app.version >= (5, 0, 0)
+
+
 @dataclass(eq=False)
 class Picture:
-    """What a layer shows.  light : [H, W, 4] float32 linear light and opacity, row 0 at the bottom."""
+    """What a layer shows.
+
+    light : [H, W, 4] float32 linear light and opacity, row 0 at the bottom.  drawn : the same as the viewport takes it.
+    """
 
     light: NDArray[np.float32]
+    drawn: NDArray[np.float32]
     _texture: Any = field(default=None, repr=False)
 
     @staticmethod
@@ -59,7 +72,7 @@ class Picture:
         """Of linear light [H, W, 3], row 0 at the top; what is over the screen's white is white.  In any thread."""
         made = np.ones((*light.shape[:2], 4), np.float32)
         made[..., :3] = np.clip(np.nan_to_num(light[::-1], nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
-        return Picture(made)
+        return Picture(made, np.dstack([codes_of(made[..., :3]), made[..., 3]]) if _TAKES_CODES else made)
 
     @staticmethod
     def of_png(png: bytes) -> Picture:
@@ -72,8 +85,8 @@ class Picture:
         import gpu
 
         if self._texture is None:
-            height, width = self.light.shape[:2]
-            buffer = gpu.types.Buffer("FLOAT", self.light.size, self.light.ravel())
+            height, width = self.drawn.shape[:2]
+            buffer = gpu.types.Buffer("FLOAT", self.drawn.size, self.drawn.ravel())
             self._texture = gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
         return self._texture
 
@@ -204,7 +217,8 @@ def _draw(layers: list[Layer], *, behind: bool) -> None:
     context = bpy.context
     frame = camera_frame(context) if layers else None
     if _warming == behind:  # a pixel that nobody sees
-        layers, frame = [Layer(Picture(np.zeros((1, 1, 4), np.float32)))], (0.0, 0.0, 1.0, 1.0)
+        nothing = np.zeros((1, 1, 4), np.float32)
+        layers, frame = [Layer(Picture(nothing, nothing))], (0.0, 0.0, 1.0, 1.0)
         _warming = None
     if frame is None:
         return

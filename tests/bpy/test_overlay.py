@@ -27,6 +27,16 @@ def test_display_code_becomes_light_as_blender_has_it() -> None:
     np.testing.assert_allclose(made, np.array(expected), atol=7.1e-5)
 
 
+def test_a_picture_is_drawn_as_this_blender_takes_it() -> None:
+    """Display codes since 5.0, light before; what comes on the screen is seen in gui/test_render.py."""
+    codes = np.linspace(0, 1, 23, dtype=np.float32)
+    picture = Picture.of(light_of(np.stack([codes, codes, codes], -1)[None]))
+    expected = codes if bpy.app.version >= (5, 0, 0) else picture.light[0, :, 0]
+    # As above, times the inverse curve's steepest slope, 12.92 in black, where a table's level is no step: 1/16383 of it.
+    np.testing.assert_allclose(picture.drawn[0, :, 1], expected, atol=1e-4)
+    assert (picture.drawn[..., 3] == 1).all()
+
+
 def test_light_is_shown_upright_within_what_a_screen_has() -> None:
     light = np.array([[[0.25, 2.0, -1.0]], [[np.nan, np.inf, 0.5]]], np.float32)
     made = Picture.of(light).light

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import bpy
+import numpy as np
 
 sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
-from drive import MODEL, install, look, mouse, open_tab, run, ui
+from drive import MODEL, camera_frame, install, look, mouse, open_tab, run, ui
 from stage import FOLDER, picture, play, told, wait, wait_for
 
 FRAMES = 6
@@ -54,6 +55,24 @@ class Renders:
         """Those since the last call."""
         found, self.told = self.told, []
         return found
+
+
+def depth_on_screen() -> list[list[int]]:
+    """[x, y, code] where the depth preview has one shade for some pixels around: what a picture should show there."""
+    frame, (left, top, right, bottom) = ui("depth_view").latest(), camera_frame()
+    drawn = ui("depth_view").picture(frame.z, frame.near, frame.far).light[::-1, :, 0]  # row 0 at the top
+    height, width = drawn.shape
+    found = []
+    for row in range(4, height - 4, 8):
+        for column in range(4, width - 4, 8):
+            near = drawn[row - 3 : row + 4, column - 3 : column + 4]
+            if np.isfinite(frame.z[row, column]) and np.ptp(near) < 0.004:
+                light = float(near[3, 3])
+                code = light * 12.92 if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
+                x = left + (column + 0.5) / width * (right - left)
+                y = top + (row + 0.5) / height * (bottom - top)
+                found.append([round(x), round(y), round(255 * code)])
+    return found
 
 
 def keep_render(name: str) -> None:
@@ -182,6 +201,7 @@ def work() -> Iterator[None]:
     yield from f12(lambda: setattr(shown, "show_depth", True))
     views.append(timer.latest() is not None)
     yield from wait_for(lambda: ui("overlay").shown("depth"))
+    told["shades"] = depth_on_screen()
     yield from look("3-depth")
     conclude("depth", session, rendered)
     told["depth"]["before the end"] = views

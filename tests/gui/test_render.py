@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import OpenEXR
 import pytest
@@ -62,13 +63,30 @@ def test_generate_can_be_cancelled_during_a_render(told: dict[str, Any]) -> None
     part = told["cancelled"]
     assert part["said"] == "Cancelled"
     assert part["rendered"][-2:] == OWN, "the render goes on, and nothing is read after it"
-    assert told["stays"], "Blender crashes when something is taken out of the file during a render: docs/artist-checks.md"
+    assert told["stays"], (
+        "Blender crashes when something is taken out of the file during a render: docs/artist-checks.md"
+    )
 
 
 def test_the_depth_preview_waits_for_a_render(told: dict[str, Any]) -> None:
     part = told["depth"]
     assert part["before the end"] == [False]
     assert part["rendered"] == OWN + PASS
+
+
+def test_the_depth_is_seen_in_its_own_shades(told: dict[str, Any], out: Path) -> None:
+    """On the screen, in either Blender: 5.0 began to take what a script draws for display codes, no longer for light.
+
+    Taken for the wrong one a middle grey is over 60 codes off.  The software renderer blends in 8 bits of light, whose
+    first step is 13 codes: what is nearly black comes out up to 9 codes brighter, in 4.3 as in 5.2.
+    """
+    screen = cv2.imread(str(out / "3-depth.png"))
+    inside = [(x, y, code) for x, y, code in told["shades"] if 60 < x < 660 and 80 < y < 670]  # no tool, no gizmo
+    off = np.array([abs(int(screen[y, x, 1]) - code) for x, y, code in inside])
+    bright = np.array([code for *_, code in inside]) > 60
+    assert bright.sum() > 20
+    assert np.percentile(off, 95) <= 10
+    assert np.percentile(off[bright], 95) <= 5
 
 
 @pytest.mark.parametrize("name", BESIDE)
