@@ -27,6 +27,7 @@ from .view import redraw_views
 
 OWNER = "depth"
 REST_SECONDS = 0.3  # without a change before the depth is rendered anew
+QUIET_LOOKS = 3
 
 _SKY = (0.05, 0.06, 0.12)
 
@@ -46,7 +47,11 @@ class _State:
     seen: Any = None  # what the last look at the scene found
     changed: float = 0.0  # when it last differed
     edits: int = 0  # of geometry
-    quiet: int = 0  # looks that are still to come before edits count: taking the stand-in away looks like one
+    ours: bool = False  # a stand-in is made, read or taken away just now: no edit of the artist's
+    quiet: int = 0  # looks that are still to come before an edit of a collection counts: what we did looks like one
+    echoes: bool = (
+        False  # the last edit changed nothing: in this scene what we did looks like an edit of more than that
+    )
     rendered: Any = None  # what `frame` was made from
     coloured: Any = None  # the range that the layer shows, or will once the thread has made it
     frame: DepthFrame | None = None
@@ -114,9 +119,7 @@ def refresh() -> bool:
             _state.seen, _state.changed = seen, time.monotonic()
         if seen != _state.rendered and (time.monotonic() - _state.changed > REST_SECONDS or _state.frame is None):
             _state.rendered = seen
-            _state.reading = begin(scene, scene.frame_current)
-            _state.frame = read(_state.reading)
-            _state.coloured, _state.quiet = None, 3
+            _render(scene)
         return _colour(scene)
     except FarplaneError as error:
         _close()
@@ -125,11 +128,27 @@ def refresh() -> bool:
         return True
 
 
+def _render(scene: bpy.types.Scene) -> None:
+    """Read the current frame's depth; the stand-in stays until the next tick.  Raises FarplaneError."""
+    before, _state.ours = _state.frame, True
+    try:
+        _state.reading = begin(scene, scene.frame_current)
+        frame = _state.frame = read(_state.reading)
+    finally:
+        _state.ours = False
+    _state.echoes = before is not None and before.frame == frame.frame and np.array_equal(before.z, frame.z)
+    _state.coloured, _state.quiet = None, QUIET_LOOKS
+
+
 def _close() -> None:
     """Take the stand-in away."""
-    reading, _state.reading, _state.quiet = _state.reading, None, 3
+    reading, _state.reading, _state.quiet = _state.reading, None, QUIET_LOOKS
     if reading is not None:
-        reading.close()
+        _state.ours = True
+        try:
+            reading.close()
+        finally:
+            _state.ours = False
 
 
 def _look(scene: bpy.types.Scene) -> Any:
@@ -141,7 +160,8 @@ def _look(scene: bpy.types.Scene) -> Any:
     matrix = tuple(round(value, 6) for row in camera.matrix_world for value in row)
     size = plate_size(scene)
     clip = data.clip_start, data.clip_end
-    return scene.session_uid, scene.frame_current, camera.name, matrix, lens, clip, size, _state.edits
+    count = len(scene.objects)
+    return scene.session_uid, scene.frame_current, camera.name, matrix, lens, clip, size, count, _state.edits
 
 
 def _colour(scene: bpy.types.Scene) -> bool:
@@ -167,10 +187,15 @@ def _colour(scene: bpy.types.Scene) -> bool:
 @persistent
 def _edited(scene: bpy.types.Scene, depsgraph: Any = None) -> None:
     """Count the edits that move or shape something."""
-    if depsgraph is None or _state.quiet or scene.name.startswith(PREFIX) or _state.frame is None:
+    if depsgraph is None or _state.ours or scene.name.startswith(PREFIX) or _state.frame is None:
         return
-    if any(update.is_updated_geometry or update.is_updated_transform for update in depsgraph.updates):
-        _state.edits += 1
+    if _state.quiet and _state.echoes:
+        return
+    for update in depsgraph.updates:
+        is_echo = _state.quiet > 0 and isinstance(update.id, bpy.types.Collection)
+        if (update.is_updated_geometry or update.is_updated_transform) and not is_echo:
+            _state.edits += 1
+            return
 
 
 def register() -> None:

@@ -329,6 +329,34 @@ def test_generate_while_the_depth_views_stand_in_stands(connected: Any, poll_unt
     assert session.takes[0].whole
 
 
+def test_an_edit_right_after_the_depth_was_read_counts(scene: Any) -> None:
+    """Blender tells of our stand-in's going as of an edit of the collections; of the artist's it tells which object."""
+
+    def told_of(*blocks: Any) -> int:
+        before = depth_view._state.edits
+        updates = [SimpleNamespace(id=block, is_updated_geometry=True, is_updated_transform=False) for block in blocks]
+        depth_view._edited(scene, SimpleNamespace(updates=updates))
+        return depth_view._state.edits - before
+
+    bpy.context.window_manager.farplane.show_depth = True
+    panels.tick()
+    panels.tick()
+    assert depth_view._state.quiet
+    assert told_of(scene.collection) == 0
+    assert told_of(scene.collection, bpy.data.objects["Cube"]) == 1
+    panels.tick()  # that edit is seen, and changes nothing in the depth: perhaps it was none
+    depth_view._state.changed = 0.0
+    for _ in range(2):
+        panels.tick()
+    assert told_of(bpy.data.objects["Cube"]) == 0, "no end of renders"
+    for _ in range(depth_view.QUIET_LOOKS):
+        panels.tick()
+    assert told_of(scene.collection) == 1
+    bpy.context.window_manager.farplane.show_depth = False
+    panels.tick()
+    panels.tick()
+
+
 def test_no_room_for_temporary_files(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "mkdtemp", raises(OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(FarplaneError, match="Free some space for temporary files"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from drive import MODEL, camera_frame, install, look, mouse, open_tab, run, ui
 from stage import FOLDER, picture, play, told, wait, wait_for
 
 FRAMES = 6
+MISSED = 30.0  # seconds; an edit that is not seen by then never is
 SAMPLES = 24  # some seconds of rendering; always as many, so that the same picture comes of it
 
 
@@ -205,6 +207,20 @@ def work() -> Iterator[None]:
     yield from look("3-depth")
     conclude("depth", session, rendered)
     told["depth"]["before the end"] = views
+
+    # moved at once after each update, when Blender still tells of the stand-in that went
+    told["moved"] = []
+    for pause in (0.0, 0.2, 0.5, 0.8, 1.1):
+        last = timer.latest()
+        scene.objects["house 0"].location.z += 0.5
+        until = time.monotonic() + MISSED
+        while timer.latest() is last and time.monotonic() < until:
+            yield
+        told["moved"].append(timer.latest() is not last)
+        yield from wait(pause)
+    settled = timer.latest()
+    yield from wait(6)
+    told["settled"] = timer.latest() is settled
     told["done"] = True
 
 

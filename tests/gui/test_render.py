@@ -74,6 +74,12 @@ def test_the_depth_preview_waits_for_a_render(told: dict[str, Any]) -> None:
     assert part["rendered"] == OWN + PASS
 
 
+def test_the_depth_follows_every_move(told: dict[str, Any]) -> None:
+    """Also one right after an update; and without a move it is left alone."""
+    assert told["moved"] == [True] * 5
+    assert told["settled"]
+
+
 def test_the_depth_is_seen_in_its_own_shades(told: dict[str, Any], out: Path) -> None:
     """On the screen, in either Blender: 5.0 began to take what a script draws for display codes, no longer for light.
 

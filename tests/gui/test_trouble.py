@@ -1,4 +1,5 @@
-"""What an artist meets when it does not go well, in the real GUI Blender: Cancel pressed by the mouse, a job that dies.
+"""What an artist meets when it does not go well, in the real GUI Blender: Cancel pressed by the mouse, a job that dies;
+and the question before a take is deleted.
 
 Run by `make test-gui`, with fog.py in the model's place.  The pictures stay in out/gui-trouble for a person to look at.
 """
@@ -42,6 +43,10 @@ def test_a_job_whose_process_dies_says_what_to_do(told: dict[str, Any]) -> None:
         "the backend has started another process, and what did not come left nothing"
     )
     assert told["after it"][3][0]
+
+
+def test_a_take_is_deleted_after_a_question_only(told: dict[str, Any]) -> None:
+    assert told["delete"] == [True, True, True, False], "asked, kept by Esc; asked, deleted by Enter"
 
 
 def test_a_backend_that_dies_is_told_beside_its_job(told: dict[str, Any]) -> None:

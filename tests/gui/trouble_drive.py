@@ -1,4 +1,4 @@
-"""Runs inside the GUI Blender: a slow job cancelled by the mouse, a job whose process dies, a backend that dies.
+"""Runs inside the GUI Blender: a slow job cancelled by the mouse, a job whose process dies, a take deleted, a dead backend.
 
     blender --enable-event-simulate --python trouble_drive.py -- FOLDER MODEL
 
@@ -17,7 +17,7 @@ import bpy
 import numpy as np
 
 sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
-from drive import MODEL, click, install, look, open_tab, redraw, run, tab, ui
+from drive import MODEL, click, install, look, mouse, open_tab, press, redraw, run, tab, ui
 from stage import FOLDER, picture, play, told, wait, wait_for
 
 FRAMES = 2
@@ -54,6 +54,22 @@ def ended(session: Any) -> Iterator[None]:
     yield from wait_for(lambda: session.message is not None and not session.jobs)
 
 
+def delete(session: Any) -> Iterator[None]:
+    """The take that is there: asked and left alone by Esc, asked again and deleted by Enter."""
+    folder = session.takes[0].folder
+    there = []
+    for key in ("ESC", "RET"):
+        mouse("MOUSEMOVE", "NOTHING", 400, 300)  # where the question comes
+        yield from wait(0.3)
+        run(bpy.ops.farplane.delete_take, folder=str(folder))
+        yield from look(f"7-delete-{key.lower()}", 0.9)
+        there.append((folder / "take.json").exists())
+        yield from press(key)
+        yield from wait(0.5)
+        there.append((folder / "take.json").exists())
+    told["delete"] = there
+
+
 def said(session: Any) -> list[Any]:
     message = session.message
     whole = [item.take.whole for item in session.listed]
@@ -84,6 +100,8 @@ def work() -> Iterator[None]:
     yield from begin(session, "fog over the hills")  # the backend is there again
     yield from ended(session)
     told["after it"] = said(session)
+
+    yield from delete(session)
 
     yield from begin(session, "slow fog")
     os.kill(int((FOLDER / "backend.pid").read_text()), signal.SIGKILL)
