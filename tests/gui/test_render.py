@@ -83,16 +83,16 @@ def test_the_depth_follows_every_move(told: dict[str, Any]) -> None:
 def test_the_depth_is_seen_in_its_own_shades(told: dict[str, Any], out: Path) -> None:
     """On the screen, in either Blender: 5.0 began to take what a script draws for display codes, no longer for light.
 
-    Taken for the wrong one a middle grey is over 60 codes off.  The software renderer blends in 8 bits of light, whose
-    first step is 13 codes: what is nearly black comes out up to 9 codes brighter, in 4.3 as in 5.2.
+    Taken for the wrong one a code of 40 is 35 off, and one of 128 is 73.  The software renderer blends in 8 bits of light,
+    whose first step is 13 codes: what is nearly black comes out up to 9 codes brighter, in 4.3 as in 5.2.
     """
     screen = cv2.imread(str(out / "3-depth.png"))
     inside = [(x, y, code) for x, y, code in told["shades"] if 60 < x < 660 and 80 < y < 670]  # no tool, no gizmo
     off = np.array([abs(int(screen[y, x, 1]) - code) for x, y, code in inside])
-    bright = np.array([code for *_, code in inside]) > 60
+    bright = np.array([code for *_, code in inside]) > 32
     assert bright.sum() > 20
     assert np.percentile(off, 95) <= 10
-    assert np.percentile(off[bright], 95) <= 5
+    assert np.percentile(off[bright], 95) <= 6
 
 
 @pytest.mark.parametrize("name", BESIDE)
