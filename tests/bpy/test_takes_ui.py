@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,6 +190,22 @@ def test_settings_are_used_again(scene: Any, view: Any) -> None:
     assert (asked.quality, asked.steps, asked.seed_locked) == ("CUSTOM", 5, True)
     settings = generate.panel_settings(scene)
     assert (settings.model, settings.seed, settings.steps) == ("small", 42, 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Blender opens a folder by xdg-open there alone")
+def test_the_folder_is_shown_by_the_system(
+    scene: Any, view: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "xdg-open"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/told" && mv "{tmp_path}/told" "{tmp_path}/opened"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    bpy.ops.farplane.show_folder()
+    deadline = time.monotonic() + 30  # only ends a hang
+    while not (tmp_path / "opened").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert Path((tmp_path / "opened").read_text().strip()) == shot_folder(scene, "Scene") / "take 002"
 
 
 def test_deleting_takes_what_is_ours_and_nothing_landed(scene: Any, view: Any) -> None:
