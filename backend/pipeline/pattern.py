@@ -27,6 +27,7 @@ FADE = ((1.5, 0.12), (1.3, 0.9), (1.2, 5.0))  # of a size: a - b * metres that a
 CLOUD = (1.0, 4.1, 11.0)  # of the sky's scale
 DRIFT = 0.4 / 24  # cells a frame
 WALL = (3.6, 3.2, 0.27, -1.0)  # width and height of a window's bay in metres, its left edge in parts; no house's number
+STEEP, UPRIGHT = 0.447, 0.2  # a normal's upward part at most: a rise of two over a run of one; a built wall, 78 degrees
 USUAL = (5.0, 1000.0)  # metres: typical depths of training shots
 
 Frames = NDArray[np.float32]
@@ -68,12 +69,15 @@ def pattern_channels(
     frames: NDArray | None = None,
     typical: float = 100.0,
     walls: Frames | None = None,
+    windows_on: float = UPRIGHT,
 ) -> Frames:
     """[T, PATTERN_CHANNELS, H, W] of what the cameras see; about -3 … 3, the windows 0 (wall) or 0.2 … 1.
 
     frames : [T] the frames' numbers, for the clouds' drift; None: 0 … T-1.
     typical : median depth of the shot in metres: one far from USUAL is taken for another unit of length.
     walls : [T, H, W, 4] a window's bay as in WALL, where the wall that a pixel shows has its own.
+    windows_on : the upward part of a normal up to which a surface has windows.  Training told them on every STEEP one,
+    and the network had to see which is a wall; at work what is not upright (a fir, a crag) is told none.
     """
     unit = min(max(typical, USUAL[0]), USUAL[1]) / typical
     numbers = np.arange(len(depth)) if frames is None else np.asarray(frames)
@@ -87,6 +91,7 @@ def pattern_channels(
         numbers.astype(np.float64) * DRIFT,
         float(unit),
         given,
+        windows_on,
     )
 
 
@@ -140,7 +145,7 @@ def _window(along, across, up, foot, bay):
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)  # no fastmath: it takes infinity for a number
-def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls):
+def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on):
     count, height, width = depth.shape
     out = np.zeros((count, PATTERN_CHANNELS, height, width), np.float32)
     at, value, bay = np.zeros((2, 3)), np.zeros(3), np.zeros(4)
@@ -166,7 +171,7 @@ def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls):
                 gx = m[0, 0] * nx + m[0, 1] * ny + m[0, 2] * nz
                 gy = m[1, 0] * nx + m[1, 1] * ny + m[1, 2] * nz
                 gz = m[2, 0] * nx + m[2, 1] * ny + m[2, 2] * nz
-                steep = abs(gz) < 0.447  # a rise of two over a run of one
+                steep = abs(gz) < STEEP
                 u, v = px, py
                 if steep:
                     u, v = (px, pz) if abs(gy) > abs(gx) else (py, pz)
@@ -175,7 +180,7 @@ def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls):
                     fade = min(max(FADE[size][0] - FADE[size][1] * foot, 0.0), 1.0)
                     if fade > 0.0:
                         out[f, size, i, j] = fade * sample(ground, u * GRAIN[size], v * GRAIN[size])
-                if steep:
+                if steep and abs(gz) < windows_on:
                     for c in range(4):
                         bay[c] = WALL[c] if walls.shape[0] == 0 else walls[f, i, j, c]
                     across = py if abs(gy) > abs(gx) else px

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.pattern import WALL, Pattern, hashed, pattern_channels
+from ..pipeline.pattern import STEEP, WALL, Pattern, hashed, pattern_channels
 from . import materials
 from .raymarch import trace_surfaces
 from .world import World
@@ -19,7 +19,8 @@ def clip_pattern(world: World, depth: NDArray, K: NDArray, pose: NDArray, first:
         shown = trace_surfaces(world, K, pose, width, height, first=first)
         walls = house_bays(world.attributes.kind, shown.material, shown.tone)
     fields = Pattern(world.texture, world.cloud)
-    return pattern_channels(fields, depth, K, pose, frames=first + np.arange(count), walls=walls)
+    numbers = first + np.arange(count)
+    return pattern_channels(fields, depth, K, pose, frames=numbers, walls=walls, windows_on=STEEP)
 
 
 def house_bays(kind: str, material: NDArray[np.uint8], tone: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from farplane.backend.pipeline.pattern import (
     FADE,
     GRAIN,
     PATTERN_CHANNELS,
+    STEEP,
     USUAL,
     WALL,
     Pattern,
@@ -121,6 +122,18 @@ def test_windows_are_on_walls_alone_and_as_many_as_the_bays_say() -> None:
     assert len(np.unique(out[out > 0].round(4))) > 20, "each window has a number of its own"
     far, _ = on_plane(pose, 1, 300.0)
     assert not pattern_channels(PATTERN, far, K, pose)[0, 3].any(), "a pixel that holds several shows none"
+
+
+@pytest.mark.parametrize(
+    ("degrees", "at_work", "in_training"), [(90, True, True), (80, True, True), (74, False, True), (60, False, False)]
+)
+def test_what_is_not_upright_has_no_windows_at_work(degrees: float, at_work: bool, in_training: bool) -> None:
+    """A slope through (0, 30, 12) that leans away from the camera: the normal's upward part is its angle's cosine."""
+    pose = camera(0.0, 0.0, 12.0)
+    d, lean = rays(pose), 1.0 / np.tan(np.radians(degrees))
+    z = (30.0 / (d[..., 1] - lean * d[..., 2]))[None].astype(np.float32)
+    assert bool(pattern_channels(PATTERN, z, K, pose)[0, 3].any()) is at_work
+    assert bool(pattern_channels(PATTERN, z, K, pose, windows_on=STEEP)[0, 3].any()) is in_training
 
 
 def test_a_wall_may_have_bays_of_its_own() -> None:
