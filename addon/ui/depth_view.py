@@ -49,9 +49,7 @@ class _State:
     edits: int = 0  # of geometry
     ours: bool = False  # a stand-in is made, read or taken away just now: no edit of the artist's
     quiet: int = 0  # looks that are still to come before an edit of a collection counts: what we did looks like one
-    echoes: bool = (
-        False  # the last edit changed nothing: in this scene what we did looks like an edit of more than that
-    )
+    echoes: bool = False  # the last edit changed nothing: here what we did looks like an edit of more than a collection
     rendered: Any = None  # what `frame` was made from
     coloured: Any = None  # the range that the layer shows, or will once the thread has made it
     frame: DepthFrame | None = None
