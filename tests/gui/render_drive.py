@@ -87,10 +87,13 @@ def keep_render(name: str) -> None:
     bpy.data.images["Render Result"].save_render(str(FOLDER / f"render-{name}.exr"), scene=scene)
 
 
-def f12(meanwhile: Callable[[], object] | None = None, shown: str = "") -> Iterator[None]:
+def f12(
+    meanwhile: Callable[[], object] | None = None, shown: str = "", watch: Callable[[], object] | None = None
+) -> Iterator[None]:
     """Press it, do something while it renders, and wait for its end; told["seen"] is where Generate stood meanwhile.
 
-    shown : the name of a picture of that.
+    shown : the name of a picture of that.  watch : called again and again while it renders; the add-on's own timer may
+    come first once it has ended.
     """
     operators = ui("operators")
     seen: list[Any] = []
@@ -106,6 +109,8 @@ def f12(meanwhile: Callable[[], object] | None = None, shown: str = "") -> Itera
         where = None if generation is None else (generation.stage, generation.done, generation.gives_way)
         if where not in seen:
             seen.append(where)
+        if watch is not None:
+            watch()
         yield
     told["seen"] = seen
 
@@ -200,13 +205,12 @@ def work() -> Iterator[None]:
     session.message = None
     views: list[bool] = []
     timer = ui("depth_view")
-    yield from f12(lambda: setattr(shown, "show_depth", True))
-    views.append(timer.latest() is not None)
+    yield from f12(lambda: setattr(shown, "show_depth", True), watch=lambda: views.append(timer.latest() is not None))
     yield from wait_for(lambda: ui("overlay").shown("depth"))
     told["shades"] = depth_on_screen()
     yield from look("3-depth")
     conclude("depth", session, rendered)
-    told["depth"]["before the end"] = views
+    told["depth"]["before the end"] = sorted(set(views))
 
     # moved at once after each update, when Blender still tells of the stand-in that went
     told["moved"] = []
