@@ -35,6 +35,11 @@ class Tile:
     trouble: str = ""
 
 
+def codes_of(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Linear light (0 … 1, any shape) as display codes: sRGB (IEC 61966-2-1)."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.power(light, 1 / 2.4) - 0.055).astype(np.float32)
+
+
 def display(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Scene-linear to 8-bit sRGB by the fixed curve of every Farplane picture (backend/pipeline/colour.py).
 
@@ -43,8 +48,7 @@ def display(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
     value = np.maximum(np.nan_to_num(np.asarray(linear, np.float32), nan=0.0, posinf=65504.0), 0.0)
     over = np.maximum(value - 0.5, 0.0) / 0.5
     shown = np.minimum(value, 0.5) + 0.5 * over / (1.0 + over)
-    code = np.where(shown > 0.0031308, 1.055 * np.maximum(shown, 0.0031308) ** (1 / 2.4) - 0.055, shown * 12.92)
-    return np.rint(code * 255.0).astype(np.uint8)
+    return np.rint(codes_of(shown) * 255.0).astype(np.uint8)
 
 
 def resize(picture: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol.errors import FarplaneError
+from ..contact import codes_of
 from ..png import read_png
 from .session import session
 from .view import redraw_views
@@ -45,11 +46,6 @@ def light_of(codes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Display codes (sRGB, 0 … 1, any shape) as linear light."""
     levels = np.clip(codes, 0.0, 1.0) * np.float32(_LEVELS - 1) + np.float32(0.5)
     return np.take(_LIGHT, levels.astype(np.intp))
-
-
-def codes_of(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Linear light (0 … 1, any shape) as display codes: sRGB (IEC 61966-2-1)."""
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.power(light, 1 / 2.4) - 0.055).astype(np.float32)
 
 
 # Before Blender 5.0 the viewport encodes what a script draws on it; since then it takes that for display codes.

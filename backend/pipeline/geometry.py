@@ -190,8 +190,7 @@ def _gather(target, done, source, depth_t, depth_s, inverse, K, move):
             if done[i, j]:
                 continue
             z = depth_t[i, j]
-            x = inverse[0, 0] * (j + 0.5) + inverse[0, 1] * (i + 0.5) + inverse[0, 2]
-            y = inverse[1, 0] * (j + 0.5) + inverse[1, 1] * (i + 0.5) + inverse[1, 2]
+            x, y = pixel_ray(inverse, i, j)
             sky = not z < np.inf
             far = 0.0 if sky else 1.0
             z = 1.0 if sky else z
@@ -216,13 +215,31 @@ def _gather(target, done, source, depth_t, depth_s, inverse, K, move):
 
 
 @numba.njit(nogil=True, cache=True)
+def pixel_ray(inverse, i, j):
+    """(x, y) of pixel (i, j) on the plane one metre ahead of the camera.  inverse [3, 3] of K."""
+    x = inverse[0, 0] * (j + 0.5) + inverse[0, 1] * (i + 0.5) + inverse[0, 2]
+    y = inverse[1, 0] * (j + 0.5) + inverse[1, 1] * (i + 0.5) + inverse[1, 2]
+    return x, y
+
+
+@numba.njit(nogil=True, cache=True)
+def turned(pose, x, y, z):
+    """A direction of camera axes in world axes.  pose [4, 4] world_from_camera."""
+    return (
+        pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z,
+        pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z,
+        pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z,
+    )
+
+
+@numba.njit(nogil=True, cache=True)
 def camera_normal(depth, f, i, j, inverse, at):
     """The unit normal in camera axes at pixel (i, j) of frame f of depth [T, H, W] by its neighbours, zeros where they
     tell none.  inverse [3, 3] of K; at [2, 3] is working space."""
     height, width = depth.shape[1:]
     z = depth[f, i, j]
-    x = (inverse[0, 0] * (j + 0.5) + inverse[0, 1] * (i + 0.5) + inverse[0, 2]) * z
-    y = (inverse[1, 0] * (j + 0.5) + inverse[1, 1] * (i + 0.5) + inverse[1, 2]) * z
+    x, y = pixel_ray(inverse, i, j)
+    x, y = x * z, y * z
     # The smaller of the two one-sided differences does not step over a silhouette.
     for axis in range(2):
         best, step = np.inf, 1
@@ -234,8 +251,8 @@ def camera_normal(depth, f, i, j, inverse, at):
             return 0.0, 0.0, 0.0
         ii, jj = (i, j + step) if axis == 0 else (i + step, j)
         zz = depth[f, ii, jj]
-        at[axis, 0] = ((inverse[0, 0] * (jj + 0.5) + inverse[0, 1] * (ii + 0.5) + inverse[0, 2]) * zz - x) * step
-        at[axis, 1] = ((inverse[1, 0] * (jj + 0.5) + inverse[1, 1] * (ii + 0.5) + inverse[1, 2]) * zz - y) * step
+        xx, yy = pixel_ray(inverse, ii, jj)
+        at[axis, 0], at[axis, 1] = (xx * zz - x) * step, (yy * zz - y) * step
         at[axis, 2] = (zz - z) * step
     a, b = at[0], at[1]
     nx, ny, nz = b[1] * a[2] - b[2] * a[1], b[2] * a[0] - b[0] * a[2], b[0] * a[1] - b[1] * a[0]
@@ -256,10 +273,8 @@ def _surface(depth, inverse, pose, near, typical, heading, level, sun_x, sun_y, 
         for i in range(height):
             for j in range(width):
                 z = depth[f, i, j]
-                rx = k[0, 0] * (j + 0.5) + k[0, 1] * (i + 0.5) + k[0, 2]
-                ry = k[1, 0] * (j + 0.5) + k[1, 1] * (i + 0.5) + k[1, 2]
-                dx = m[0, 0] * rx + m[0, 1] * ry + m[0, 2]
-                dy = m[1, 0] * rx + m[1, 1] * ry + m[1, 2]
+                rx, ry = pixel_ray(k, i, j)
+                dx, dy, _ = turned(m, rx, ry, 1.0)
                 out[f, 8, i, j] = (sun_x * dx + sun_y * dy) / math.sqrt(rx * rx + ry * ry + 1.0)
                 out[f, 9, i, j] = palette
                 if not z < np.inf:
@@ -269,13 +284,10 @@ def _surface(depth, inverse, pose, near, typical, heading, level, sun_x, sun_y, 
                 out[f, 0, i, j] = min(math.sqrt(near / z), 1.25)
                 out[f, 2, i, j] = kind
                 out[f, 1, i, j] = min(max(math.log2(z / typical) / 6.0, -1.5), 1.5)
-                x, y = rx * z, ry * z
-                wz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] - level
+                wz = turned(m, rx * z, ry * z, z)[2] + m[2, 3] - level
                 out[f, 6, i, j] = math.asinh(wz / (0.1 * typical)) / 4.0
                 nx, ny, nz = camera_normal(depth, f, i, j, k, at)
-                gx = m[0, 0] * nx + m[0, 1] * ny + m[0, 2] * nz
-                gy = m[1, 0] * nx + m[1, 1] * ny + m[1, 2] * nz
-                gz = m[2, 0] * nx + m[2, 1] * ny + m[2, 2] * nz
+                gx, gy, gz = turned(m, nx, ny, nz)
                 out[f, 3, i, j] = ch * gx + sh * gy
                 out[f, 4, i, j] = -sh * gx + ch * gy
                 out[f, 5, i, j] = gz

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import PATTERN_CHANNELS, camera_normal
+from .geometry import PATTERN_CHANNELS, camera_normal, pixel_ray, turned
 
 GROUND_SIDE, SKY_SIDE = 256, 512
 GROUND_SLOPE, SKY_SLOPE = 1.1, 2.6  # of the fields' spectra
@@ -154,12 +154,10 @@ def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on):
         for i in range(height):
             for j in range(width):
                 z = depth[f, i, j]
-                rx = k[0, 0] * (j + 0.5) + k[0, 1] * (i + 0.5) + k[0, 2]
-                ry = k[1, 0] * (j + 0.5) + k[1, 1] * (i + 0.5) + k[1, 2]
+                rx, ry = pixel_ray(k, i, j)
                 length = math.sqrt(rx * rx + ry * ry + 1.0)
-                dx = (m[0, 0] * rx + m[0, 1] * ry + m[0, 2]) / length
-                dy = (m[1, 0] * rx + m[1, 1] * ry + m[1, 2]) / length
-                dz = (m[2, 0] * rx + m[2, 1] * ry + m[2, 2]) / length
+                dx, dy, dz = turned(m, rx, ry, 1.0)
+                dx, dy, dz = dx / length, dy / length, dz / length
                 if not z < np.inf:
                     _clouds(sky, dx, dy, dz, k[0, 0], drift[f], value)
                     for c in range(3):
@@ -168,9 +166,7 @@ def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on):
                 t = z * length
                 px, py, pz = (m[0, 3] + t * dx) * unit, (m[1, 3] + t * dy) * unit, (m[2, 3] + t * dz) * unit
                 nx, ny, nz = camera_normal(depth, f, i, j, k, at)
-                gx = m[0, 0] * nx + m[0, 1] * ny + m[0, 2] * nz
-                gy = m[1, 0] * nx + m[1, 1] * ny + m[1, 2] * nz
-                gz = m[2, 0] * nx + m[2, 1] * ny + m[2, 2] * nz
+                gx, gy, gz = turned(m, nx, ny, nz)
                 steep = abs(gz) < STEEP
                 u, v = px, py
                 if steep:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge
-from ..model.words import WordEncoder
+from ..model.words import OWN, WordEncoder
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import Look, surface_channels
 from .adversary import Critic, Duel
@@ -196,7 +196,7 @@ class DetailPlan:
         self.encoder = WordEncoder(vocabulary(), 1)  # for its word list
         self.learning_rate, self.warmup = recipe.learning_rate, recipe.warmup
         self.ema, self.seed = recipe.ema, recipe.seed
-        words = len(self.encoder.vocabulary) + 2
+        words = len(self.encoder.vocabulary) + OWN
         self.shape = DetailConfig(recipe.channels, recipe.blocks, recipe.full_channels, words=words)
         self.duel: Duel | None = None
         if recipe.adversarial:
