@@ -73,6 +73,7 @@ class Conversation:
         self._room = room
         self._session: Session | None = None
         self._max_upload = 0
+        self._takes: frozenset[str] = frozenset()
         self._jobs: dict[str, _Job] = {}
         self._digests: dict[str, str] = {}  # of jobs that ended; a UUID stays taken
         self._forget: set[str] = set()
@@ -189,7 +190,8 @@ class Conversation:
     def _welcome(self, message: events.Welcome) -> None:
         self.is_open = True
         self._max_upload = message.max_upload
-        self._emit(events.Connected(message.models, message.backend, message.max_upload))
+        self._takes = message.takes
+        self._emit(events.Connected(message.models, message.version, message.max_upload, message.takes))
         for record in list(self._jobs.values()):
             self._begin(record)
         for job in list(self._forget):
@@ -198,6 +200,8 @@ class Conversation:
     def _begin(self, record: _Job) -> None:
         """Tell a new connection about a job."""
         assert self._session is not None
+        if record.submit is not None:  # for good: whatever backend comes after this one, it stays the same shot
+            record.submit, record.buffers = codec.known_to(self._takes, record.submit, record.buffers)
         submit = None if record.cancel and record.offered else record.submit
         message = submit or events.Attach(record.id)
         if not self._session.may_send(message):

@@ -13,13 +13,23 @@ import json
 import math
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import VERSION, ArrayInfo, LocalProtocolError, Message, RemoteProtocolError, Submit, VersionMismatch
+from .events import (
+    EXTENSIONS,
+    VERSION,
+    ArrayInfo,
+    LocalProtocolError,
+    Message,
+    RemoteProtocolError,
+    Submit,
+    VersionMismatch,
+)
 from .schema import CHUNK, JOB, MAX_HEADER, MAX_UPLOAD, NAMES, SCHEMA, Record
 from .shot import CameraTrack, DepthPass, Operation, Prompt, RenderSettings, Shot
 
@@ -128,6 +138,8 @@ def describe(job: str, shot: Shot, settings: RenderSettings) -> tuple[Submit, li
     }
     if shot.reference is not None:
         arrays["reference"] = shot.reference
+    if shot.base_colour is not None:
+        arrays["base_colour"] = shot.base_colour
     infos, buffers = [], []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -150,23 +162,36 @@ def describe(job: str, shot: Shot, settings: RenderSettings) -> tuple[Submit, li
     return submit, buffers
 
 
+def known_to(takes: frozenset[str], submit: Submit, buffers: Sequence[memoryview]) -> tuple[Submit, list[memoryview]]:
+    """The same without the optional arrays that the backend does not take (Welcome.takes)."""
+    kept = [index for index, info in enumerate(submit.arrays) if info.name not in EXTENSIONS - takes]
+    if len(kept) == len(submit.arrays):
+        return submit, list(buffers)
+    told = replace(submit, arrays=tuple(submit.arrays[index] for index in kept))
+    return told, [buffers[index] for index in kept if index < len(buffers)]  # an outline has none
+
+
 def outline(
-    name: str, frames: int, size: tuple[int, int], prompt: Prompt, settings: RenderSettings, *, reference: bool
+    name: str,
+    frames: int,
+    size: tuple[int, int],
+    prompt: Prompt,
+    settings: RenderSettings,
+    *,
+    reference: bool,
+    base_colour: bool = False,
 ) -> Submit:
     """A Submit that asks whether a shot of so many frames would be taken, before there is anything of it to send.
 
     Its job's UUID is its own, its frame numbers, range and rate are nobody's, and its arrays have no bytes: whoever
     gets credit for it cancels it (docs/protocol.md).
     """
-    (W, H), T = size, frames
-    shapes: dict[str, tuple[int, ...]] = {"K": (T, 3, 3), "world_from_camera": (T, 4, 4), "z": (T, H, W)}
-    if reference:
-        shapes["reference"] = (T, H, W, 3)
+    optional = [name for name, told in (("reference", reference), ("base_colour", base_colour)) if told]
     nothing = hashlib.sha256().hexdigest()
     return Submit(
         job=new_job(),
         name=name,
-        frames=tuple(range(1, T + 1)),
+        frames=tuple(range(1, frames + 1)),
         resolution=size,
         fps=Fraction(24),
         near=1.0,
@@ -174,10 +199,7 @@ def outline(
         prompt=prompt,
         operation=Operation(),
         settings=settings,
-        arrays=tuple(
-            ArrayInfo(name, "<f4" if name in ("z", "reference") else "<f8", shape, nothing)
-            for name, shape in shapes.items()
-        ),
+        arrays=tuple(ArrayInfo(*layout, nothing) for layout in _layouts(frames, *size, optional)),
     )
 
 
@@ -193,24 +215,30 @@ def upload_layout(submit: Submit) -> list[tuple[ArrayInfo, int, int]]:
 
     Raises RemoteProtocolError unless they are the arrays that this shot has.
     """
-    T, (W, H) = len(submit.frames), submit.resolution
-    expected: list[tuple[str, str, tuple[int, ...]]] = [
-        ("K", "<f8", (T, 3, 3)),
-        ("world_from_camera", "<f8", (T, 4, 4)),
-        ("z", "<f4", (T, H, W)),
-    ]
-    if len(submit.arrays) == 4:
-        expected.append(("reference", "<f4", (T, H, W, 3)))
+    optional = [info.name for info in submit.arrays[3:]]
+    expected = _layouts(len(submit.frames), *submit.resolution, optional)
     if [(info.name, info.dtype, info.shape) for info in submit.arrays] != expected:
         raise RemoteProtocolError("submit: the arrays do not fit the frames and the resolution")
     layout, offset = [], 0
     for info in submit.arrays:
-        size = math.prod(info.shape) * (8 if info.dtype == "<f8" else 4)
+        size = math.prod(info.shape) * np.dtype(info.dtype).itemsize
         layout.append((info, offset, size))
         offset += size
     if offset > MAX_UPLOAD:
         raise RemoteProtocolError(f"submit: {offset} bytes are over {MAX_UPLOAD}")
     return layout
+
+
+def _layouts(T: int, W: int, H: int, optional: Sequence[str]) -> list[tuple[str, str, tuple[int, ...]]]:
+    """(name, dtype, shape) of a shot's arrays in the stream's order, with these optional ones."""
+    every: list[tuple[str, str, tuple[int, ...]]] = [
+        ("K", "<f8", (T, 3, 3)),
+        ("world_from_camera", "<f8", (T, 4, 4)),
+        ("z", "<f4", (T, H, W)),
+        ("reference", "<f4", (T, H, W, 3)),
+        ("base_colour", "|u1", (T, H, W, 4)),
+    ]
+    return every[:3] + [layout for layout in every[3:] if layout[0] in optional]
 
 
 def upload_size(submit: Submit) -> int:
@@ -219,9 +247,9 @@ def upload_size(submit: Submit) -> int:
     return offset + size
 
 
-def expected_upload(frames: int, width: int, height: int, *, reference: bool) -> int:
+def expected_upload(frames: int, width: int, height: int, *, reference: bool, base_colour: bool = False) -> int:
     """What `upload_size` will say of a shot that is not read yet."""
-    return frames * (9 * 8 + 16 * 8 + width * height * (4 + (12 if reference else 0)))
+    return frames * (9 * 8 + 16 * 8 + width * height * (4 + 12 * reference + 4 * base_colour))
 
 
 def assemble(submit: Submit, arrays: dict[str, NDArray]) -> Shot:
@@ -236,6 +264,7 @@ def assemble(submit: Submit, arrays: dict[str, NDArray]) -> Shot:
         prompt=submit.prompt,
         operation=submit.operation,
         reference=arrays.get("reference"),
+        base_colour=arrays.get("base_colour"),
     )
 
 

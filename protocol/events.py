@@ -22,6 +22,7 @@ from .shot import Operation, Prompt, RenderSettings
 VERSION = 1  # of the wire; any change of a byte that tests/golden/ pins raises it
 
 STAGES = ("conditioning", "denoise", "decode", "write", "measure")
+EXTENSIONS = frozenset({"base_colour"})  # arrays that came after version 1, sent only to who says that it takes them
 ARTIFACTS = ("report.json", "report.png", "contact.png", "preview.mp4")
 
 Item = int | str
@@ -89,7 +90,8 @@ class Hello:
 class ArrayInfo:
     """One array of an upload.
 
-    name : `K`, `world_from_camera`, `z` or `reference`.  dtype : `<f8` or `<f4`, little-endian.
+    name : `K`, `world_from_camera`, `z`, `reference` or `base_colour`.
+    dtype : `<f8` or `<f4`, little-endian, or `|u1`, bytes.
     shape : C order.  sha256 : hex digest of its bytes.
     """
 
@@ -165,11 +167,24 @@ class Forget:
 
 @dataclass(frozen=True)
 class Welcome:
-    """The answer to hello.  backend : its version.  max_upload : bytes that one job may send."""
+    """The answer to hello.  max_upload : bytes that one job may send.
+
+    backend : its version, and after a `+` what it takes beside what version 1 began with: `0.2.0+base_colour`.
+    """
 
     backend: str
     models: tuple[ModelInfo, ...]
     max_upload: int
+
+    @property
+    def version(self) -> str:
+        """The backend's version alone."""
+        return self.backend.partition("+")[0]
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The optional arrays that it says it takes; none where it is older than they are."""
+        return frozenset(self.backend.partition("+")[2].split(".")) & EXTENSIONS
 
 
 @dataclass(frozen=True)
@@ -294,11 +309,15 @@ class Refused:
 
 @dataclass(frozen=True)
 class Connected:
-    """The backend answered.  version : its own, as text.  max_upload : bytes that one job may send, 0 unknown."""
+    """The backend answered.  version : its own, as text.  max_upload : bytes that one job may send, 0 unknown.
+
+    takes : the optional arrays that it knows (EXTENSIONS); the client leaves the others out of what it sends.
+    """
 
     models: tuple[ModelInfo, ...]
     version: str
     max_upload: int = 0
+    takes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ MAX_SIDE = 8192
 MAX_PIXELS = 4096 * 4096  # a frame
 MAX_PROMPT_BYTES = 8192
 EXR_HEADER = 8192  # bytes; a plate's header is under 2 KiB
+PNG_HEADER = 1024  # bytes; signature, header and the chunks' frames are 100
 ARTIFACT_BYTES = 32 << 20  # of report.json, report.png and contact.png, which are a few MiB
 COMPRESSIONS = ("ZIP", "ZIPS", "PIZ", "DWAA", "DWAB", "HTJ2K")
 
@@ -174,6 +175,9 @@ class Shot:
     frames : Blender's absolute frame numbers, ascending, evenly stepped.
     resolution : (W, H) pixels.  fps : frames a second, exact.
     reference : optional [T, H, W, 3] float32 scene-linear render of the same frames, only measured against.
+    base_colour : optional [T, H, W, 4] uint8, what the surfaces' materials say: R, G, B the base colour (albedo) with
+        Rec.709 primaries in the sRGB curve (IEC 61966-2-1), A 255 where it is told and 0 where it is not (the sky,
+        surfaces whose colour nobody chose).
     """
 
     name: str
@@ -185,10 +189,13 @@ class Shot:
     prompt: Prompt
     operation: Operation = field(default_factory=Operation)
     reference: NDArray[np.float32] | None = None
+    base_colour: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if self.reference is not None:
             object.__setattr__(self, "reference", _readonly(self.reference, np.float32))
+        if self.base_colour is not None:
+            object.__setattr__(self, "base_colour", _readonly(self.base_colour, np.uint8))
 
     def validate(self) -> Shot:
         """Return self, or raise FarplaneError naming the first wrong field."""
@@ -211,7 +218,20 @@ class Shot:
                 )
             if not np.isfinite(self.reference).all():
                 raise FarplaneError("reference", "it holds NaN or infinity", "Send finite scene-linear values")
+        if self.base_colour is not None:
+            validate_base_colour(self.base_colour, len(self.frames), width, height)
         return self
+
+
+def validate_base_colour(colours: NDArray[np.uint8], frames: int, width: int, height: int) -> None:
+    """Raise FarplaneError unless they fit the shot and each pixel's colour is told (255) or is not (0)."""
+    if colours.shape != (frames, height, width, 4):
+        raise FarplaneError("base colour", f"shape {colours.shape} does not fit the shot", "Send [T, H, W, 4]")
+    alpha = colours[..., 3]
+    if ((alpha != 0) & (alpha != 255)).any():
+        raise FarplaneError(
+            "base colour", "its alpha is neither 0 nor 255", "Send 255 where the colour is told, else 0"
+        )
 
 
 def validate_frames(frames: tuple[int, ...]) -> None:
@@ -257,6 +277,12 @@ def exr_bytes(frames: int, width: int, height: int, pixel: int) -> int:
     with 16 bytes of its own (its place in the file, its line number and its length).
     """
     return frames * (height * (width * pixel + 16) + EXR_HEADER)
+
+
+def png_bytes(frames: int, width: int, height: int) -> int:
+    """The most that `frames` PNG files of 8-bit RGBA take: deflate stores what it cannot make smaller."""
+    raw = height * (1 + 4 * width)
+    return frames * (raw + (raw >> 10) + PNG_HEADER)
 
 
 def plate_bytes(frames: int, width: int, height: int) -> int:

@@ -6,10 +6,12 @@
      "prompt": …, "negative": …, "settings": {…},
      "shots": [{"name": …, "camera": …, "first": 1, "last": 24, "near": …, "far": …}, …],
      "frames": [{"frame": 1, "camera": "Camera", "K": [[…]×3]×3, "world_from_camera": [[…]×4]×4,
-                 "depth": "depth.0001.exr"}, …]}
+                 "depth": "depth.0001.exr", "base_colour": "base_colour.0001.png"}, …]}
 
 K is in pixels of the resolution, centres at +0.5; world_from_camera has OpenCV axes, metres.  `depth` is a path
 relative to the file, of a float32 EXR with one channel Z: metres along the camera's axis, inf where nothing is hit.
+`base_colour`, which a frame need not have, is one of an 8-bit RGBA PNG: what the materials say, in the sRGB curve,
+alpha 255 where it is told and 0 where it is not.
 `shots` tells the cuts apart where timeline markers change the camera; near and far hold for one of them, and the
 outer near and far for all.
 """
@@ -35,12 +37,18 @@ def depth_name(frame: int) -> str:
     return f"depth.{frame:04d}.exr"
 
 
+def base_colour_name(frame: int) -> str:
+    """The file name of a frame's base colours: ``base_colour.0012.png``."""
+    return f"base_colour.{frame:04d}.png"
+
+
 def shot_to_json(
     shot: Shot, depth_paths: Mapping[int, str] | None = None, camera: str = "", settings: RenderSettings | None = None
 ) -> dict[str, Any]:
     """Return shot.json for one shot.
 
-    depth_paths : {frame: path relative to the file}; without it the frames carry no depth file.
+    depth_paths : {frame: path relative to the file}; without it the frames carry no files.  Base colours, where the shot
+    has them, lie beside the depth by the names of `base_colour_name`.
     camera : the camera object's name.  settings : how it was rendered, if it was.
     """
     return shots_to_json([shot], [camera], depth_paths, settings)
@@ -82,12 +90,19 @@ def shots_to_json(
                 "camera": camera,
                 "K": shot.camera.K[index].tolist(),
                 "world_from_camera": shot.camera.world_from_camera[index].tolist(),
-                **({} if depth_paths is None else {"depth": depth_paths[frame]}),
+                **({} if depth_paths is None else _files_of(shot, frame, depth_paths[frame])),
             }
             for shot, camera in zip(shots, cameras, strict=True)
             for index, frame in enumerate(shot.frames)
         ],
     }
+
+
+def _files_of(shot: Shot, frame: int, depth: str) -> dict[str, str]:
+    if shot.base_colour is None:
+        return {"depth": depth}
+    folder, slash, _ = depth.rpartition("/")
+    return {"depth": depth, "base_colour": f"{folder}{slash}{base_colour_name(frame)}"}
 
 
 def shot_names(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -107,9 +122,26 @@ def shot_frames(data: Mapping[str, Any], name: str | None = None) -> list[dict[s
         raise _damaged(error) from error
 
 
-def shot_from_json(data: Mapping[str, Any], z: NDArray[np.float32], name: str | None = None) -> Shot:
-    """Return the Shot `name` (the only one when None) with its depth z [T, H, W] in metres.  Not yet validated:
-    a shot that was only extracted has no prompt.
+def base_colour_paths(frames: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The relative paths of the base colours of these frame entries (`shot_frames`), none where the shot has none.
+
+    Raises FarplaneError where some of the frames have them and others do not.
+    """
+    paths = [str(frame["base_colour"]) for frame in frames if "base_colour" in frame]
+    if len(paths) not in (0, len(frames)):
+        problem = f"it is damaged: {len(paths)} of {len(frames)} frames have base colours"
+        raise FarplaneError("shot.json", problem, "Extract the shot again")
+    return paths
+
+
+def shot_from_json(
+    data: Mapping[str, Any],
+    z: NDArray[np.float32],
+    name: str | None = None,
+    base_colour: NDArray[np.uint8] | None = None,
+) -> Shot:
+    """Return the Shot `name` (the only one when None) with its depth z [T, H, W] in metres and, if it has them, its
+    base colours [T, H, W, 4].  Not yet validated: a shot that was only extracted has no prompt.
 
     Raises FarplaneError for a missing or malformed field.
     """
@@ -128,6 +160,7 @@ def shot_from_json(data: Mapping[str, Any], z: NDArray[np.float32], name: str | 
             ),
             depth=DepthPass(z, float(entry["near"]), float(entry["far"])),
             prompt=Prompt(str(data.get("prompt", "")), str(data.get("negative", ""))),
+            base_colour=base_colour,
         )
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise _damaged(error) from error

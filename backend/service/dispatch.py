@@ -122,7 +122,8 @@ class Dispatch:
 
     def _on_hello(self, peer: Peer, message: events.Hello) -> None:
         log.info("hello from %s… (%s)", peer.key[:8], message.client)
-        peer.say(events.Welcome(self._version, self._offers.told(), MAX_UPLOAD))
+        backend = "+".join((self._version.replace("+", "."), ".".join(sorted(events.EXTENSIONS))))
+        peer.say(events.Welcome(backend, self._offers.told(), MAX_UPLOAD))
         self._ask_about(self._offers.ready())  # for the next one; this one is told with its shot
 
     def _on_submit(self, peer: Peer, message: events.Submit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -32,10 +33,15 @@ def shot(frames: int = 2, height: int = 32) -> Shot:
 class Table:
     """A conversation and the other side of it, played by the test."""
 
-    def __init__(self, room: Callable[[int, int], bool] = lambda coming, size: True, max_upload: int = 1 << 40) -> None:
+    def __init__(
+        self,
+        room: Callable[[int, int], bool] = lambda coming, size: True,
+        max_upload: int = 1 << 40,
+        version: str = "1",
+    ) -> None:
         self.heard: list[events.Event] = []
         self.talk = Conversation(self.heard.append, room)
-        self.max_upload = max_upload
+        self.max_upload, self.version = max_upload, version
         self.connect()
 
     def connect(self) -> None:
@@ -43,7 +49,7 @@ class Table:
         self.backend = Session("backend")
         self.talk.connected()
         assert self.said() == [events.Hello("farplane")]
-        self.say(events.Welcome("1", (), self.max_upload))
+        self.say(events.Welcome(self.version, (), self.max_upload))
 
     def said(self) -> list[events.Message]:
         """What the client has said since the last call; each word must be allowed."""
@@ -113,6 +119,31 @@ def test_a_shot_that_the_backend_will_not_take_is_not_sent() -> None:
 def test_what_the_backend_takes_is_known_when_it_has_answered() -> None:
     table = Table(max_upload=1000)
     assert events.Connected((), "1", max_upload=1000) in table.heard
+
+
+def test_base_colours_go_only_to_a_backend_that_takes_them() -> None:
+    colours = np.full((2, 32, 32, 4), 255, np.uint8)
+    for version, sent in (("1", ["K", "world_from_camera", "z"]), ("1+base_colour", [*"Kwzb"])):
+        table = Table(version=version)
+        assert events.Connected((), "1", 1 << 40, events.Welcome(version, (), 1).takes) in table.heard
+        table.talk.submit(JOB, replace(shot(), base_colour=colours), RenderSettings())
+        (submit,) = table.said()
+        assert isinstance(submit, events.Submit)
+        assert [info.name[0] for info in submit.arrays] == [name[0] for name in sent]
+        table.say(events.Credit(JOB, 0, 1))
+        (upload,) = table.said()
+        assert isinstance(upload, events.Upload)
+        assert len(upload.data) == codec.upload_size(submit)
+
+
+def test_a_shot_once_told_without_base_colours_stays_that_shot() -> None:
+    """Its UUID belongs to what the first backend was told; a newer one that comes after a break hears the same."""
+    table = Table()
+    table.talk.submit(JOB, replace(shot(), base_colour=np.full((2, 32, 32, 4), 255, np.uint8)), RenderSettings())
+    (first,) = table.said()
+    table.version = "2+base_colour"
+    table.connect()
+    assert table.said() == [first]
 
 
 def test_no_more_than_a_window_is_asked_for() -> None:

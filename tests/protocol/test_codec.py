@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from strategies import any_message, messages
 
 from farplane.protocol import codec, events, schema
+from farplane.protocol.errors import FarplaneError
 from farplane.protocol.events import LocalProtocolError, ProtocolError, RemoteProtocolError, VersionMismatch
 from farplane.protocol.schema import CHUNK, FROM_BACKEND, FROM_CLIENT, SCHEMA
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
@@ -146,7 +148,15 @@ def test_nothing_is_said_that_would_be_refused() -> None:
 JOB = "01234567-89ab-cdef-0123-456789abcdef"
 
 
-def small_shot(frames: int = 3, reference: bool = False, **changes: object) -> Shot:
+def colours_of(frames: int) -> np.ndarray:
+    """Random base colours, told for about half of the pixels."""
+    rng = np.random.default_rng(frames + 100)
+    colours = rng.integers(0, 256, (frames, 34, 48, 4), np.uint8)
+    colours[..., 3] = rng.choice(np.array([0, 255], np.uint8), colours.shape[:3])
+    return colours
+
+
+def small_shot(frames: int = 3, reference: bool = False, base_colour: bool = False, **changes: object) -> Shot:
     rng = np.random.default_rng(frames)
     K = np.tile(np.array([[50.0, 0, 24.5], [0, 50, 17], [0, 0, 1]]), (frames, 1, 1))
     z = rng.uniform(0.5, 60, (frames, 34, 48)).astype(np.float32)
@@ -160,20 +170,23 @@ def small_shot(frames: int = 3, reference: bool = False, **changes: object) -> S
         "depth": DepthPass(z, 0.1, 60),
         "prompt": Prompt("valley ⛰", "haze"),
         "reference": rng.random((frames, 34, 48, 3), np.float32) if reference else None,
+        "base_colour": colours_of(frames) if base_colour else None,
     }
     return Shot(**{**values, **changes})
 
 
+@pytest.mark.parametrize("base_colour", [False, True])
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("frames", [2, 7])
-def test_a_shot_survives_the_way(frames: int, reference: bool) -> None:
-    shot = small_shot(frames, reference).validate()
+def test_a_shot_survives_the_way(frames: int, reference: bool, base_colour: bool) -> None:
+    shot = small_shot(frames, reference, base_colour).validate()
     submit, buffers = codec.describe(JOB, shot, RenderSettings(seed=2**53 - 1))
     again = codec.decode([bytes(part) for part in codec.encode(submit)], FROM_CLIENT)
     assert again == submit
     assert isinstance(again, events.Submit)
     stream = b"".join(bytes(data) for _, data in codec.pieces(buffers, 0, 10**6))
-    assert len(stream) == codec.upload_size(again) == codec.expected_upload(frames, 48, 34, reference=reference)
+    expected = codec.expected_upload(frames, 48, 34, reference=reference, base_colour=base_colour)
+    assert len(stream) == codec.upload_size(again) == expected
     arrays = {}
     for info, offset, size in codec.upload_layout(again):
         data = stream[offset : offset + size]
@@ -186,11 +199,74 @@ def test_a_shot_survives_the_way(frames: int, reference: bool) -> None:
     np.testing.assert_array_equal(back.depth.z, shot.depth.z)
     np.testing.assert_array_equal(back.camera.K, shot.camera.K)
     np.testing.assert_array_equal(back.camera.world_from_camera, shot.camera.world_from_camera)
-    if reference:
-        assert back.reference is not None
-        np.testing.assert_array_equal(back.reference, shot.reference)
-    else:
-        assert back.reference is None
+    for name, sent in (("reference", reference), ("base_colour", base_colour)):
+        told = getattr(back, name)
+        assert (told is not None) == sent
+        if sent:
+            assert told.dtype == getattr(shot, name).dtype
+            assert not told.flags.writeable
+            np.testing.assert_array_equal(told, getattr(shot, name))
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_a_backend_that_does_not_take_base_colours_gets_the_shot_without(reference: bool) -> None:
+    """To the last byte what is sent for the same shot without them."""
+    submit, buffers = codec.describe(JOB, small_shot(3, reference, base_colour=True), RenderSettings())
+    plain, plain_buffers = codec.describe(JOB, small_shot(3, reference), RenderSettings())
+    assert codec.known_to(frozenset(), submit, buffers) == (plain, plain_buffers)
+    assert codec.known_to(events.EXTENSIONS, submit, buffers) == (submit, buffers)
+    assert codec.known_to(frozenset(), plain, plain_buffers) == (plain, plain_buffers)
+
+
+@pytest.mark.parametrize(
+    ("backend", "version", "takes"),
+    [
+        ("0.1.0", "0.1.0", set()),
+        ("0.2.0+base_colour", "0.2.0", {"base_colour"}),
+        ("0.2.0+g12.base_colour.later", "0.2.0", {"base_colour"}),
+        ("unknown+", "unknown", set()),
+    ],
+)
+def test_a_welcome_says_what_is_taken(backend: str, version: str, takes: set[str]) -> None:
+    welcome = events.Welcome(backend, (), 1)
+    assert (welcome.version, welcome.takes) == (version, takes)
+
+
+def test_an_outline_has_the_arrays_that_the_shot_will_have() -> None:
+    for optional in (set(), {"reference"}, {"base_colour"}, {"reference", "base_colour"}):
+        told = {name: name in optional for name in ("reference", "base_colour")}
+        outline = codec.outline("x", 3, (48, 34), Prompt("p"), RenderSettings(), **told)
+        shot, _ = codec.describe(JOB, small_shot(3, *told.values()), RenderSettings())
+        assert [(a.name, a.dtype, a.shape) for a in outline.arrays] == [(a.name, a.dtype, a.shape) for a in shot.arrays]
+        assert codec.upload_size(outline) == codec.upload_size(shot)
+        assert codec.known_to(frozenset(), outline, [])[1] == []
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        ["K", "world_from_camera", "z", "base_colour", "reference"],
+        ["K", "world_from_camera", "z", "base_colour", "base_colour"],
+        ["K", "world_from_camera", "base_colour"],
+    ],
+)
+def test_arrays_in_another_order_are_refused(arrays: list[str]) -> None:
+    submit, _ = codec.describe(JOB, small_shot(3, True, True), RenderSettings())
+    by_name = {info.name: info for info in submit.arrays}
+    with pytest.raises(RemoteProtocolError, match="do not fit"):
+        codec.upload_layout(replace(submit, arrays=tuple(by_name[name] for name in arrays)))
+
+
+def test_base_colours_are_judged() -> None:
+    good = colours_of(3)
+    for bad, problem in (
+        (good[..., :3], "does not fit"),
+        (good[:2], "does not fit"),
+        (np.where(good == 255, np.uint8(254), good), "neither 0 nor 255"),
+    ):
+        with pytest.raises(FarplaneError, match=problem) as error:
+            replace(small_shot(), base_colour=bad).validate()
+        assert error.value.field == "base colour"
 
 
 def test_the_digest_knows_two_shots_apart_and_one_again() -> None:
@@ -207,9 +283,10 @@ def test_the_digest_knows_two_shots_apart_and_one_again() -> None:
         digest(small_shot(prompt=Prompt("valley ⛰"))),
         digest(small_shot(fps=Fraction(24))),
         digest(small_shot(reference=True)),
+        digest(small_shot(base_colour=True)),
         digest(small_shot(), seed=1),
     ]
-    assert len({same, *others}) == 6
+    assert len({same, *others}) == 7
 
 
 @given(st.lists(st.binary(max_size=3 * 1024), max_size=5), st.integers(0, 9), st.integers(1, 9))

@@ -1,6 +1,7 @@
 """The wire's bytes, pinned: whoever changes one raises VERSION, and the old file stays.
 
-`python tests/protocol/test_golden.py` writes the file of a new version; it never replaces one.
+`python tests/protocol/test_golden.py` writes the file of a new version; it never replaces a row of one.  What came to a
+version later (events.EXTENSIONS), and is said only to who knows it, stands in rows at the file's end.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
-def shot() -> Shot:
-    """Two frames of 32x32 with a depth that counts up, one pixel of sky, and a reference."""
+def shot(base_colour: bool = False) -> Shot:
+    """Two frames of 32x32 with a depth that counts up, one pixel of sky, and a reference; or with base colours."""
     K = np.array([[[40.0, 0, 16.25], [0, 40, 16], [0, 0, 1]]] * 2)
     pose = np.tile(np.eye(4), (2, 1, 1))
     pose[1, :3, 3] = 0.1, -2, 1e-3
     z = np.arange(1, 2 * 32 * 32 + 1, dtype=np.float32).reshape(2, 32, 32) / 8
     z[1, 0, 0] = np.inf
     reference = np.linspace(-0.25, 4, 2 * 32 * 32 * 3, dtype=np.float32).reshape(2, 32, 32, 3)
+    colours = (np.arange(2 * 32 * 32 * 4) % 251).astype(np.uint8).reshape(2, 32, 32, 4)
+    colours[..., 3] = 255 * (np.arange(32) % 3 > 0)
     prompt = Prompt('Alpine valley, "evening" \N{EM DASH} \N{SNOW CAPPED MOUNTAIN}', "people")
     fps = Fraction(24000, 1001)
-    return Shot(
-        "Täl_010", (-3, 1), (32, 32), fps, CameraTrack(K, pose), DepthPass(z, 0.1, 256), prompt, reference=reference
-    )
+    camera, depth = CameraTrack(K, pose), DepthPass(z, 0.1, 256)
+    told = {"base_colour": colours} if base_colour else {"reference": reference}
+    return Shot("Täl_010", (-3, 1), (32, 32), fps, camera, depth, prompt, **told)
 
 
 def examples() -> list[events.Message]:
@@ -66,6 +69,8 @@ def examples() -> list[events.Message]:
         events.Forgotten(JOB),
         events.Refused(None, *fault),
         events.Refused(JOB, *fault),
+        events.Welcome("0.2.0+base_colour", (model,), 17179869184),
+        codec.describe(JOB, shot(base_colour=True), settings)[0],
     ]
 
 
@@ -97,6 +102,8 @@ def test_every_message_is_pinned() -> None:
 
 
 if __name__ == "__main__":
-    with FILE.open("x", encoding="utf-8") as file:
+    pinned = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else []
+    assert written()[: len(pinned)] == pinned
+    with FILE.open("w", encoding="utf-8") as file:
         json.dump(written(), file, indent=1, ensure_ascii=False)
         file.write("\n")

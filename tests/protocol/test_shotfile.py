@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
 from farplane.protocol.shotfile import (
+    base_colour_paths,
     depth_name,
     settings_from_json,
     shot_from_json,
@@ -88,6 +89,19 @@ def test_several_shots_in_one_file_stay_apart():
         shot_from_json(data, two.depth.z)
     with pytest.raises(FarplaneError, match="middle is not in the file"):
         shot_from_json(data, two.depth.z, "middle")
+
+
+def test_base_colours_lie_beside_the_depth():
+    shot = make_shot()
+    told = replace(shot, base_colour=np.full((3, 32, 64, 4), 255, np.uint8))
+    plain = through_text(shots_to_json([shot, told], ["A", "B"], {f: f"near/{depth_name(f)}" for f in shot.frames}))
+    files = [base_colour_paths(plain["frames"][:3]), base_colour_paths(plain["frames"][3:])]
+    assert files == [[], [f"near/base_colour.{f:04d}.png" for f in shot.frames]]
+    with pytest.raises(FarplaneError, match="3 of 6 frames"):
+        base_colour_paths(plain["frames"])
+    assert base_colour_paths(through_text(shot_to_json(told))["frames"]) == []  # no files at all
+    back = shot_from_json(through_text(shot_to_json(told)), told.depth.z, base_colour=told.base_colour)
+    np.testing.assert_array_equal(back.base_colour, told.base_colour)
 
 
 def test_settings_come_back():
