@@ -37,15 +37,15 @@ assert KINDS[INTERIOR] == "interior"
 @numba.njit(fastmath=True)
 def _ground(kind, style, autumn, steep, patch):
     """Bare or grassy ground of a kind, before snow."""
-    r, g, b = 0.13, 0.20, 0.05
+    r, g, b = 0.085, 0.165, 0.036
     if kind == ALPINE:
-        r, g, b = 0.12, 0.155, 0.055
+        r, g, b = 0.10, 0.155, 0.050
     elif kind == HILLS:
-        r, g, b = 0.16, 0.25, 0.055
+        r, g, b = 0.095, 0.190, 0.040
     elif kind == FOREST:
         r, g, b = 0.10, 0.11, 0.04
     elif kind == COAST:
-        r, g, b = 0.19, 0.24, 0.08
+        r, g, b = 0.14, 0.195, 0.065
     elif kind == CANYON:
         return 0.46, 0.23, 0.11
     elif kind == RUINS:
@@ -55,28 +55,56 @@ def _ground(kind, style, autumn, steep, patch):
     if autumn > 0:
         r, g, b = 0.34, 0.20, 0.05
     if steep and kind != HILLS:
-        r, g, b = 0.5 * r + 0.12, 0.5 * g + 0.10, 0.5 * b + 0.07
-    elif patch > 0.8:
-        r, g, b = 0.75 * r + 0.06, 0.75 * g + 0.05, 0.75 * b + 0.015
-    return r, g, b
+        share = 0.25 if kind == VILLAGE else 0.5
+        return r + share * (0.24 - r), g + share * (0.20 - g), b + share * (0.14 - b)
+    # Patches: lush and dark where it is damp, drier and paler where it is not.
+    dry = min(max(0.5 * patch, -0.5), 0.6)
+    if autumn > 0:
+        dry *= 0.5
+    return r * (1.0 + 0.75 * dry) + 0.01 * max(dry, 0.0), g * (1.0 + 0.22 * dry), b * (1.0 + 0.5 * dry)
+
+
+@numba.njit(fastmath=True)
+def _rock(kind, style, x, y, z, patch, foot):
+    """Granite, limestone or slate, in tilted beds of two thicknesses."""
+    r, g, b = 0.25, 0.245, 0.245
+    if style < 0.35:
+        r, g, b = 0.34, 0.325, 0.295
+    elif style > 0.75:
+        r, g, b = 0.20, 0.19, 0.185
+    across = z + (style - 0.5) * (0.7 * x + 0.4 * y)
+    thin = math.sin(across * 0.75 + 2.6 * patch) * min(max(1.4 - 0.25 * foot, 0.0), 1.0)
+    thick = math.sin(across * 0.17 + 1.7 * patch)
+    k = 1.0 + 0.13 * thin + 0.20 * thick
+    return r * k, g * k, b * (k - 0.05 * thick)
+
+
+@numba.njit(fastmath=True)
+def _cracks(grain, patch, foot):
+    """Dark lines where a noise passes a level, of two sizes; 1 where there is none, as on a bare sample (both 0)."""
+    wide = max(1.0 - 6.5 * abs(patch - 0.5), 0.0) * min(max(1.5 - 0.14 * foot, 0.0), 1.0)
+    fine = max(1.0 - 4.5 * abs(grain + 0.55), 0.0) * min(max(1.3 - 0.9 * foot, 0.0), 1.0)
+    return (1.0 - 0.45 * wide) * (1.0 - 0.40 * fine)
 
 
 @numba.njit(fastmath=True)
 def _field(tone, u, v, foot, autumn):
     """Crops by field: wheat, rape, green, soil, lavender, hay; in rows."""
     pick = hashed(tone, 3.0, 1.0)
-    if pick < 0.22:
-        r, g, b = 0.52, 0.39, 0.12
-    elif pick < 0.40:
-        r, g, b = 0.66, 0.55, 0.03
-    elif pick < 0.62:
-        r, g, b = 0.10, 0.27, 0.05
+    if pick < 0.17:
+        r, g, b = 0.38, 0.285, 0.125
+    elif pick < 0.25:
+        r, g, b = 0.50, 0.44, 0.045
+    elif pick < 0.46:
+        r, g, b = 0.060, 0.175, 0.040
+    elif pick < 0.66:
+        r, g, b = 0.105, 0.215, 0.045
     elif pick < 0.80:
-        r, g, b = 0.22, 0.12, 0.065
-    elif pick < 0.90:
-        r, g, b = 0.27, 0.17, 0.42
+        r, g, b = 0.17, 0.105, 0.068
+    elif pick < 0.87:
+        r, g, b = 0.22, 0.15, 0.33
     else:
-        r, g, b = 0.36, 0.40, 0.13
+        r, g, b = 0.19, 0.235, 0.085
     if autumn > 0:
         r, g, b = 0.35 * r + 0.24, 0.35 * g + 0.13, 0.35 * b + 0.035
     turn = tone * 0.7
@@ -96,7 +124,7 @@ def _leaves(tone, autumn, winter, patch):
             return 0.45, 0.10, 0.025
         return 0.52, 0.36, 0.05
     if winter > 0.5:
-        return 0.12 + 0.04 * t, 0.09 + 0.03 * t, 0.075
+        return 0.060 + 0.03 * t, 0.056 + 0.027 * t, 0.055 + 0.022 * t  # bare twigs
     return 0.055 + 0.09 * t, 0.125 + 0.08 * t, 0.025 + 0.02 * t
 
 
@@ -115,8 +143,8 @@ def _house(kind, tone):
     if a < 0.45:
         return 0.52 + 0.1 * b, 0.46 + 0.1 * b, 0.36 + 0.08 * b  # sandstone
     if a < 0.75:
-        return 0.34 + 0.12 * b, 0.34 + 0.12 * b, 0.35 + 0.12 * b  # concrete
-    return 0.12 + 0.06 * b, 0.17 + 0.06 * b, 0.22 + 0.08 * b  # glass and steel
+        return 0.42 + 0.14 * b, 0.42 + 0.13 * b, 0.41 + 0.12 * b  # concrete
+    return 0.22 + 0.10 * b, 0.25 + 0.10 * b, 0.28 + 0.11 * b  # glass and steel
 
 
 @numba.njit(fastmath=True)
@@ -134,9 +162,26 @@ def facade(kind, tone, u, v, foot, lamps, out):
     share = near * (1.0 if inside else 0.0) + (1 - near) * (1 - 2 * left) * (0.82 - low)
     if v < tall and kind == CITY and near > 0:  # shop fronts
         share = max(share, near * (1.0 if 0.06 < fu < 0.94 and fv < 0.8 else 0.0))
+    # Frames and shutters stand out from the wall by day; a share of the panes has a blind or a curtain behind.
+    beside = min(fu - left, 1.0 - left - fu) * wide
+    above = min(fv - low, 0.82 - fv) * tall
+    trim = near * min(max(1.6 - foot * 3.0, 0.0), 1.0)
+    shop = v < tall and kind == CITY
+    frame = inside and not shop and (min(beside, above) < 0.11 or (not ribbon and abs(fu - 0.5) * wide < 0.05))
+    shutter = kind == VILLAGE and -0.62 < beside < 0.0 and above > 0.0 and hashed(tone, 6.0, 3.0) < 0.6
+    hue, pane = hashed(tone, 3.0, 9.0), hashed(iu, iv, tone)
+    blind = 0.42 * near * max(pane - 0.66, 0.0) * 3.0
     for c in range(3):
-        out[c] = out[c] * (1 - share) + (0.03, 0.045, 0.06)[c] * share
-    out[6] = 0.55 * share
+        glass = (0.018, 0.024, 0.032)[c] + blind * (0.80, 0.76, 0.66)[c]
+        out[c] = out[c] * (1 - share) + glass * share
+        if frame:
+            out[c] += trim * ((0.66, 0.65, 0.61)[c] * (0.45 if glass_tower else 1.0) - out[c])
+        elif shutter:
+            green, blue, brown = (0.05, 0.13, 0.08)[c], (0.08, 0.14, 0.24)[c], (0.17, 0.08, 0.04)[c]
+            out[c] += trim * ((green if hue < 0.4 else (blue if hue < 0.65 else brown)) - out[c])
+    if frame:
+        share *= 1.0 - trim
+    out[6] = (0.9 - 0.5 * min(blind, 1.0)) * share
     if lamps > 0:
         on = hashed(iu, iv, tone) < 0.15 + 0.35 * lamps
         power = 2.4 * min(lamps, 1.0) * (0.4 + 0.9 * hashed(iv, iu, 7.0)) * (1.0 if on else 0.0)
@@ -179,7 +224,7 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
         r, g, b = _field(tone, x, y, foot, autumn)
     elif mark == ROCK:
         layer = math.sin(z * 0.45 + 1.2 * patch)
-        r, g, b = 0.26, 0.25, 0.25
+        r, g, b = _rock(kind, style, x, y, z, patch, foot)
         if kind == CANYON:
             r, g, b = 0.56 + 0.12 * layer, 0.23 + 0.085 * layer, 0.10 + 0.05 * layer
         elif kind == COAST and style < 0.4:
@@ -190,6 +235,8 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
             r, g, b = 0.13, 0.12, 0.11
         elif kind == DESERT:
             r, g, b = 0.30, 0.19, 0.12
+        crack = _cracks(grain, patch, foot)
+        r, g, b, rough = r * crack, g * crack, b * crack, 1.5
     elif mark == SAND:
         r, g, b = 0.68, 0.56, 0.38
         if kind == DESERT:
@@ -203,6 +250,8 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
     elif mark == CONIFER:
         t = tone / 255.0
         r, g, b = 0.038 + 0.03 * t, 0.09 + 0.055 * t, 0.042 + 0.02 * t
+        if winter > 0.5:
+            r, g, b = 0.55 * r, 0.50 * g, 0.60 * b
         rough = 1.3
     elif mark == ROAD:
         r, g, b = (0.085, 0.085, 0.09) if kind == CITY else (0.30, 0.24, 0.17)
@@ -259,9 +308,13 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
     if winter > 0 and snowy:
         needed = 0.40 if mark == CONIFER or mark == TREE else 0.60
         needed += 0.25 * (1.0 - winter)
-        snow = min(max((nz - needed + 0.10 * grain) * 7.0, 0.0), 1.0) * (0.4 if mark == ROAD else 0.95)
-        if mark == CONIFER or mark == TREE:
-            snow *= 0.65
+        snow = min(max((nz - needed + 0.10 * grain) * 7.0, 0.0), 1.0) * 0.95
+        if mark == ROAD:
+            snow *= 0.4 if kind == CITY else 0.75
+        elif mark == CONIFER:  # laden boughs, dark between and underneath
+            snow *= min(max(0.62 + 0.45 * grain, 0.12), 0.9)
+        elif mark == TREE:  # snow lies on twigs here and there
+            snow = min(max(0.34 + 0.30 * grain + 0.25 * (nz - 0.5), 0.06), 0.75) * winter
         if winter < 1.0:
             snow *= min(max(0.5 + 0.8 * patch, 0.0), 1.0)
     detail = min(max(1.0 + rough * (0.24 * grain + 0.12 * patch), 0.35), 1.9)

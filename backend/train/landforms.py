@@ -22,8 +22,11 @@ def alpine(rng: np.random.Generator, cell: float) -> Draft:
     draft = Draft(rng, cell, height, smooth(height, 5.0))
     steep = slope(height, cell)
     draft.material[steep > 0.62] = ROCK
-    draft.material[height > np.percentile(height, 80)] = SNOW
-    draft.material[steep > 1.0] = ROCK
+    # Snow lies deeper, and on steeper ground, the higher it is; its lower edge is ragged.
+    above = (height - np.percentile(height, 76)) / (np.percentile(height, 99) - np.percentile(height, 76))
+    above += 0.10 * fractal_noise(rng, n, 1.8)
+    draft.material[(above > 0) & (steep < 0.9 + 0.7 * np.clip(above, 0, 1))] = SNOW
+    draft.material[(above <= 0) & (steep > 1.0)] = ROCK
     low = (height < np.percentile(height, 58)) & (slope(draft.simplified, cell) < 0.55)
     low &= fractal_noise(rng, n, 2.2) > -0.2
     scatter(draft, low, int(rng.integers(2500, 9000)), 8.0, 22.0, 0.97, kept=0.5)

@@ -37,12 +37,14 @@ class Light:
     disc_size: float
 
 
-_SKY = {  # altitude range (degrees), sun, zenith, horizon
-    "dawn": ((5, 14), (1.55, 0.86, 0.80), (0.20, 0.25, 0.50), (0.92, 0.50, 0.56)),
-    "noon": ((42, 70), (2.0, 1.88, 1.68), (0.09, 0.22, 0.60), (0.40, 0.56, 0.80)),
-    "dusk": ((3, 10), (2.5, 0.95, 0.22), (0.12, 0.10, 0.24), (1.25, 0.46, 0.10)),
-    "bluehour": ((2, 6), (0.10, 0.10, 0.16), (0.022, 0.06, 0.24), (0.10, 0.20, 0.52)),
-    "night": ((20, 55), (0.10, 0.14, 0.25), (0.006, 0.011, 0.036), (0.018, 0.030, 0.075)),
+# Altitude range (degrees), sun, zenith, horizon, tint of thick cloud.  The horizon is that away from a low sun, so it is
+# also what haze and shaded surfaces take on; the warm band on the sun's side is sky()'s, of the sun's own colour.
+_SKY = {
+    "dawn": ((5, 14), (1.75, 1.08, 0.82), (0.14, 0.24, 0.50), (0.46, 0.42, 0.52), (1.04, 0.96, 1.03)),
+    "noon": ((42, 70), (2.2, 2.04, 1.80), (0.075, 0.20, 0.56), (0.46, 0.61, 0.82), (1.0, 1.0, 1.05)),
+    "dusk": ((3, 10), (2.7, 1.10, 0.29), (0.085, 0.135, 0.37), (0.36, 0.27, 0.33), (1.34, 0.95, 0.78)),
+    "bluehour": ((2, 6), (0.19, 0.125, 0.10), (0.020, 0.060, 0.25), (0.075, 0.165, 0.36), (0.72, 0.95, 1.42)),
+    "night": ((20, 55), (0.10, 0.14, 0.25), (0.006, 0.011, 0.036), (0.018, 0.030, 0.075), (0.85, 0.95, 1.25)),
 }
 _LAMPS = {"dawn": 0.15, "noon": 0.0, "dusk": 0.5, "bluehour": 0.9, "night": 1.0}
 # Metres over which a kind's typical view extends: fog of one visual density for all.
@@ -76,14 +78,14 @@ def make_light(attributes: Attributes, seed: int) -> Light:
     """The light of a time of day under a weather, varied by seed."""
     rng = np.random.default_rng([seed, 3])
     kind, time, weather = attributes.kind, attributes.time, attributes.weather
-    (low, high), sun, zenith, horizon = _SKY[time]
+    (low, high), sun, zenith, horizon, cast = _SKY[time]
     altitude, azimuth = math.radians(rng.uniform(low, high)), rng.uniform(0, 2 * math.pi)
     tint, level = rng.uniform(0.93, 1.07, 3), rng.uniform(0.88, 1.12)
     sun_colour, zen, hor = (np.array(c) * tint * level for c in (sun, zenith, horizon))
     through, grey, bright, haze, veil, cover = _WEATHER[weather]
     if time == "night":
         bright *= 1.0 + 1.4 * grey  # low cloud throws the towns' light back
-    pale = np.array([1.0, 1.0, 1.05]) * (0.35 * zen.mean() + 0.65 * hor.mean())
+    pale = np.array(cast) * (0.35 * zen.mean() + 0.65 * hor.mean())
     # Grey weather keeps a share of the hour's own colour: an overcast sunset is not a noon.
     zen = bright * ((1 - grey) * zen + grey * (0.72 * pale + 0.28 * hor))
     hor = bright * ((1 - 0.8 * grey) * hor + 0.8 * grey * pale)

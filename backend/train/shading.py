@@ -175,35 +175,52 @@ def sky(dx, dy, dz, lights, params, cloud, below, out):
     """Sky colour in a direction: clouds, the sun's or moon's glow and disc, stars.  below: a sea of clouds under us."""
     cover, storm, drift = params[COVER], params[STORM], 0.4 * params[NOW]
     up = max(dz, 0.0)
-    blend = math.exp(-5.0 * up)
     facing = dx * lights[0, 0] + dy * lights[0, 1] + dz * lights[0, 2]
-    glow = math.exp(-22.0 * (1.0 - facing)) * 0.55 + math.exp(-400.0 * (1.0 - facing)) * 2.0
-    amount, thick, lit = 0.0, 0.0, 1.0
+    # A low sun: a flat band of its colour at the horizon, strong on its side; its glow is smaller than a high one's.
+    low = min(max(1.35 - 4.0 * lights[0, 2], 0.0), 1.0)
+    blend = math.exp(-(5.0 + 5.0 * low) * up)
+    twilight = low > 0.5 and params[STARS] > 0.0  # the sun itself is gone, its light stands in the air
+    toward = max(0.5 + 0.5 * facing, 0.0)
+    band = low * (math.exp(-11.0 * up) * (0.04 + 0.30 * toward**4) + 0.06 * math.exp(-4.0 * up) * toward**3)
+    glow = (
+        math.exp(-(22.0 + 40.0 * low) * (1.0 - facing)) * (0.55 - 0.27 * low) + math.exp(-400.0 * (1.0 - facing)) * 2.0
+    )
+    if twilight:
+        glow, band = 0.0, 4.2 * band
+    amount, thick, lit, value = 0.0, 0.0, 1.0, 0.0
     side = dz
     if below and dz < 0:
         side, cover = -dz, 0.62 + 0.4 * cover
+    closed = params[COVER] > 0.7 and not below
     if side > 0.01 and cover > 0.02:
         scale = 46.0 / (side + 0.12)
         u, v = dx * scale + drift, dy * scale
         value = sample(cloud, u, v) + 0.30 * sample(cloud, u * 4.1, v * 4.1) + 0.10 * sample(cloud, u * 11.0, v * 11.0)
-        thick = min(max((value + 3.2 * cover - 1.75) * 0.9, 0.0), 1.0)
-        amount = thick * min(side * 9.0, 1.0)
-        su, sv = u + lights[0, 0] * 5, v + lights[0, 1] * 5
+        depth = max(value + 3.2 * cover - 1.75, 0.0)
+        thick = min(0.75 * depth, 1.0)
+        amount = min(2.4 * depth, 1.0)  # a heap's edge is sharp, its body thick
+        amount = amount * amount * (3.0 - 2.0 * amount) * min(side * 9.0, 1.0)
+        if closed:
+            amount = max(amount, min(2.6 * (cover - 0.6), 1.0))
+        # What lies towards the light shades: a high sun lights tops, which from the side are the upper edges.
+        lean = 0.05 * (1.0 - low)
+        su, sv = u + lights[0, 0] * 5 - lean * dx * scale, v + lights[0, 1] * 5 - lean * dy * scale
         ahead = sample(cloud, su, sv) + 0.30 * sample(cloud, su * 4.1, sv * 4.1)
-        lit = min(max(0.62 + 0.55 * (value - ahead), 0.12), 1.25)
+        lit = min(max(0.66 + (0.95 if closed else 0.75) * (value - ahead), 0.12), 1.3)
     haze_over = max(cover - 0.5, 0.0) * 1.8 if not below else 0.0
-    rim = storm * 2.6 * math.exp(-13.0 * up)
-    dark = 1.0 - storm * 0.72
+    rim = storm * 1.7 * math.exp(-16.0 * up)
+    dark = 1.0 - storm * 0.76
+    heavy = min(max(1.0 - 0.36 * value, 0.4), 1.7)  # where a closed cover is thick little comes through
     for c in range(3):
         clear = (
             lights[2, c] * (1.0 - blend)
             + lights[3, c] * (blend + rim)
-            + lights[1, c] * glow * (1.0 - min(haze_over, 0.95))
+            + lights[1, c] * (glow + band) * (1.0 - min(haze_over, 0.95))
         )
         shade = lights[2, c] * 0.45 + lights[3, c] * 0.40
-        bright = (shade * (0.7 + 0.5 * lit) + 0.42 * lights[1, c] * lit) * (1.15 - 0.45 * thick)
-        if params[COVER] > 0.7 and not below:
-            bright = shade * (0.50 + 0.75 * lit) * dark * (1.0 + rim)
+        bright = (shade * (0.75 + 0.4 * lit) + 0.46 * lights[1, c] * lit) * (1.18 - 0.55 * thick)
+        if closed:
+            bright = shade * (0.55 + 0.8 * lit) * heavy * dark * (1.0 + rim) + 0.25 * lights[1, c] * band
         disc = lights[1, c] * params[DISC] if facing > params[DISC_SIZE] else 0.0
         out[c] = clear * (1.0 - amount) + bright * amount + disc * (1.0 - amount)
     if params[STARS] > 0 and dz > 0.0:

@@ -11,7 +11,7 @@ import math
 import numba
 
 from .albedo import ARCTIC, CITY, COAST, INTERIOR, SEA_KIND, VILLAGE, facade, surface_colour
-from .materials import FLOOR, GROUND, PAVING, ROAD, SAND, SNOW, STONE, WALL, WOOD
+from .materials import FLOOR, GROUND, PAVING, ROAD, ROCK, SAND, SNOW, STONE, WALL, WOOD
 from .shading import (
     BAY,
     CEILING_Z,
@@ -126,7 +126,7 @@ def shade_surface(scene, params, px, py, pz, dx, dy, dz, t, pixel, sun, free, ou
     if mark == WALL and nz < 0.5 and (kind == CITY or kind == VILLAGE):
         facade(kind, float(tone), py if abs(nx) > abs(ny) else px, pz, foot, params[LAMPS], out)
     elif mark != WALL and mark != ROAD and mark != PAVING and mark != FLOOR and mark != WOOD:
-        bump = 0.12 if mark == SAND or mark == SNOW else 0.24
+        bump = 0.12 if mark == SAND or mark == SNOW else (0.42 if mark == ROCK else 0.24)
         nx, ny = nx + bump * (0.7 * mid + 0.5 * wide), ny + bump * (0.7 * fine + 0.3 * wide)
     lit = nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]
     if lit > 0 and lights[1, 0] > 0.004:
@@ -169,6 +169,7 @@ def shade_surface(scene, params, px, py, pz, dx, dy, dz, t, pixel, sun, free, ou
                 mirror2 = add
     for c in range(3):
         ambient = (0.55 * lights[2, c] * (0.5 + 0.5 * nz) + 0.45 * lights[3, c] * (0.9 - 0.4 * nz)) * occlusion
+        ambient += 0.20 * lights[1, c] * max(lights[0, 2], 0.0) * (0.5 - 0.5 * nz) * occlusion  # back from the ground
         warm = (1.0, 0.62, 0.28)[c]
         add = mirror0 if c == 0 else (mirror1 if c == 1 else mirror2)
         out[c] = out[c] * (lights[1, c] * lit + 1.15 * ambient + street * warm) + out[3 + c] + add
