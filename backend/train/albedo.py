@@ -37,11 +37,11 @@ assert KINDS[INTERIOR] == "interior"
 @numba.njit(fastmath=True)
 def _ground(kind, style, autumn, steep, patch):
     """Bare or grassy ground of a kind, before snow."""
-    r, g, b = 0.085, 0.165, 0.036
+    r, g, b = 0.085, 0.145, 0.036
     if kind == ALPINE:
         r, g, b = 0.10, 0.155, 0.050
     elif kind == HILLS:
-        r, g, b = 0.095, 0.190, 0.040
+        r, g, b = 0.095, 0.165, 0.040
     elif kind == FOREST:
         r, g, b = 0.10, 0.11, 0.04
     elif kind == COAST:
@@ -53,7 +53,7 @@ def _ground(kind, style, autumn, steep, patch):
             return 0.44, 0.34, 0.21
         r, g, b = 0.17, 0.21, 0.07
     if autumn > 0:
-        r, g, b = 0.34, 0.20, 0.05
+        r, g, b = 0.185, 0.140, 0.048
     if steep and kind != HILLS:
         share = 0.25 if kind == VILLAGE else 0.5
         return r + share * (0.24 - r), g + share * (0.20 - g), b + share * (0.14 - b)
@@ -94,7 +94,7 @@ def _field(tone, u, v, foot, autumn):
     if pick < 0.17:
         r, g, b = 0.38, 0.285, 0.125
     elif pick < 0.25:
-        r, g, b = 0.50, 0.44, 0.045
+        r, g, b = 0.40, 0.36, 0.06
     elif pick < 0.46:
         r, g, b = 0.060, 0.175, 0.040
     elif pick < 0.66:
@@ -106,7 +106,7 @@ def _field(tone, u, v, foot, autumn):
     else:
         r, g, b = 0.19, 0.235, 0.085
     if autumn > 0:
-        r, g, b = 0.35 * r + 0.24, 0.35 * g + 0.13, 0.35 * b + 0.035
+        r, g, b = 0.35 * r + 0.14, 0.35 * g + 0.09, 0.35 * b + 0.035
     turn = tone * 0.7
     row = math.sin((u * math.cos(turn) + v * math.sin(turn)) * 1.6) * min(max(1.4 - foot * 0.8, 0.0), 1.0)
     shade = 1.0 + 0.22 * row
@@ -119,10 +119,10 @@ def _leaves(tone, autumn, winter, patch):
     t = tone / 255.0
     if autumn > 0:
         if t < 0.4:
-            return 0.50, 0.22 + 0.06 * patch, 0.03
+            return 0.37, 0.155 + 0.04 * patch, 0.026
         if t < 0.75:
-            return 0.45, 0.10, 0.025
-        return 0.52, 0.36, 0.05
+            return 0.30, 0.068, 0.022
+        return 0.38, 0.255, 0.045
     if winter > 0.5:
         return 0.060 + 0.03 * t, 0.056 + 0.027 * t, 0.055 + 0.022 * t  # bare twigs
     return 0.055 + 0.09 * t, 0.125 + 0.08 * t, 0.025 + 0.02 * t

@@ -40,11 +40,11 @@ class Light:
 # Altitude range (degrees), sun, zenith, horizon, tint of thick cloud.  The horizon is that away from a low sun, so it is
 # also what haze and shaded surfaces take on; the warm band on the sun's side is sky()'s, of the sun's own colour.
 _SKY = {
-    "dawn": ((5, 14), (1.75, 1.08, 0.82), (0.14, 0.24, 0.50), (0.46, 0.42, 0.52), (1.04, 0.96, 1.03)),
-    "noon": ((42, 70), (2.2, 2.04, 1.80), (0.075, 0.20, 0.56), (0.46, 0.61, 0.82), (1.0, 1.0, 1.05)),
-    "dusk": ((3, 10), (2.7, 1.10, 0.29), (0.085, 0.135, 0.37), (0.36, 0.27, 0.33), (1.34, 0.95, 0.78)),
-    "bluehour": ((2, 6), (0.19, 0.125, 0.10), (0.020, 0.060, 0.25), (0.075, 0.165, 0.36), (0.72, 0.95, 1.42)),
-    "night": ((20, 55), (0.10, 0.14, 0.25), (0.006, 0.011, 0.036), (0.018, 0.030, 0.075), (0.85, 0.95, 1.25)),
+    "dawn": ((5, 14), (1.75, 1.08, 0.82), (0.14, 0.24, 0.50), (0.46, 0.42, 0.52), (1.0, 0.97, 1.06)),
+    "noon": ((42, 70), (2.2, 2.04, 1.80), (0.065, 0.19, 0.57), (0.46, 0.61, 0.82), (1.0, 1.0, 1.05)),
+    "dusk": ((3, 10), (2.7, 1.10, 0.29), (0.100, 0.165, 0.46), (0.40, 0.33, 0.44), (1.20, 0.96, 0.92)),
+    "bluehour": ((2, 6), (0.19, 0.125, 0.10), (0.023, 0.068, 0.28), (0.085, 0.185, 0.40), (0.72, 0.95, 1.42)),
+    "night": ((20, 55), (0.12, 0.16, 0.27), (0.007, 0.013, 0.042), (0.021, 0.035, 0.086), (0.85, 0.95, 1.25)),
 }
 _LAMPS = {"dawn": 0.15, "noon": 0.0, "dusk": 0.5, "bluehour": 0.9, "night": 1.0}
 # Metres over which a kind's typical view extends: fog of one visual density for all.
@@ -56,11 +56,11 @@ _REACH = {
 _WEATHER = {  # sun, greyness of the sky, brightness of the sky, haze over a reach, veil, cover
     "clear": (1.0, 0.0, 1.0, (0.01, 0.04), (0.0, 0.0), (0.0, 0.45)),
     "haze": (0.6, 0.35, 1.05, (0.16, 0.32), (0.10, 0.2), (0.0, 0.2)),
-    "overcast": (0.10, 0.8, 0.72, (0.03, 0.10), (0.0, 0.02), (0.85, 1.0)),
-    "fog": (0.12, 0.75, 0.95, (0.6, 1.15), (2.0, 4.0), (0.9, 1.0)),
-    "rain": (0.05, 0.85, 0.62, (0.15, 0.32), (0.25, 0.6), (0.9, 1.0)),
-    "snowfall": (0.10, 0.8, 0.9, (0.18, 0.36), (0.6, 1.2), (0.9, 1.0)),
-    "storm": (0.40, 0.45, 0.58, (0.04, 0.10), (0.0, 0.0), (0.85, 1.0)),
+    "overcast": (0.10, 0.8, 1.10, (0.03, 0.10), (0.0, 0.02), (0.85, 1.0)),
+    "fog": (0.12, 0.75, 1.05, (0.6, 1.15), (2.0, 4.0), (0.9, 1.0)),
+    "rain": (0.05, 0.85, 0.92, (0.15, 0.32), (0.25, 0.6), (0.9, 1.0)),
+    "snowfall": (0.10, 0.8, 1.05, (0.18, 0.36), (0.6, 1.2), (0.9, 1.0)),
+    "storm": (0.40, 0.45, 0.78, (0.04, 0.10), (0.0, 0.0), (0.85, 1.0)),
 }
 
 
@@ -84,7 +84,7 @@ def make_light(attributes: Attributes, seed: int) -> Light:
     sun_colour, zen, hor = (np.array(c) * tint * level for c in (sun, zenith, horizon))
     through, grey, bright, haze, veil, cover = _WEATHER[weather]
     if time == "night":
-        bright *= 1.0 + 1.4 * grey  # low cloud throws the towns' light back
+        bright *= 1.0 + 1.6 * grey  # low cloud throws the towns' light back
     pale = np.array(cast) * (0.35 * zen.mean() + 0.65 * hor.mean())
     # Grey weather keeps a share of the hour's own colour: an overcast sunset is not a noon.
     zen = bright * ((1 - grey) * zen + grey * (0.72 * pale + 0.28 * hor))

@@ -74,10 +74,46 @@ def test_light_follows_the_attributes():
 
     noon, night, dusk = brightness("noon"), brightness("night"), brightness("dusk")
     assert noon.mean() > 5 * night.mean()
-    assert dusk[..., 0].mean() / dusk[..., 2].mean() > 1.5 * noon[..., 0].mean() / noon[..., 2].mean()
+    assert dusk[..., 0].mean() / dusk[..., 2].mean() > 1.08 * noon[..., 0].mean() / noon[..., 2].mean()
     # Fog lifts the blacks: it lies between the lens and everything.
     assert np.percentile(brightness("noon", "fog"), 10) > 1.5 * np.percentile(noon, 10)
     assert brightness("noon", season="winter").mean() > 1.15 * noon.mean()
+
+
+def sky_of(time, weather="clear"):
+    """Colours of the sky at its zenith, and just over the horizon before and behind the sun; of a flat world."""
+    world = make_world(40, Attributes("hills", time, weather, "summer"))
+    sun = make_light(world.attributes, world.seed).sun
+    before = np.arctan2(sun[1], sun[0])
+    eye = np.array([0.0, 0.0, world.height.max() + 5.0])
+    K = np.array([[[400.0, 0, 8], [0, 400.0, 8], [0, 0, 1]]])  # 2.3 degrees wide
+    # Beside the sun's disc and its glow, a few degrees over the horizon.
+    poses = [look(eye, before, 1.5), look(eye, before + 0.6, 0.07), look(eye, before + np.pi, 0.07)]
+    return [render(world, K, pose[None], 16, 16)[0].mean((0, 1)) for pose in poses]
+
+
+@pytest.mark.parametrize(("time", "least"), [("dawn", 1.15), ("dusk", 1.5), ("bluehour", 1.5)])  # a dawn is pink
+def test_a_low_sun_warms_its_own_side_of_the_horizon_only(time, least):
+    zenith, before, behind = sky_of(time)
+    assert zenith[2] > 1.8 * zenith[0]  # blue above
+    assert before[0] / before[2] > least * behind[0] / behind[2]
+    assert before.mean() > zenith.mean()
+    # By noon both sides are the same; the clouds differ.
+    _, before, behind = sky_of("noon", "haze")
+    assert abs(before[0] / before[2] - behind[0] / behind[2]) < 0.15
+
+
+def test_shadows_of_a_low_sun_are_cooler_than_its_light():
+    world = make_world(40, Attributes("arctic", "dusk", "clear", "summer"))
+    path = random_path(world, 3, 1, 64, 36)
+    linear = render(world, path.K, path.world_from_camera, 64, 36)[0]
+    depth = exact_depth(world, path.K, path.world_from_camera, 64, 36)[0]
+    near = linear[depth < 150]  # snow, before much air lies between
+    assert len(near) > 300
+    luminance = near.mean(-1)
+    warmth = near[:, 0] / near[:, 2]
+    bright, dark = luminance > np.quantile(luminance, 0.95), luminance < np.quantile(luminance, 0.3)
+    assert warmth[bright].mean() > 1.3 * warmth[dark].mean()
 
 
 def test_renders_hold_real_highlights():
