@@ -40,7 +40,7 @@ class DetailConfig:
     channels: int = 48
     blocks: int = 2
     full_channels: int = 32
-    surface_channels: int = 14
+    surface_channels: int = 18
     words: int = 2
 
     def to_dict(self) -> dict[str, Any]:

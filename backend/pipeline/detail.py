@@ -43,21 +43,42 @@ class DetailPlan:
 def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArray[np.float32], CameraTrack]:
     """Depth [len(frames), H, W] by nearest pixel at (W, H) = `size`, and the cameras with K in its pixels."""
     (width, height), (w, h) = shot.resolution, size
-    rows = ((np.arange(h) + 0.5) * height / h).astype(int)
-    columns = ((np.arange(w) + 0.5) * width / w).astype(int)
+    rows, columns = _nearest(shot, size)
     K = shot.camera.K[frames] * np.array([w / width, h / height, 1.0])[:, None]
     depth = np.stack([shot.depth.z[t][rows][:, columns] for t in frames])
     return depth, CameraTrack(K, shot.camera.world_from_camera[frames])
 
 
+def resampled_colour(shot: Shot, size: tuple[int, int], frames: NDArray) -> NDArray[np.uint8] | None:
+    """The shot's base colours [len(frames), H, W, 4] at the pixels that `resampled` takes depth from; None: untold."""
+    if shot.base_colour is None:
+        return None
+    rows, columns = _nearest(shot, size)
+    return np.stack([shot.base_colour[t][rows][:, columns] for t in frames])
+
+
+def _nearest(shot: Shot, size: tuple[int, int]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """The shot's rows and columns whose pixels stand for those of a picture of (W, H) = `size`."""
+    (width, height), (w, h) = shot.resolution, size
+    return ((np.arange(h) + 0.5) * height / h).astype(int), ((np.arange(w) + 0.5) * width / w).astype(int)
+
+
 class _Surfaces:
     """What the network is told of each frame's geometry [1, C, H, W]: every step asks, so the first frames are kept.
 
-    depth [T, H, W] and its cameras; seed : of look and pattern; typical : median depth of the shot in metres.
+    depth [T, H, W], its cameras and base colours [T, H, W, 4]; seed : of look and pattern; typical : median depth of
+    the shot in metres.
     """
 
-    def __init__(self, depth: NDArray[np.float32], camera: CameraTrack, seed: int, typical: float) -> None:
-        self._depth, self._camera, self._typical = depth, camera, typical
+    def __init__(
+        self,
+        depth: NDArray[np.float32],
+        camera: CameraTrack,
+        base_colour: NDArray[np.uint8] | None,
+        seed: int,
+        typical: float,
+    ) -> None:
+        self._depth, self._camera, self._base, self._typical = depth, camera, base_colour, typical
         self._scale, self._look, self._pattern = shot_scale(depth), Look.of_seed(seed), Pattern.of_seed(seed)
         self._kept: dict[int, Tensor] = {}
 
@@ -68,7 +89,14 @@ class _Surfaces:
         one, camera = slice(t, t + 1), self._camera
         seen = self._depth[one], camera.K[one], camera.world_from_camera[one]
         chance = pattern_channels(self._pattern, *seen, frames=np.array([t]), typical=self._typical)
-        told = surface_channels(*seen, scale=self._scale, like=camera, look=self._look, pattern=chance)
+        told = surface_channels(
+            *seen,
+            scale=self._scale,
+            like=camera,
+            look=self._look,
+            pattern=chance,
+            base_colour=None if self._base is None else self._base[one],
+        )
         surface = torch.from_numpy(told)
         if (len(self._kept) + 1) * surface.nbytes <= KEPT_BYTES:
             self._kept[t] = surface
@@ -94,7 +122,8 @@ def detailed(
     del fresh
     # In place of the noise, frame by frame: a minute of frames is held once.
     state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
-    surfaces = _Surfaces(depth, camera, plan.seed, shot_scale(shot.depth.z)[1])
+    base_colour = resampled_colour(shot, (width, height), np.arange(len(small)))
+    surfaces = _Surfaces(depth, camera, base_colour, plan.seed, shot_scale(shot.depth.z)[1])
     for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
         shown, trail = small[:1], Trail()
         for t in range(len(small)):

@@ -20,7 +20,8 @@ from ...protocol.shot import CameraTrack
 
 PLAIN_CHANNELS = 10  # root of inverse depth, log depth, kind, normal (3), height; facing, towards, palette
 PATTERN_CHANNELS = 4  # three sizes of clouds or grain, from the widest; windows (pattern.py)
-SURFACE_CHANNELS = PLAIN_CHANNELS + PATTERN_CHANNELS
+BASE_CHANNELS = 4  # base colour (3), whether it is told (base_channels)
+SURFACE_CHANNELS = PLAIN_CHANNELS + PATTERN_CHANNELS + BASE_CHANNELS
 RAY_CHANNELS = 6  # direction (3), moment (3)
 GROUP = 4  # frames to a latent frame
 KEY_EVERY = 8  # frames between the frames that own noise
@@ -57,6 +58,16 @@ def shot_scale(depth: Frames) -> tuple[float, float]:
     return float(near), float(typical)
 
 
+def base_channels(base_colour: NDArray[np.uint8]) -> Frames:
+    """[T, 4, H, W] of base colours [T, H, W, 4] (shot.Shot.base_colour): their sRGB code in -1 … 1 and a 1, all four 0
+    where nothing is told."""
+    told = base_colour[..., 3:] > 0
+    code = base_colour[..., :3].astype(np.float32) / 127.5 - 1.0
+    return np.ascontiguousarray(
+        np.concatenate([np.where(told, code, 0.0), told], -1, dtype=np.float32).transpose(0, 3, 1, 2)
+    )
+
+
 def surface_channels(
     depth: Frames,
     K: NDArray,
@@ -66,14 +77,16 @@ def surface_channels(
     like: CameraTrack | None = None,
     look: Look | None = None,
     pattern: Frames | None = None,
+    base_colour: NDArray[np.uint8] | None = None,
     exact: bool = True,
 ) -> Frames:
-    """[T, 14, H, W]: sqrt(near/z), log2(z/typical)/6, kind, world normal turned to the first camera's heading, height;
+    """[T, 18, H, W]: sqrt(near/z), log2(z/typical)/6, kind, world normal turned to the first camera's heading, height;
     then of the look: the level part of the normal along the sun's azimuth, that of the viewing ray, the palette in
     -1 … 1.  The last three are 0 without a look.  The kind is 1 for sky, and for a surface -1 if the depth is `exact`
     (the picture keeps its edges) and 0 if it is a rough blockout, which a picture may leave where a real scene would.
 
-    pattern : [T, 4, H, W] of pattern.pattern_channels, the last four; None: 0.
+    pattern : [T, 4, H, W] of pattern.pattern_channels, the next four; None: 0.
+    base_colour : [T, H, W, 4] of the shot, the last four (base_channels); None: 0.
     scale : (near, typical) of a longer shot these frames are from; like : its cameras, whose first one counts.
     """
     near, typical = shot_scale(depth) if scale is None else scale
@@ -91,7 +104,9 @@ def surface_channels(
         -1.0 if exact else 0.0,
     )
     if pattern is not None:
-        out[:, PLAIN_CHANNELS:] = pattern
+        out[:, PLAIN_CHANNELS : PLAIN_CHANNELS + PATTERN_CHANNELS] = pattern
+    if base_colour is not None:
+        out[:, PLAIN_CHANNELS + PATTERN_CHANNELS :] = base_channels(base_colour)
     return out
 
 

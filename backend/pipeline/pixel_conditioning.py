@@ -1,8 +1,8 @@
 """Conditioning of farplane-s: known frames, mask, surface and rays, packed four frames to a latent frame.
 
-The control volume has 84 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be made, as other
+The control volume has 100 channels: inactive 12 (known frames, 0 elsewhere), reactive 12 (frames to be made, as other
 known frames show them, 0 where none does), mask 4 (1 = make it, 1/2 = make it, the reactive channels show what was
-there, 0 = keep it), surface 56 (geometry.surface_channels).  The camera has 24: Plücker rays.  A dropped condition is
+there, 0 = keep it), surface 72 (geometry.surface_channels).  The camera has 24: Plücker rays.  A dropped condition is
 zero throughout; no real surface is, so the network can tell.  A reference picture is a known latent frame of its own in
 front, as in VACE: no surface, no rays, and what is painted there is thrown away.
 
@@ -41,7 +41,7 @@ CAMERA_CHANNELS = GROUP * RAY_CHANNELS
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """control : [B, 84, R+G, H, W] float32; camera : [B, 24, R+G, H, W] float32."""
+    """control : [B, 100, R+G, H, W] float32; camera : [B, 24, R+G, H, W] float32."""
 
     control: Tensor
     camera: Tensor
@@ -67,6 +67,7 @@ def make_condition(
     with_camera: bool = True,
     look: Look | None = None,
     pattern: NDArray[np.float32] | None = None,
+    base_colour: NDArray[np.uint8] | None = None,
     whole: tuple[tuple[float, float], CameraTrack] | None = None,
     exact: bool = True,
 ) -> Condition:
@@ -79,6 +80,7 @@ def make_condition(
     frames in front (pack_references); as in vace_pack, the last reference comes first.  Training shows at most one.
     look : the light and palette of the picture; None leaves them open, and so does a depth of None.
     pattern : [T, 4, H, W] what chance decides of clouds, grain and windows (pattern.pattern_channels), told with a depth.
+    base_colour : [T, H, W, 4] the shot's (shot.Shot.base_colour), told with a depth.
     whole : (scale, cameras) of the shot these frames are a window of, so that all its windows are told alike.
     exact : the depth is that of the picture to be made, not of a rough stand-in for it.
     """
@@ -105,6 +107,7 @@ def make_condition(
             like=like,
             look=look,
             pattern=pattern,
+            base_colour=base_colour,
             exact=exact,
         )
     rays = np.zeros((count, RAY_CHANNELS, height, width), np.float32)

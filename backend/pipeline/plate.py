@@ -28,7 +28,7 @@ from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint
 from ..model.words import WordEncoder
 from .colour import logc3_decode
-from .detail import DetailPlan, detailed, resampled
+from .detail import DetailPlan, detailed, resampled, resampled_colour
 from .fusion import fused
 from .geometry import Look, shot_scale, warped_noise, without_blotches
 from .pattern import Pattern, pattern_channels
@@ -45,6 +45,7 @@ class ModelShot:
     """The shot as the network sees it: T >= N frames at the network's size, the shot's own `count` first.
 
     typical : median depth in metres.  pattern : [T, P, H, W] what chance decides (pattern_channels), None: untold.
+    base_colour : [T, H, W, 4] the shot's, None: untold.
     """
 
     count: int
@@ -52,6 +53,7 @@ class ModelShot:
     camera: CameraTrack
     typical: float
     pattern: NDArray[np.float32] | None = None
+    base_colour: NDArray[np.uint8] | None = None
 
     def patterned(self, seed: int) -> ModelShot:
         """The same with the pattern that a seed draws."""
@@ -189,8 +191,10 @@ def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
     """The shot at the network's size, in whole patches, at least a clip's frames long (the last repeated)."""
     count = len(shot.frames)
     frames = np.minimum(np.arange(max(count, preset.clip)), count - 1)
-    depth, camera = resampled(shot, model_size(shot.resolution, preset.max_pixels, patch), frames)
-    return ModelShot(count, depth, camera, shot_scale(shot.depth.z)[1])
+    size = model_size(shot.resolution, preset.max_pixels, patch)
+    depth, camera = resampled(shot, size, frames)
+    base_colour = resampled_colour(shot, size, frames)
+    return ModelShot(count, depth, camera, shot_scale(shot.depth.z)[1], base_colour=base_colour)
 
 
 def overscanned(shot: ModelShot, margin: int) -> ModelShot:
@@ -202,8 +206,12 @@ def overscanned(shot: ModelShot, margin: int) -> ModelShot:
     camera = CameraTrack(shot.camera.K + margin * BORDER, shot.camera.world_from_camera)
     near = 1.0 / shot.depth
     wide = np.pad(near, ((0, 0), (margin, margin), (margin, margin)), mode="reflect", reflect_type="odd")
+    base_colour = shot.base_colour
+    if base_colour is not None:
+        base_colour = np.pad(base_colour, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
     with np.errstate(divide="ignore"):
-        return replace(shot, depth=1.0 / np.clip(wide, 0.0, 2.0 * near.max()), camera=camera)
+        depth = 1.0 / np.clip(wide, 0.0, 2.0 * near.max())
+    return replace(shot, depth=depth, camera=camera, base_colour=base_colour)
 
 
 def cropped(pictures: Tensor, margin: int) -> Tensor:
@@ -232,7 +240,8 @@ def window_condition(
     depth = shot.depth[part] if with_depth else None
     pattern = None if shot.pattern is None else shot.pattern[part]
     whole, size = (shot_scale(shot.depth), shot.camera), (shot.depth.shape[1], shot.depth.shape[2])
-    return make_condition(depth, camera, size, look=look, pattern=pattern, whole=whole)
+    base_colour = None if shot.base_colour is None else shot.base_colour[part]
+    return make_condition(depth, camera, size, look=look, pattern=pattern, base_colour=base_colour, whole=whole)
 
 
 def shot_noise(shot: ModelShot, seed: int) -> NDArray[np.float32]:

@@ -26,6 +26,7 @@ from ..pipeline.exr import HALF_MAX
 from ..pipeline.render import make_plate
 from .data import render_clip
 from .prompts import HELD_OUT_KINDS, HELD_OUT_PAIRS, is_held_out, write_prompt
+from .told_colours import Manner
 from .world import Attributes, random_attributes
 
 HELD_OUT_SEED = 20_000  # and up to the judge's own: never trained on
@@ -38,12 +39,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Spec:
-    """One case.  section: which part of the table; held_out_words: the prompt's wordings were never trained on."""
+    """One case.  section: which part of the table; held_out_words: the prompt's wordings were never trained on; bare:
+    the blockout's colours are not sent."""
 
     section: str
     seed: int
     attributes: Attributes
     held_out_words: bool = False
+    bare: bool = False
 
     @property
     def name(self) -> str:
@@ -77,11 +80,13 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """A clip as it is kept: linear [T, H, W, 3] the render, depth [T, H, W] the blockout's, exact: the render's own."""
+    """A clip as it is kept: linear [T, H, W, 3] the render, depth [T, H, W] the blockout's, exact: the render's own,
+    base_colour [T, H, W, 4] of the blockout's materials."""
 
     linear: Frames
     depth: Frames
     exact: Frames
+    base_colour: NDArray[np.uint8]
     camera: CameraTrack
     move: str
 
@@ -90,7 +95,10 @@ class Footage:
 
 
 def specs_of(section: str, count: int, first: int = 0) -> list[Spec]:
-    """`count` cases of a section (seeds, wordings, pairs or kinds) from number `first` on."""
+    """`count` cases of a section (seeds, bare, wordings, pairs or kinds) from number `first` on; bare are the seeds
+    once more, without the blockout's colours."""
+    if section == "bare":
+        return [replace(spec, section=section, bare=True) for spec in specs_of("seeds", count, first)]
     start = HELD_OUT_SEED + SECTION_SEEDS * ("seeds", "wordings", "pairs", "kinds").index(section)
     return [_spec(section, start + i, i) for i in range(first, first + count)]
 
@@ -117,7 +125,7 @@ def interleaved(sections: list[list[Spec]]) -> list[Spec]:
 
 
 def shot_of(spec: Spec, clip: Footage, size: Size) -> Shot:
-    """The shot an artist would send: the blockout's depth, a prompt that says every attribute."""
+    """The shot an artist would send: the blockout's depth and colours, a prompt that says every attribute."""
     rng = np.random.default_rng([spec.seed, 7])
     text = write_prompt(spec.attributes, clip.move, rng, held_out=spec.held_out_words, complete=True)
     return Shot(
@@ -128,6 +136,7 @@ def shot_of(spec: Spec, clip: Footage, size: Size) -> Shot:
         camera=clip.camera,
         depth=_depth_pass(clip.depth),
         prompt=Prompt(text),
+        base_colour=None if spec.bare else clip.base_colour,
     ).validate()
 
 
@@ -140,12 +149,12 @@ def _depth_pass(z: NDArray) -> DepthPass:
 def kept_footage(folder: Path, spec: Spec, size: Size, fingerprint: str) -> Footage:
     """The footage of a case, rendered once for all models and kept in `folder`."""
     what = {"seed": spec.seed, "attributes": asdict(spec.attributes), "size": asdict(size), "world": fingerprint}
-    path = folder / f"{spec.name}-{digest(what)}.npz"
+    path = folder / f"{spec.seed}-{digest(what)}.npz"
     if path.exists():
         with np.load(path) as kept:
             track = CameraTrack(kept["K"], kept["world_from_camera"])
             light = kept["linear"].astype(np.float32)
-            return Footage(light, kept["depth"], kept["exact"], track, str(kept["move"]))
+            return Footage(light, kept["depth"], kept["exact"], kept["base_colour"], track, str(kept["move"]))
     samples = 4 if size.width < 300 else 2
     # Nothing that moves by itself: no version of the model was taught it yet, and the lock is measured on what stands.
     clip = render_clip(
@@ -153,15 +162,16 @@ def kept_footage(folder: Path, spec: Spec, size: Size, fingerprint: str) -> Foot
         moving=False,
     )  # fmt: skip
     assert clip.exact is not None
+    base_colour = clip.base_colour(Manner())
     folder.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".tmp.npz")
     half = np.minimum(clip.linear, HALF_MAX).astype(np.float16)
     np.savez(
-        scratch, linear=half, depth=clip.depth, exact=clip.exact, K=clip.camera.K,
+        scratch, linear=half, depth=clip.depth, exact=clip.exact, base_colour=base_colour, K=clip.camera.K,
         world_from_camera=clip.camera.world_from_camera, move=clip.move,
     )  # fmt: skip
     os.replace(scratch, path)
-    return Footage(half.astype(np.float32), clip.depth, clip.exact, clip.camera, clip.move)
+    return Footage(half.astype(np.float32), clip.depth, clip.exact, base_colour, clip.camera, clip.move)
 
 
 class _Silent:

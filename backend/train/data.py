@@ -2,13 +2,13 @@
 
 A shard is a folder entry of these files: `NNNNN.code.npy` float16 [n, T, H, W, 3] LogC3 code, `NNNNN.depth.npy`
 float16 [n, T, H, W] log2 of the blockout's depth in metres (inf where nothing is hit), `NNNNN.exact.npy` that of the
-render's own, `NNNNN.pattern.npy` float16 [n, T, P, H, W] what chance decides (patterns.py), `NNNNN.fine.*.npy` the
-same for one frame of each clip at FACTOR times the size [n, 4H, 4W(, 3)], `NNNNN.json` the cameras and attributes.  The JSON is
+render's own, `NNNNN.pattern.npy` float16 [n, T, P, H, W] what chance decides (patterns.py), `NNNNN.base.npy` and
+`NNNNN.exactbase.npy` uint8 [n, T, H, W, 4] base colours at the two depths (told_colours.py), `NNNNN.fine.*.npy` the same for one frame of each clip at FACTOR times the size [n, 4H, 4W(, 3)], `NNNNN.json` the cameras and attributes.  The JSON is
 written last and renamed into place, so a shard is whole or absent.  Every fourth shard is upright.  Shards of single
 frames (`--images`; T = 1, nothing fine) show many more places and lights for the same time: what a word looks like
 takes thousands of them to learn.
 
-    python -m farplane.backend.train.data OUT --shards 0:100 --processes 2 [--images] [--device cuda]
+    python -m farplane.backend.train.data OUT --shards 0:100 --processes 2 [--images] [--still] [--device cuda]
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +36,7 @@ from .light import make_light
 from .movers import SEEN_AS
 from .patterns import clip_pattern
 from .prompts import is_held_out
+from .told_colours import Manner, told_colours
 from .world import KINDS, Attributes, World, make_world, random_attributes
 
 CLIPS = 16  # a shard
@@ -43,14 +45,14 @@ UPRIGHT_EVERY = 4  # shards
 WORLDS, VIEWS = 8, 12  # of a shard of single frames
 IMAGE_SEED = 100_000_000  # their worlds start here, their views follow in steps of VIEW_STEP
 VIEW_STEP = 10**9
-PARTS = ("code", "depth", "exact", "pattern")
+PARTS = ("code", "depth", "exact", "pattern", "base", "exactbase")
 TRAINING_SEED = 1_000_000  # training worlds start here; everything below is held out
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
     """linear: [T, H, W, 3] scene-linear render; depth: [T, H, W] the blockout's; exact: the render's own depth; seen:
-    what a viewer sees move, of movers.SEEN_AS."""
+    what a viewer sees move, of movers.SEEN_AS; first: the number of the first frame."""
 
     linear: NDArray[np.float32]
     depth: NDArray[np.float32]
@@ -60,6 +62,14 @@ class Clip:
     move: str
     world: World
     seen: tuple[str, ...] = ()
+    first: int = 0
+
+    def base_colour(self, manner: Manner, exact: bool = False, device: str = "cpu") -> NDArray[np.uint8]:
+        """[T, H, W, 4] what the materials of the blockout say of its colours, or with `exact` those of the world."""
+        depth = self.exact if exact else self.depth
+        assert depth is not None
+        view = depth, self.camera.K, self.camera.world_from_camera
+        return told_colours(self.world, *view, manner, simplified=not exact, first=self.first, device=device)
 
 
 def render_clip(
@@ -122,70 +132,78 @@ def seen_movers(world: World, K: NDArray, world_from_camera: NDArray, width: int
     return tuple(sorted(found))
 
 
-def make_shard(folder: Path, index: int, frames: int = 9, size: tuple[int, int] = SIZE, device: str = "cpu") -> Path:
-    """Render CLIPS clips; two share a world's geometry under different light, so that light is not geometry's twin."""
+def make_shard(
+    folder: Path,
+    index: int,
+    frames: int = 9,
+    size: tuple[int, int] = SIZE,
+    device: str = "cpu",
+    moving: bool = True,
+) -> Path:
+    """Render CLIPS clips, as render_clip does; two share a world's geometry under different light, so that light is not geometry's twin."""
     target = folder / f"{index:05d}.json"
     if target.exists():
         return target
     width, height = size if index % UPRIGHT_EVERY else size[::-1]
-    large = (CLIPS, FACTOR * height, FACTOR * width)
-    arrays = {
-        "code": np.empty((CLIPS, frames, height, width, 3), np.float16),
-        "pattern": np.empty((CLIPS, frames, PATTERN_CHANNELS, height, width), np.float16),
-        "fine.pattern": np.empty((large[0], PATTERN_CHANNELS, *large[1:]), np.float16),
-        "depth": np.empty((CLIPS, frames, height, width), np.float16),
-        "exact": np.empty((CLIPS, frames, height, width), np.float16),
-        "fine.code": np.empty((*large, 3), np.float16),
-        "fine.depth": np.empty(large, np.float16),
-        "fine.exact": np.empty(large, np.float16),
-    }
+    large = (CLIPS,), FACTOR * height, FACTOR * width
+    arrays = _empty((CLIPS, frames), height, width)
+    arrays |= {f"fine.{part}": array for part, array in _empty(*large).items()}
     rows: list[dict] = []
     for i in range(CLIPS):
         seed = TRAINING_SEED + index * CLIPS + i
         wanted = shard_attributes(index, i)
-        clip = render_clip(seed, frames, width, height, attributes=wanted, exact=True, samples=4, device=device)
+        clip = render_clip(
+            seed, frames, width, height, attributes=wanted, exact=True, samples=4, device=device, moving=moving
+        )
         chosen = int(np.random.default_rng([seed, 5]).integers(frames))
         fine = render_frame(clip, chosen, FACTOR, samples=2, device=device)
-        fill(arrays, i, "", clip)
-        fill(arrays, i, "fine.", fine, chosen)
+        fill(arrays, i, "", clip, device)
+        fill(arrays, i, "fine.", fine, device)
         rows.append(clip_row(clip, seed) | {"fine": chosen})
     return write_shard(target, arrays, rows)
 
 
-def make_image_shard(folder: Path, index: int, size: tuple[int, int] = SIZE, device: str = "cpu") -> Path:
+def _empty(count: tuple[int, ...], height: int, width: int) -> dict[str, NDArray]:
+    """Room for the PARTS of `count` pictures."""
+    shapes = {"code": (height, width, 3), "pattern": (PATTERN_CHANNELS, height, width), "base": (height, width, 4)}
+    shapes["exactbase"] = shapes["base"]
+    kinds = {"base": np.uint8, "exactbase": np.uint8}
+    return {n: np.empty((*count, *shapes.get(n, (height, width))), kinds.get(n, np.float16)) for n in PARTS}
+
+
+def make_image_shard(
+    folder: Path, index: int, size: tuple[int, int] = SIZE, device: str = "cpu", moving: bool = True
+) -> Path:
     """Render WORLDS * VIEWS single frames: each world from many places, every time under another light."""
     target = folder / f"{index:05d}.json"
     if target.exists():
         return target
     width, height = size if index % UPRIGHT_EVERY else size[::-1]
     count = WORLDS * VIEWS
-    arrays = {
-        "code": np.empty((count, 1, height, width, 3), np.float16),
-        "pattern": np.empty((count, 1, PATTERN_CHANNELS, height, width), np.float16),
-        "depth": np.empty((count, 1, height, width), np.float16),
-        "exact": np.empty((count, 1, height, width), np.float16),
-    }
+    arrays = _empty((count, 1), height, width)
     rows: list[dict] = []
     for i in range(WORLDS):
         world = make_world(IMAGE_SEED + index * WORLDS + i)
         for view in range(VIEWS):
             seed = world.seed + view * VIEW_STEP
             lit = replace(world, seed=seed, attributes=training_attributes(seed, world.attributes.kind))
-            clip = render_clip(seed, 1, width, height, world=lit, exact=True, samples=4, device=device)
-            fill(arrays, i * VIEWS + view, "", clip)
+            clip = render_clip(seed, 1, width, height, world=lit, exact=True, samples=4, device=device, moving=moving)
+            fill(arrays, i * VIEWS + view, "", clip, device)
             rows.append(clip_row(clip, seed))
     return write_shard(target, arrays, rows)
 
 
-def fill(arrays: dict[str, NDArray], i: int, which: str, clip: Clip, first: int = 0) -> None:
-    """Put a clip with its exact depth at place `i` of a shard's arrays; `which`: "" or "fine." (its one frame); first:
-    the number of the clip's first frame."""
+def fill(arrays: dict[str, NDArray], i: int, which: str, clip: Clip, device: str = "cpu") -> None:
+    """Put a clip with its exact depth at place `i` of a shard's arrays; `which`: "" or "fine." (its one frame)."""
     assert clip.exact is not None
     part = 0 if which else slice(None)
     arrays[which + "code"][i] = logc3_encode(clip.linear[part])
     arrays[which + "depth"][i], arrays[which + "exact"][i] = log_depth(clip.depth[part]), log_depth(clip.exact[part])
-    chance = clip_pattern(clip.world, clip.exact, clip.camera.K, clip.camera.world_from_camera, first)
+    chance = clip_pattern(clip.world, clip.exact, clip.camera.K, clip.camera.world_from_camera, clip.first)
     arrays[which + "pattern"][i] = chance[part]
+    manner = Manner.of_seed(clip.world.seed)
+    for name, exact in (("base", False), ("exactbase", True)):
+        arrays[which + name][i] = clip.base_colour(manner, exact, device)[part]
 
 
 def clip_row(clip: Clip, seed: int) -> dict:
@@ -249,7 +267,7 @@ def render_frame(clip: Clip, frame: int, factor: int, samples: int = 2, device: 
     linear = render(*view, samples, first=frame, device=device)
     depth = blockout_depth(*view, first=frame, device=device)
     exact = exact_depth(*view, first=frame, device=device)
-    return replace(clip, linear=linear, depth=depth, exact=exact, camera=CameraTrack(K, pose))
+    return replace(clip, linear=linear, depth=depth, exact=exact, camera=CameraTrack(K, pose), first=frame)
 
 
 class ClipStore:
@@ -291,6 +309,12 @@ class ClipStore:
         kept = self._arrays[row["shard"]].get("fine.pattern" if fine else "pattern")
         return None if kept is None else kept[row["index"]].astype(np.float32)
 
+    def load_base(self, index: int, exact: bool = False, fine: bool = False) -> NDArray[np.uint8]:
+        """Base colours [T, H, W, 4] of a clip at the blockout's depth or the exact one, or [H, W, 4] of its large frame."""
+        row = self.rows[index]
+        part = ("fine." if fine else "") + ("exactbase" if exact else "base")
+        return self._arrays[row["shard"]][part][row["index"]]
+
     def load_draft(self, index: int, exact: bool = False) -> NDArray[np.float16] | None:
         """What the first stage painted of the clip's large frame (drafts.py), LogC3 code [h, w, 3]; None: not drawn."""
         row = self.rows[index]
@@ -316,19 +340,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--shards", default="0:50", help="FROM:TO")
     parser.add_argument("--images", action="store_true", help="single frames of many places instead of clips")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--still", action="store_true", help="no vehicles, no people, no wind in the trees")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what the frames are drawn on")
     args = parser.parse_args(argv)
     first, last = (int(part) for part in args.shards.split(":"))
     args.out.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     # A process of CUDA must not be forked from one that has asked for the device.
     context = get_context("spawn" if args.device == "cuda" else None)
     if args.device == "cuda":
         from .raymarch import loops
 
         loops(args.device)  # says now what is missing
-    with ProcessPoolExecutor(args.processes, context) as pool:
-        make = partial(make_image_shard if args.images else make_shard, args.out, device=args.device)
+    with ProcessPoolExecutor(args.processes, context, numba.set_num_threads, (1,)) as pool:
+        shard = make_image_shard if args.images else make_shard
+        make = partial(shard, args.out, device=args.device, moving=not args.still)
         for path in pool.map(make, range(first, last)):
             print(path, flush=True)
 

@@ -22,7 +22,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...protocol.errors import FarplaneError
 from ..model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge
+from ..model.weights import load_checkpoint
 from ..model.words import OWN, WordEncoder
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import Look, surface_channels
@@ -30,6 +32,7 @@ from .adversary import Critic, Duel
 from .data import ClipStore, look_of
 from .patterns import clip_pattern
 from .prompts import vocabulary, write_prompt
+from .told_colours import Manner
 from .train import CODE_MEAN, CODE_STD, Shown
 from .world import Attributes
 
@@ -60,6 +63,7 @@ class DetailRecipe:
     text_dropout: float = 0.1
     look_dropout: float = 0.05
     pattern_dropout: float = 0.05
+    base_dropout: float = 0.3  # as in train.Recipe
     exact: float = 0.5  # as in train.Recipe
     adversarial: float = 0.0  # the critic's pull against the squared error's (adversary.py); 0: no critic
     judged_from: float = 0.3  # noise level of the crops that the critic sees
@@ -69,7 +73,7 @@ class DetailRecipe:
 
 @dataclass(frozen=True, eq=False)
 class DetailBatch:
-    """large [M, 3, H, W], small [M, 3, h, w], surface [M, 14, H, W], noise [M, 3, H, W], trust [M],
+    """large [M, 3, H, W], small [M, 3, h, w], surface [M, C, H, W], noise [M, 3, H, W], trust [M],
     words [M, V]; dry [M]: without rain or snow before the lens."""
 
     large: Tensor
@@ -128,11 +132,12 @@ def make_detail_batch(
         pose = row["world_from_camera"][row["fine"]][None]
         kept = store.load_pattern(index, fine=True)
         chance = None if kept is None or rng.random() < recipe.pattern_dropout else kept[None]
-        shown = Shown(code[None].astype(np.float32), depth[None], K, pose, Look(*row["look"]), chance)
+        base = None if rng.random() < recipe.base_dropout else store.load_base(index, exact, fine=True)[None]
+        shown = Shown(code[None].astype(np.float32), depth[None], K, pose, Look(*row["look"]), chance, base)
         mirrored = rng.random() < 0.5
-        frames, depths, K, pose, look, chance = shown.mirrored() if mirrored else shown
+        frames, depths, K, pose, look, chance, base = shown.mirrored() if mirrored else shown
         told = None if rng.random() < recipe.look_dropout else look
-        surface = surface_channels(depths, K, pose, look=told, pattern=chance, exact=exact)[0]
+        surface = surface_channels(depths, K, pose, look=told, pattern=chance, base_colour=base, exact=exact)[0]
         prompt = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
         large = np.ascontiguousarray((frames[0] - CODE_MEAN) / CODE_STD)
         height, width = large.shape[:2]
@@ -269,7 +274,8 @@ class DetailPlan:
             assert fine.exact is not None
             look = look_of(fine.world, fine.world.seed)
             seen = fine.exact, fine.camera.K, fine.camera.world_from_camera
-            geometry = surface_channels(*seen, look=look, pattern=clip_pattern(fine.world, *seen))
+            base = fine.base_colour(Manner(), exact=True)
+            geometry = surface_channels(*seen, look=look, pattern=clip_pattern(fine.world, *seen), base_colour=base)
             shrunk = halved(large)
             guide = np.ascontiguousarray(geometry[0, 1, FACTOR // 2 :: FACTOR, FACTOR // 2 :: FACTOR])
             told = torch.from_numpy(geometry), self.encoder.bag([SHEET[index][2]])
@@ -283,6 +289,12 @@ class DetailPlan:
             shown.append(torch.from_numpy(large.transpose(2, 0, 1).copy()))
             rows.append(np.concatenate([display(picture) for picture in shown], 1))
         Image.fromarray(np.concatenate(rows)).save(path)
+
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        detail = load_checkpoint(folder).detail
+        if detail is None:
+            raise FarplaneError("start-from", f"{folder} has no detail stage", "Train that stage from nothing")
+        return detail.state_dict()
 
     def config(self) -> dict[str, Any]:
         return asdict(self.recipe)

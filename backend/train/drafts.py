@@ -32,6 +32,8 @@ from .prompts import write_prompt
 from .train import CODE_MEAN, CODE_STD, Model, Recipe
 from .world import Attributes
 
+BARE = 0.3  # drafts of blockouts without colours
+
 
 def load_model(run: Path) -> Model:
     """The averaged weights of a run's first stage."""
@@ -49,9 +51,16 @@ def draft_of(
     code, depth, row = store.load(index, exact)
     K, pose, look = row["K"], row["world_from_camera"], Look(*row["look"])
     size, chance = (code.shape[1], code.shape[2]), store.load_pattern(index)
+    base = None if rng.random() < BARE else store.load_base(index, exact)
     conditions = [
         make_condition(
-            depth if q.geometry else None, CameraTrack(K, pose), size, look=look, pattern=chance, exact=exact
+            depth if q.geometry else None,
+            CameraTrack(K, pose),
+            size,
+            look=look,
+            pattern=chance,
+            base_colour=base,
+            exact=exact,
         )
         for q in asked
     ]

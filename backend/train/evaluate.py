@@ -175,7 +175,7 @@ def write_results(
     for name, part in rows.items():
         sections[name] = section_lines(part, network, words=name == "wordings")
     copies: Copies | None = None
-    ours = [row for row in everything if row.about["section"] != "cycles"]
+    ours = [row for row in everything if row.about["section"] not in ("cycles", "bare")]
     if ours:
         lines, copies = likeness_lines(ours, network, training)
         sections[ours[0].about["section"]] += lines
@@ -196,7 +196,7 @@ def write_results(
         + " (what it takes for what: judge.md)",
         "features: the judge's last layer but one, taught on renders only",
         "likeness: not measured, no training shards were given" if training is None else
-        f"likeness: against {len(training)} training frames, over all sections but Cycles (in the first section's table)",
+        f"likeness: against {len(training)} training frames, over all sections but Cycles and bare (in the first section's table)",
         *([f"stopped early: {', '.join(f'{n} {c}' for n, c in short.items())}"] if short else []),
         *notes,
     ]  # fmt: skip
@@ -230,6 +230,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--size", default="", metavar="WxH", help="of the shots")
     made.add_argument("--frames", type=int, default=0, help="of each shot, 4n+1")
     made.add_argument("--count", type=int, default=32, help="clips of held-out seeds")
+    made.add_argument("--bare", type=int, default=8, help="of these clips, once more without the blockout's colours")
     made.add_argument("--pairs", type=int, default=12, help="clips of held-out pairs of attributes")
     made.add_argument("--kinds", type=int, default=12, help="clips of held-out kinds of scene")
     made.add_argument("--words", type=int, default=16, help="clips with held-out wordings")
@@ -273,7 +274,7 @@ def size_of(args: argparse.Namespace) -> Size:
 
 def check(args: argparse.Namespace) -> None:
     """Raise FarplaneError for cases that no section has, or a folder without shards."""
-    if not 0 <= args.first < SECTION_SEEDS - max(args.count, args.pairs, args.kinds, args.words):
+    if not 0 <= args.first < SECTION_SEEDS - max(args.count, args.bare, args.pairs, args.kinds, args.words):
         raise FarplaneError("first", f"a section has no case {args.first}", f"Give a number under {SECTION_SEEDS}")
     for folder in args.data:
         if not any(folder.glob("*.json")):
@@ -296,6 +297,7 @@ def main(argv: list[str] | None = None, take: Take | None = None) -> None:
     notes = [f"cases from number {args.first} of each section on"] if args.first else []
     for section, count in (
         ("seeds", args.count),
+        ("bare", args.bare),
         ("pairs", args.pairs),
         ("kinds", args.kinds),
         ("wordings", args.words),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from .pixels import WORK, pixel_colour, pixel_depth, pixel_fall, pixel_surface
+from .pixels import WORK, pixel_base, pixel_colour, pixel_depth, pixel_fall, pixel_surface
 from .shading import bend
 
 COMPILED = ("materials", "shading", "albedo", "solids", "surfaces", "pixels")  # what the loops call into
@@ -25,8 +25,8 @@ def _source() -> int:
     return zlib.crc32(b"".join((folder / f"{name}.py").read_bytes() for name in COMPILED))
 
 
-def _compiled(source: int) -> tuple[Callable, Callable, Callable, Callable, Callable]:
-    """The loops: colours, depth, normals with materials, rain and snow; points in the wind."""
+def _compiled(source: int) -> tuple[Callable, Callable, Callable, Callable, Callable, Callable]:
+    """The loops: colours, depth, normals with materials, base colours, rain and snow; points in the wind."""
 
     @numba.njit(parallel=True, fastmath=True, cache=True)
     def shade_frames(scene, width, height):
@@ -71,6 +71,20 @@ def _compiled(source: int) -> tuple[Callable, Callable, Callable, Callable, Call
         return normal, marks, objects, part_of
 
     @numba.njit(parallel=True, fastmath=True, cache=True)
+    def base_frames(scene, depth, normal, marks, tones, part_of, textured):
+        """Albedo [F, H, W, 3] of what surface_frames found at a depth."""
+        frames, height, width = depth.shape
+        out = np.zeros((frames, height, width, 3), np.float32)
+        if source < 0:
+            return out
+        for row in numba.prange(frames * height):
+            work = np.zeros(WORK)
+            for j in range(width):
+                f, i = row // height, row % height
+                pixel_base(scene, f, i, j, depth, normal, marks, tones, part_of, textured, work, out)
+        return out
+
+    @numba.njit(parallel=True, fastmath=True, cache=True)
     def fall_frames(frames, fall, bright, seed, times):
         """Rain (fall 1) or snow (2) over frames, in place."""
         count, height, width = frames.shape[0], frames.shape[1], frames.shape[2]
@@ -101,7 +115,7 @@ def _compiled(source: int) -> tuple[Callable, Callable, Callable, Callable, Call
             out[k, 0], out[k, 1] = x - xs[k], y - ys[k]
         return out
 
-    return shade_frames, depth_frames, surface_frames, fall_frames, blown_points
+    return shade_frames, depth_frames, surface_frames, base_frames, fall_frames, blown_points
 
 
-shade_frames, depth_frames, surface_frames, fall_frames, blown_points = _compiled(_source())
+shade_frames, depth_frames, surface_frames, base_frames, fall_frames, blown_points = _compiled(_source())

@@ -54,6 +54,10 @@ class Plan(Protocol[Batch]):
         """A sheet of samples."""
         ...
 
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        """This stage's weights in an exported checkpoint; FarplaneError where it holds none."""
+        ...
+
     def config(self) -> dict[str, Any]: ...
 
 
@@ -168,7 +172,10 @@ class Run:
         if (out / "last.pt").exists():
             self._resume()
         elif start_from is not None:
-            kept = torch.load(start_from / "last.pt", map_location=device, weights_only=True)
+            if (start_from / "last.pt").exists():
+                kept = torch.load(start_from / "last.pt", map_location=device, weights_only=True)
+            else:
+                kept = {"ema": plan.exported(start_from)}
             weights = kept["ema"]
             count = load_matching(self.model, weights)
             self.ema.load_state_dict(self.model.state_dict())

@@ -11,7 +11,7 @@ import math
 import numba
 import numpy as np
 
-from .albedo import INTERIOR, SKY_KIND
+from .albedo import INTERIOR, SKY_KIND, surface_colour
 from .materials import CEILING, NOTHING, WATER
 from .shading import (
     BAY,
@@ -205,6 +205,51 @@ def pixel_surface(scene, f, i, j, depth, work, normal, marks, objects, part_of):
         inv = 1.0 / math.sqrt(gx * gx + gy * gy + 1.0)
         normal[f, i, j, 0], normal[f, i, j, 1], normal[f, i, j, 2] = -gx * inv, -gy * inv, inv
         marks[f, i, j], objects[f, i, j] = scene.material[a, b], scene.tones[a, b]
+
+
+@numba.njit(fastmath=True, forceinline=True)
+def surface_grain(texture, indoors, x, y, z, nx, ny, nz, foot):
+    """(grain, patch) of a surface as surfaces.shade_surface draws them: octaves of noise, faded where a pixel (`foot`
+    metres) covers more than a grain."""
+    steep = nz < 0.447
+    u, v = (x, z) if steep and abs(ny) > abs(nx) else ((y, z) if steep else (x, y))
+    scale = 6.0 if indoors else 1.0
+    fine = sample(texture, u * 9.0 * scale, v * 9.0 * scale) * min(max(1.2 - foot * 5.0 * scale, 0.0), 1.0)
+    mid = sample(texture, u * 1.7 * scale, v * 1.7 * scale) * min(max(1.3 - foot * 0.9 * scale, 0.0), 1.0)
+    wide = sample(texture, u * 0.22 * scale, v * 0.22 * scale) * min(max(1.5 - foot * 0.12 * scale, 0.0), 1.0)
+    return 0.55 * fine + 0.75 * mid, 0.6 * mid + 0.8 * wide
+
+
+@numba.njit(fastmath=True, forceinline=True)
+def pixel_base(scene, f, i, j, depth, normal, marks, tones, part_of, textured, work, out):
+    """Albedo of what pixel_surface found at a pixel's depth into out [F, H, W, 3], without windows and lamps; textured:
+    with the surface's grain.  Zero for the sky."""
+    mark, part = marks[f, i, j], part_of[f, i, j]
+    if mark == NOTHING:
+        return
+    if part >= 0:
+        for c in range(3):
+            out[f, i, j, c] = scene.looks[part, c]
+        return
+    if mark == WATER or mark == CEILING:
+        for c in range(3):
+            out[f, i, j, c] = (0.02, 0.07, 0.09)[c] if mark == WATER else (0.62, 0.60, 0.56)[c]
+        return
+    inverse, pose, params = scene.inverse, scene.pose, scene.params[f]
+    z = depth[f, i, j]
+    cx = (inverse[f, 0, 0] * (j + 0.5) + inverse[f, 0, 2]) * z
+    cy = (inverse[f, 1, 1] * (i + 0.5) + inverse[f, 1, 2]) * z
+    x = pose[f, 0, 0] * cx + pose[f, 0, 1] * cy + pose[f, 0, 2] * z + pose[f, 0, 3]
+    y = pose[f, 1, 0] * cx + pose[f, 1, 1] * cy + pose[f, 1, 2] * z + pose[f, 1, 3]
+    up = pose[f, 2, 0] * cx + pose[f, 2, 1] * cy + pose[f, 2, 2] * z + pose[f, 2, 3]
+    nx, ny, nz = normal[f, i, j, 0], normal[f, i, j, 1], normal[f, i, j, 2]
+    foot, grain, patch = 1e3, 0.0, 0.0
+    if textured:
+        foot = z * inverse[f, 0, 0]
+        grain, patch = surface_grain(scene.texture, int(params[KIND]) == INTERIOR, x, y, up, nx, ny, nz, foot)
+    surface_colour(mark, tones[f, i, j], nx, ny, nz, x, y, up, grain, patch, foot, params, work)
+    for c in range(3):
+        out[f, i, j, c] = work[c]
 
 
 @numba.njit(fastmath=True, forceinline=True)

@@ -16,6 +16,7 @@ from .rows import Row
 
 TITLES = {
     "seeds": "Held-out seeds",
+    "bare": "Held-out seeds, the blockout's colours not sent",
     "pairs": "Held-out pairs of kind and time",
     "kinds": "Held-out kinds of scene",
     "wordings": "Held-out wordings",

@@ -19,6 +19,7 @@ from ..pipeline.geometry import warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import RESTART, make_condition, pack_frames, unpack_frames
 from .data import SIZE, Clip, look_of, render_clip
 from .patterns import clip_pattern
+from .told_colours import Manner
 from .world import Attributes
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def sample(
     look = look_of(clip.world, clip.world.seed)  # the render's own, so that the two may be compared
     depth = clip.depth if clip.exact is None else clip.exact
     chance = clip_pattern(clip.world, depth, camera.K, camera.world_from_camera)
-    condition = make_condition(depth, camera, size, look=look, pattern=chance, exact=depth is clip.exact).to(device)
+    exact = depth is clip.exact
+    base = clip.base_colour(Manner(), exact)
+    condition = make_condition(depth, camera, size, look=look, pattern=chance, base_colour=base, exact=exact).to(device)
     fresh = np.random.default_rng(seed).standard_normal(clip.linear.shape, np.float32)
     noise = pack_frames(without_blotches(warped_noise(fresh, depth, camera.K, camera.world_from_camera)))
     x = noise[None].to(device)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from ...protocol.shot import CameraTrack
 from ..model.autoencoder import PixelCodec
 from ..model.dit import PlateDiT, PlateDiTConfig
-from ..model.weights import Checkpoint, save_checkpoint
+from ..model.weights import Checkpoint, load_checkpoint, save_checkpoint
 from ..model.words import WordEncoder
 from ..pipeline.geometry import Look, warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import (
@@ -76,6 +76,7 @@ class Recipe:
     camera_dropout: float = 0.1
     look_dropout: float = 0.05
     pattern_dropout: float = 0.05
+    base_dropout: float = 0.3  # blockouts without colours
     exact: float = 0.7  # clips told by the depth of the render itself, the others by a rough blockout's
     word_dropout: float = 0.03  # words left out, as a word that is not in the vocabulary is
     editing: float = 0.5  # clips of which something is known: first frame, both ends, a start, all but a region
@@ -130,7 +131,7 @@ class Model(nn.Module):
 
 class Shown(NamedTuple):
     """Frames and all that is told of them.  code [T, H, W, 3], depth [T, H, W], K [T, 3, 3], pose [T, 4, 4];
-    pattern [T, P, H, W] or None."""
+    pattern [T, P, H, W] and base [T, H, W, 4] or None."""
 
     code: NDArray
     depth: NDArray
@@ -138,6 +139,7 @@ class Shown(NamedTuple):
     pose: NDArray
     look: Look
     pattern: NDArray | None = None
+    base: NDArray | None = None
 
     def mirrored(self) -> Shown:
         """The same in a world mirrored along X: left and right change places, cameras stay right-handed."""
@@ -151,6 +153,7 @@ class Shown(NamedTuple):
             flip @ self.pose @ flip,
             self.look._replace(azimuth=math.pi - self.look.azimuth),
             None if self.pattern is None else np.ascontiguousarray(self.pattern[..., ::-1]),
+            None if self.base is None else self.base[:, :, ::-1],
         )
 
 
@@ -224,8 +227,9 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
         code, depth = code[chosen].astype(np.float32), depth[chosen]
         kept = store.load_pattern(int(index))
         chance = None if kept is None else kept[chosen]
-        shown = Shown(code, depth, row["K"][chosen], row["world_from_camera"][chosen], Look(*row["look"]), chance)
-        code, depth, K, pose, look, chance = shown.mirrored() if rng.random() < 0.5 else shown
+        base = None if rng.random() < recipe.base_dropout else store.load_base(int(index), exact)[chosen]
+        shown = Shown(code, depth, row["K"][chosen], row["world_from_camera"][chosen], Look(*row["look"]), chance, base)
+        code, depth, K, pose, look, chance, base = shown.mirrored() if rng.random() < 0.5 else shown
         frames = standardised(code)
         known = draw_known(rng, depth.shape, recipe)
         told = None if rng.random() < recipe.depth_dropout else depth
@@ -240,6 +244,7 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
                 with_camera=rng.random() >= recipe.camera_dropout,
                 look=None if rng.random() < look_dropout else look,
                 pattern=None if rng.random() < recipe.pattern_dropout else chance,
+                base_colour=base,
                 exact=exact,
             )
         )
@@ -331,6 +336,11 @@ class BasePlan:
         from .sheets import draw_sheet
 
         draw_sheet(model, path)
+
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        kept = load_checkpoint(folder)
+        parts = {"transformer.": kept.transformer, "text.": kept.text}
+        return {name + key: value for name, part in parts.items() for key, value in part.state_dict().items()}
 
     def config(self) -> dict[str, Any]:
         return asdict(self.recipe)
@@ -428,7 +438,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--adversarial", type=float, default=0.0, help="how far a critic is heard in the detail stage (0.5: half)"
     )
-    parser.add_argument("--start-from", type=Path, help="a stage's folder of another run to take fitting weights from")
+    parser.add_argument(
+        "--start-from", type=Path, help="take fitting weights from a stage's folder of another run, or a checkpoint's"
+    )
     parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
     parser.add_argument("--first-step", type=float, default=Recipe.first_step, help="Recipe.first_step")
     parser.add_argument("--movers", action="store_true", help="Recipe.movers, for data that has them")

@@ -19,7 +19,7 @@ from farplane.backend.model.detail import (
     enlarge,
 )
 from farplane.backend.pipeline import detail
-from farplane.backend.pipeline.detail import DetailPlan, detailed, resampled
+from farplane.backend.pipeline.detail import DetailPlan, detailed, resampled, resampled_colour
 from farplane.backend.pipeline.geometry import Look, shot_scale, surface_channels
 from farplane.backend.pipeline.job import Cancelled
 from farplane.backend.pipeline.pattern import Pattern, pattern_channels
@@ -83,6 +83,25 @@ def test_a_frame_alone_is_what_the_network_makes_of_it(net: DetailNet, small: to
     # in bfloat16 and may turn that into a bit of its own (4e-3) of a value that the last step weighs with RESIDUAL's .4
     # and less: 2 of 4,608 values differ, by 5e-5.
     torch.testing.assert_close(made, again, rtol=1e-4, atol=1e-4)
+
+
+def test_base_colours_are_told_at_the_pixels_that_depth_is_taken_at(net: DetailNet, small: torch.Tensor) -> None:
+    """At twice the plate's size, so that every second pixel counts: changing the others changes nothing."""
+    shot, rng = make_shot(), np.random.default_rng(9)
+    base = rng.integers(0, 256, (3, 64, 96, 4)).astype(np.uint8)
+    base[..., 3] = 255
+    told = replace(shot, base_colour=base)
+    size = (FACTOR * SIZE[0], FACTOR * SIZE[1])
+    taken = resampled_colour(told, size, np.arange(3))
+    assert taken is not None
+    np.testing.assert_array_equal(taken, base[:, 1::2, 1::2])
+    assert resampled_colour(shot, size, np.arange(3)) is None
+    other = base.copy()
+    other[:, ::2] = 7
+    other[:, :, ::2] = 9
+    made = detailed(net, small, told, PLAN, nothing, nothing)
+    assert torch.equal(made, detailed(net, small, replace(shot, base_colour=other), PLAN, nothing, nothing))
+    assert not torch.equal(made, detailed(net, small, shot, PLAN, nothing, nothing))
 
 
 def test_a_long_shot_whose_surfaces_are_not_kept_is_the_same(

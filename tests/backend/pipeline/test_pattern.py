@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from farplane.backend.pipeline.geometry import PLAIN_CHANNELS, SURFACE_CHANNELS, surface_channels
+from farplane.backend.pipeline.geometry import BASE_CHANNELS, PLAIN_CHANNELS, SURFACE_CHANNELS, surface_channels
 from farplane.backend.pipeline.pattern import (
     CLOUD,
     DRIFT,
@@ -173,12 +173,12 @@ def test_a_field_has_the_spectrum_it_was_asked_for() -> None:
     assert np.log10(low / high) == pytest.approx(beta + 1.0, abs=0.15)
 
 
-def test_it_is_the_last_of_the_surface_channels_and_nothing_without() -> None:
+def test_it_is_told_behind_the_plain_channels_and_nothing_without() -> None:
     pose = camera(0.0, 0.0, 12.0)
     wall, _ = on_plane(pose, 1, 30.0)
     chance = pattern_channels(PATTERN, wall, K, pose)
     told, untold = surface_channels(wall, K, pose, pattern=chance), surface_channels(wall, K, pose)
-    assert SURFACE_CHANNELS == PLAIN_CHANNELS + PATTERN_CHANNELS == told.shape[1]
-    np.testing.assert_array_equal(told[:, PLAIN_CHANNELS:], chance)
+    assert SURFACE_CHANNELS == PLAIN_CHANNELS + PATTERN_CHANNELS + BASE_CHANNELS == told.shape[1]
+    np.testing.assert_array_equal(told[:, PLAIN_CHANNELS:-BASE_CHANNELS], chance)
     np.testing.assert_array_equal(told[:, :PLAIN_CHANNELS], untold[:, :PLAIN_CHANNELS])
     assert not untold[:, PLAIN_CHANNELS:].any()

@@ -45,11 +45,35 @@ def test_references_stand_in_front_and_change_nothing_behind(count: int) -> None
 
 def test_a_reference_is_a_known_frame_without_a_surface() -> None:
     shown = pictures(2)
-    planes = condition(shown).control[0].unflatten(0, (GROUP, -1))  # [4, 17, R+G, H, W]
+    planes = condition(shown).control[0].unflatten(0, (GROUP, -1))  # [4, C, R+G, H, W]
     for place, picture in enumerate(shown[::-1]):  # the last one comes first
         for copy in planes[:, :, place]:
             np.testing.assert_array_equal(copy[:3].numpy(), picture.transpose(2, 0, 1))
             assert not copy[3:].any(), "nothing to be changed, mask 0, no surface"
+
+
+def test_base_colours_stand_behind_the_pattern() -> None:
+    """Read back from the volume: the 8-bit code in -1 … 1 and a 1 where told; the rest as without."""
+    rng = np.random.default_rng(8)
+    K = np.tile([[40.0, 0.0, W / 2], [0.0, 40.0, H / 2], [0.0, 0.0, 1.0]], (T, 1, 1))
+    camera = CameraTrack(K, np.tile(np.eye(4), (T, 1, 1)))
+    depth = rng.uniform(2.0, 30.0, (T, H, W)).astype(np.float32)
+    base = rng.integers(0, 256, (T, H, W, 4)).astype(np.uint8)
+    base[..., 3] = 255 * (rng.random((T, H, W)) < 0.7)
+    plain = make_condition(depth, camera, (H, W)).control[0].unflatten(0, (GROUP, -1))
+    told = make_condition(depth, camera, (H, W), base_colour=base).control[0].unflatten(0, (GROUP, -1))
+    assert torch.equal(told[:, :-4], plain[:, :-4])
+    assert not plain[:, -4:].any()
+    for frame in range(T):
+        group, place = (frame + 3) // GROUP, (frame + 3) % GROUP
+        code, alpha = told[place, -4:-1, group].permute(1, 2, 0).numpy(), told[place, -1, group].numpy()
+        np.testing.assert_array_equal(alpha, base[frame, ..., 3] / 255)
+        here = alpha > 0
+        # float32 of numbers up to 255: exact to a hundredth of a step.
+        np.testing.assert_allclose((code[here] + 1) * 127.5, base[frame, ..., :3][here], atol=0.01)
+        assert not code[~here].any()
+    bare = make_condition(None, camera, (H, W), base_colour=base).control[0].unflatten(0, (GROUP, -1))
+    assert not bare[:, -4:].any(), "colours are told with a depth"
 
 
 def test_latents_of_references_are_what_the_control_volume_shows() -> None:

@@ -156,6 +156,26 @@ def test_guidance_and_negative_prompt_matter(found):
     assert not np.array_equal(guided, negative)
 
 
+def test_base_colours_reach_every_window(found):
+    """A colour that changes in the last frames alone changes the last window's condition alone, and the plate."""
+    shot = make_shot(14)
+    base = np.full((14, 80, 128, 4), 255, np.uint8)
+    base[..., :3] = (200, 40, 30)
+    told = replace(shot, base_colour=base)
+    fitted, bare = (plate.overscanned(plate.fit_shot(s, found.preset, 8), 8) for s in (told, shot))
+    assert fitted.base_colour.shape == (*fitted.depth.shape, 4)
+    late = base.copy()
+    late[12:, ..., :3] = (20, 60, 200)
+    changed = plate.overscanned(plate.fit_shot(replace(shot, base_colour=late), found.preset, 8), 8)
+    for start, alike in ((0, True), (5, False)):
+        conditions = [plate.window_condition(s, start, 9).control for s in (fitted, changed, bare)]
+        assert conditions[0].equal(conditions[1]) is alike
+        assert not conditions[0].equal(conditions[2])
+    settings = RenderSettings(seed=1, steps=1)
+    plates = [plate.generate(s, settings, found, nothing) for s in (told, shot)]
+    assert not np.array_equal(*plates)
+
+
 def test_stops_between_windows(found):
     calls = 0
 
