@@ -55,7 +55,7 @@ def _ground(kind, style, autumn, steep, patch):
     if autumn > 0:
         r, g, b = 0.185, 0.140, 0.048
     if steep and kind != HILLS:
-        share = 0.25 if kind == VILLAGE else 0.5
+        share = 0.25 if kind == VILLAGE or kind == FOREST else 0.5
         return r + share * (0.24 - r), g + share * (0.20 - g), b + share * (0.14 - b)
     # Patches: lush and dark where it is damp, drier and paler where it is not.
     dry = min(max(0.5 * patch, -0.5), 0.6)
@@ -84,7 +84,7 @@ def _cracks(grain, patch, foot):
     """Dark lines where a noise passes a level, of two sizes; 1 where there is none, as on a bare sample (both 0)."""
     wide = max(1.0 - 6.5 * abs(patch - 0.5), 0.0) * min(max(1.5 - 0.14 * foot, 0.0), 1.0)
     fine = max(1.0 - 4.5 * abs(grain + 0.55), 0.0) * min(max(1.3 - 0.9 * foot, 0.0), 1.0)
-    return (1.0 - 0.45 * wide) * (1.0 - 0.40 * fine)
+    return (1.0 - 0.22 * wide) * (1.0 - 0.30 * fine)
 
 
 @numba.njit(fastmath=True)
@@ -125,7 +125,7 @@ def _leaves(tone, autumn, winter, patch):
         return 0.38, 0.255, 0.045
     if winter > 0.5:
         return 0.060 + 0.03 * t, 0.056 + 0.027 * t, 0.055 + 0.022 * t  # bare twigs
-    return 0.055 + 0.09 * t, 0.125 + 0.08 * t, 0.025 + 0.02 * t
+    return 0.048 + 0.062 * t, 0.098 + 0.062 * t, 0.024 + 0.016 * t
 
 
 @numba.njit(fastmath=True)
@@ -223,10 +223,11 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
     elif mark == FIELD:
         r, g, b = _field(tone, x, y, foot, autumn)
     elif mark == ROCK:
-        layer = math.sin(z * 0.45 + 1.2 * patch)
         r, g, b = _rock(kind, style, x, y, z, patch, foot)
         if kind == CANYON:
-            r, g, b = 0.56 + 0.12 * layer, 0.23 + 0.085 * layer, 0.10 + 0.05 * layer
+            layer = 0.75 * math.sin(z * 0.45 + 0.8 * patch)
+            layer += 0.6 * math.sin(z * 1.9 + 0.5 * patch) * min(max(1.4 - 0.5 * foot, 0.0), 1.0)
+            r, g, b = 0.50 + 0.13 * layer, 0.215 + 0.09 * layer, 0.10 + 0.055 * layer
         elif kind == COAST and style < 0.4:
             r, g, b = 0.66, 0.61, 0.52
         elif kind == COAST and style < 0.7:
@@ -236,7 +237,7 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
         elif kind == DESERT:
             r, g, b = 0.30, 0.19, 0.12
         crack = _cracks(grain, patch, foot)
-        r, g, b, rough = r * crack, g * crack, b * crack, 1.5
+        r, g, b, rough = r * crack, g * crack, b * crack, 0.9 if kind == CANYON else 1.1
     elif mark == SAND:
         r, g, b = 0.68, 0.56, 0.38
         if kind == DESERT:
@@ -246,13 +247,14 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
         r, g, b = _leaves(tone, autumn, winter, patch)
         if kind == CANYON:
             r, g, b = 0.17, 0.19, 0.08
-        rough = 1.3
+        rough = 2.0
     elif mark == CONIFER:
         t = tone / 255.0
         r, g, b = 0.038 + 0.03 * t, 0.09 + 0.055 * t, 0.042 + 0.02 * t
         if winter > 0.5:
             r, g, b = 0.55 * r, 0.50 * g, 0.60 * b
-        rough = 1.3
+        tier = 1.0 + 0.22 * math.sin(4.2 * z + 2.0 * grain) * min(max(1.5 - 1.2 * foot, 0.0), 1.0)  # of boughs
+        r, g, b, rough = r * tier, g * tier, b * tier, 1.7
     elif mark == ROAD:
         r, g, b = (0.085, 0.085, 0.09) if kind == CITY else (0.30, 0.24, 0.17)
         rough = 0.5
@@ -314,7 +316,7 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
         elif mark == CONIFER:  # laden boughs, dark between and underneath
             snow *= min(max(0.62 + 0.45 * grain, 0.12), 0.9)
         elif mark == TREE:  # snow lies on twigs here and there
-            snow = min(max(0.34 + 0.30 * grain + 0.25 * (nz - 0.5), 0.06), 0.75) * winter
+            snow = min(max(0.22 + 0.25 * grain + 0.22 * (nz - 0.5), 0.04), 0.5) * winter
         if winter < 1.0:
             snow *= min(max(0.5 + 0.8 * patch, 0.0), 1.0)
     detail = min(max(1.0 + rough * (0.24 * grain + 0.12 * patch), 0.35), 1.9)

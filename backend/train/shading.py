@@ -202,7 +202,7 @@ def sky(dx, dy, dz, lights, params, cloud, below, out):
         amount = min(2.4 * depth, 1.0)  # a heap's edge is sharp, its body thick
         amount = amount * amount * (3.0 - 2.0 * amount) * min(side * 9.0, 1.0)
         if closed:
-            amount = max(amount, min(2.6 * (cover - 0.6), 1.0) * min(side * 13.0, 1.0))
+            amount = max(amount, min(2.6 * (cover - 0.6), 1.0) * min(side * (13.0 + 14.0 * storm), 1.0))
         # What lies towards the light shades: a high sun lights tops, which from the side are the upper edges.
         lean = 0.05 * (1.0 - low)
         su, sv = u + lights[0, 0] * 5 - lean * dx * scale, v + lights[0, 1] * 5 - lean * dy * scale
@@ -210,7 +210,7 @@ def sky(dx, dy, dz, lights, params, cloud, below, out):
         lit = min(max(0.66 + (0.95 if closed else 0.75) * (value - ahead), 0.12), 1.3)
     haze_over = max(cover - 0.5, 0.0) * 1.8 if not below else 0.0
     slit = (2.4 - 1.6 * storm) * band if closed else 0.0  # light that comes in under the cover
-    rim = storm * (1.7 - 1.2 * low) * math.exp(-16.0 * up)
+    rim = storm * (0.7 - 0.45 * low) * math.exp(-20.0 * up)
     dark = 1.0 - storm * 0.76
     heavy = min(max(1.0 - 0.36 * value, 0.4), 1.7)  # where a closed cover is thick little comes through
     for c in range(3):
@@ -221,7 +221,9 @@ def sky(dx, dy, dz, lights, params, cloud, below, out):
         )
         shade = lights[2, c] * 0.45 + lights[3, c] * 0.40
         bright = (shade * (0.75 + 0.4 * lit) + 0.40 * lights[1, c] * lit) * (1.10 - 0.50 * thick)
-        if closed:
+        if below:
+            bright *= min(max(0.82 + 0.24 * value, 0.5), 1.15)  # hollows of the sea of clouds are dim
+        elif closed:
             bright = shade * (0.55 + 0.8 * lit) * heavy * dark * (1.0 + rim)
         disc = lights[1, c] * params[DISC] if facing > params[DISC_SIZE] else 0.0
         out[c] = clear * (1.0 - amount) + bright * amount + disc * (1.0 - amount) + slit * lights[1, c]

@@ -11,7 +11,7 @@ import math
 import numba
 
 from .albedo import ARCTIC, CITY, COAST, INTERIOR, SEA_KIND, VILLAGE, facade, surface_colour
-from .materials import FLOOR, GROUND, PAVING, ROAD, ROCK, SAND, SNOW, STONE, WALL, WOOD
+from .materials import CONIFER, FIELD, FLOOR, GROUND, PAVING, ROAD, ROCK, SAND, SNOW, STONE, TREE, WALL, WOOD
 from .shading import (
     BAY,
     CEILING_Z,
@@ -86,12 +86,14 @@ def surface_at(heights, material, cell, cx, cy, foot):
     gy = (sample(heights, cx, cy + e) - sample(heights, cx, cy - e)) / (2 * e * cell)
     row, col = int(math.floor(cy + 0.5)) & (n - 1), int(math.floor(cx + 0.5)) & (n - 1)
     mark = material[row, col]
-    if gx * gx + gy * gy > 4.0 and (mark == ROAD or mark == GROUND or mark == PAVING or mark == FLOOR):
-        # A wall rises over one cell, whose lower half is nearest to the street's cell: look uphill for the wall.
-        run = 1.2 / max(math.sqrt(gx * gx + gy * gy), 1e-6)
+    rise = gx * gx + gy * gy
+    if rise > 1.2 and (mark == ROAD or mark == GROUND or mark == PAVING or mark == FLOOR or mark == FIELD):
+        # A wall or a tree rises over one cell, whose lower half is nearest to the ground's cell: look uphill for it.
+        run = 1.2 / math.sqrt(rise)
         up_row, up_col = int(math.floor(cy + gy * run + 0.5)) & (n - 1), int(math.floor(cx + gx * run + 0.5)) & (n - 1)
         uphill = material[up_row, up_col]
-        if uphill == WALL or uphill == STONE or uphill == WOOD:
+        grown = uphill == TREE or uphill == CONIFER
+        if grown or (rise > 4.0 and (uphill == WALL or uphill == STONE or uphill == WOOD)):
             return gx, gy, up_row, up_col
     return gx, gy, row, col
 
@@ -126,7 +128,11 @@ def shade_surface(scene, params, px, py, pz, dx, dy, dz, t, pixel, sun, free, ou
     if mark == WALL and nz < 0.5 and (kind == CITY or kind == VILLAGE):
         facade(kind, float(tone), py if abs(nx) > abs(ny) else px, pz, foot, params[LAMPS], out)
     elif mark != WALL and mark != ROAD and mark != PAVING and mark != FLOOR and mark != WOOD:
-        bump = 0.12 if mark == SAND or mark == SNOW else (0.42 if mark == ROCK else 0.24)
+        bump = (
+            0.12
+            if mark == SAND or mark == SNOW
+            else (0.42 if mark == ROCK or mark == TREE or mark == CONIFER else 0.24)
+        )
         nx, ny = nx + bump * (0.7 * mid + 0.5 * wide), ny + bump * (0.7 * fine + 0.3 * wide)
     lit = nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]
     if lit > 0 and lights[1, 0] > 0.004:
