@@ -206,6 +206,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--size", type=_size, metavar="WxH", help="the scene's own resolution if left out")
     command.add_argument("--prompt", default=None, help="the scene's own if left out")
     command.add_argument("--negative", default=None, help="what not to show; the scene's own if left out")
+    command.add_argument(
+        "--no-colours", dest="colours", action="store_false", help="leave out the base colours of the materials"
+    )
     command.add_argument("--overwrite", action="store_true", help="replace a plate that DIR holds")
     command.add_argument("--json", action="store_true", help="one event a line as JSON, instead of words")
 

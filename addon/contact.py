@@ -131,11 +131,11 @@ def _lines(out: NDArray[np.uint8], x: int, y: int, lines: Sequence[str], colour:
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:
-    """Return a PNG file of an 8-bit sRGB picture [H, W, 3] (PNG specification, ISO/IEC 15948)."""
-    height, width, _ = picture.shape
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    """Return a PNG file of an 8-bit sRGB picture [H, W, 3], or [H, W, 4] (PNG specification, ISO/IEC 15948)."""
+    height, width, channels = picture.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, {3: 2, 4: 6}[channels], 0, 0, 0)
     before = np.concatenate([np.zeros_like(picture[:1]), picture[:-1]])
-    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    rows = np.empty((height, 1 + channels * width), np.uint8)
     rows[:, 0] = 2  # filter "up": the difference to the row above, modulo 256
     rows[:, 1:] = (picture - before).reshape(height, -1)
     chunks = ((b"IHDR", header), (b"sRGB", b"\0"), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b""))

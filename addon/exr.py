@@ -1,6 +1,6 @@
 """OpenEXR files, where the OpenEXR library cannot be: inside Blender.  numpy and zlib only.
 
-Just what depth, and plates to look at, need: one part, scan lines, uncompressed or ZIP.  Written after the file
+Just what depth, plates to look at and Blender's own renders need: one part, scan lines, uncompressed or ZIP.  Written after the file
 layout of openexr.com ("OpenEXR File Layout"): header attributes, a table of chunk offsets, then chunks of
 (y, size, data).  Zipped data is the bytes of even positions, then those of odd ones, each as the difference to the one before.
 """
@@ -24,8 +24,9 @@ _HTJ2K = (10, 11)  # blocks of 256 and of 32 lines
 _LINES = {0: 1, 2: 1, 3: 16}  # compression -> scan lines in a chunk: NONE, ZIPS, ZIP
 _ZIP = 3
 _TYPES = {0: "<u4", 1: "<f2", 2: "<f4"}
-_MAX_CHANNELS = 64
+_MAX_CHANNELS = 1024  # a render has fourteen for each view layer
 _HALF_MAX = 65504.0
+_DAMAGE = (struct.error, IndexError, KeyError, ValueError, OverflowError, zlib.error)
 
 
 def write_channel(values: NDArray[np.float32], name: str = "Z") -> bytes:
@@ -84,15 +85,34 @@ def read_rgb(path: Path) -> NDArray[np.float32]:
     return _read(path, ("R", "G", "B"), "plate", "Render it again, with ZIP compression")
 
 
-def _read(path: Path, names: tuple[str, ...], what: str, remedy: str) -> NDArray[np.float32]:
+def read_passes(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Every channel of a render of Blender's by its name (``ViewLayer.Depth.Z``), each [H, W] float32.
+
+    Raises FarplaneError as `read_channel` does.
+    """
+    what, remedy = "passes", "Free some space for temporary files"
+    data = _bytes_of(path, what, remedy)
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise FarplaneError(what, f"{path}: {error.strerror}", remedy) from error
+        names = tuple(name for name, _ in _read_header(data).channels)
+        pixels = _decode(data, names)
+    except _DAMAGE as error:
+        raise FarplaneError(what, f"{path} is no {what} file: {error}", remedy) from error
+    return {name: pixels[..., index] for index, name in enumerate(names)}
+
+
+def _read(path: Path, names: tuple[str, ...], what: str, remedy: str) -> NDArray[np.float32]:
+    data = _bytes_of(path, what, remedy)
     try:
         return _decode(data, names)
-    except (struct.error, IndexError, KeyError, ValueError, OverflowError, zlib.error) as error:
+    except _DAMAGE as error:
         raise FarplaneError(what, f"{path} is no {what} file: {error}", remedy) from error
+
+
+def _bytes_of(path: Path, what: str, remedy: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FarplaneError(what, f"{path}: {error.strerror}", remedy) from error
 
 
 @dataclass(frozen=True)
@@ -114,7 +134,7 @@ def _decode(data: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
     for name in names:
         if name not in (line.names or ()):
             raise ValueError(f"it has no channel {name}")
-    out = np.zeros((header.height, header.width, len(names)), np.float32)
+    out = np.zeros((len(names), header.height, header.width), np.float32)
     lines = _LINES[header.compression]
     seen = 0
     for offset in struct.unpack_from(f"<{-(-header.height // lines)}Q", data, header.table):
@@ -129,11 +149,11 @@ def _decode(data: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
             raw = _unzip(raw, expected)
         rows = np.frombuffer(raw, line, count)
         for index, name in enumerate(names):
-            out[row : row + count, :, index] = rows[name]
+            out[index, row : row + count] = rows[name]
         seen += count
     if seen != header.height:
         raise ValueError("chunks are missing")
-    return out
+    return out.transpose(1, 2, 0)
 
 
 def is_htj2k(path: Path) -> bool:

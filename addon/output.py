@@ -14,13 +14,14 @@ from typing import Any
 
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import Shot
-from ..protocol.shotfile import depth_name
+from ..protocol.shotfile import base_colour_name, depth_name
 from . import takes
+from .base_colour import write_colours
 from .exr import write_channel, write_rgb
 
 # What we may have made in a folder of ours, and nothing else.
 _OURS = re.compile(
-    r"(plate|depth|reference)\.\d{4,7}\.exr|(shot|take|report|batch)\.json|(report|contact)\.png|preview\.mp4"
+    r"(plate|depth|reference)\.\d{4,7}\.exr|base_colour\.\d{4,7}\.png|(shot|take|report|batch)\.json|(report|contact)\.png|preview\.mp4"
     r"|\.farplane-(stage-)?[0-9a-f]{32}|\..+\.part"
 )
 _STAGE = ".farplane-stage-"
@@ -135,13 +136,14 @@ class OutputFolder:
 
 
 class StagedFiles:
-    """Depth and reference files of shots, kept in a hidden folder until all of them are whole.
+    """Depth, base colours and reference files of shots, kept in a hidden folder until all of them are whole.
 
     depth : {frame: file name} of what was added, as shot.json names it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.depth: dict[int, str] = {}
+        self._shared: list[str] = []  # what `share_passes` gives another one
         self._folder = folder
         self._staging = folder / f"{_STAGE}{uuid.uuid4().hex}"
 
@@ -152,11 +154,18 @@ class StagedFiles:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._staging, ignore_errors=True)
 
-    def add_depth(self, shot: Shot) -> None:
-        """Stage depth.####.exr of every frame: float32, one channel Z, inf where nothing is hit."""
+    def add_passes(self, shot: Shot) -> None:
+        """Stage depth.####.exr of every frame: float32, one channel Z, inf where nothing is hit.
+
+        And base_colour.####.png, where the shot tells them.
+        """
         for index, frame in enumerate(shot.frames):
             self._write(depth_name(frame), write_channel(shot.depth.z[index]))
             self.depth[frame] = depth_name(frame)
+            if shot.base_colour is not None:
+                self._write(base_colour_name(frame), write_colours(shot.base_colour[index]))
+                self._shared.append(base_colour_name(frame))
+            self._shared.append(depth_name(frame))
 
     def add_reference(self, shot: Shot) -> None:
         """Stage reference.####.exr of every frame, where the shot has a reference: half RGB, scene-linear."""
@@ -164,10 +173,10 @@ class StagedFiles:
             for index, frame in enumerate(shot.frames):
                 self._write(reference_name(frame), write_rgb(shot.reference[index]))
 
-    def share_depth(self, other: StagedFiles) -> None:
-        """Stage the same depth as `other` has staged: the same files where the disk can, else copies."""
-        self.depth = dict(other.depth)
-        for name in self.depth.values():
+    def share_passes(self, other: StagedFiles) -> None:
+        """Stage the same depth and base colours as `other` has staged: the same files where the disk can, else copies."""
+        self.depth, self._shared = dict(other.depth), list(other._shared)
+        for name in self._shared:
             source, target = other._staging / name, self._staging / name
             try:
                 os.link(source, target)

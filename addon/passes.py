@@ -1,4 +1,4 @@
-"""Depth and beauty passes of the artist's scene, rendered from a stand-in copy of it.
+"""Depth, base colours and beauty of the artist's scene, rendered from a stand-in copy of it.
 
 Nothing of the artist's is changed and put back: the scene is copied (its objects and collections are shared, its
 settings are not), the copy gets a camera of our own and every setting a pass needs, and is removed at the end.  So
@@ -24,15 +24,19 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..protocol.errors import FarplaneError
+from .base_colour import base_colours
 from .camera import CameraView
+from .exr import read_passes
 
 Engine = Literal["AUTO", "CYCLES", "BLENDER_WORKBENCH"]
-Pass = Literal["depth", "beauty"]
+Pass = Literal["depth", "surface", "beauty"]
 
 # A leading dot keeps the datablocks out of Blender's own lists while they exist.
 PREFIX = ".farplane pass"
 _NO_HIT = 1e9  # Blender writes 1e10 where nothing is hit
 _BEAUTY_BOUNCES = 4
+# What a surface sends back by its diffuse, glossy and transmissive closures; the later names are those until 4.5.
+_SHARES = (("Diffuse Color", "DiffCol"), ("Glossy Color", "GlossCol"), ("Transmission Color", "TransCol"))
 
 _in_blender = [0.0, 0.0]  # seconds on the clock, and of them the main thread's own work
 
@@ -74,13 +78,12 @@ class PassRenderer:
             ) from error
         try:
             self.scene = _copy_scene(scene, width, height)
-            self._layers = [layer.name for layer in scene.view_layers if layer.use] or [scene.view_layers[0].name]
+            self._layers = _name_layers(self.scene)
             self._sky, self._device, self._bounces = scene.world, "CPU", _BEAUTY_BOUNCES
             if hasattr(scene, "cycles"):
                 self._device = scene.cycles.device
                 self._bounces = min(scene.cycles.max_bounces, _BEAUTY_BOUNCES)
             self._camera = _make_camera(self.scene)
-            self._nodes, self._depth_source = _make_depth_output(self.scene)
         except BaseException:
             self.close()
             raise
@@ -113,6 +116,11 @@ class PassRenderer:
         """Look through our own camera from now on, no longer through the one the stand-in inherited."""
         self.scene.camera = self._camera
 
+    @property
+    def depth_engine(self) -> str:
+        """The engine that depth is drawn with, as far as is known."""
+        return self._engines[0]
+
     def depth(self, view: CameraView) -> NDArray[np.float32]:
         """Return [H, W] float32 depth along the camera's axis in Blender units, inf where nothing is hit.
 
@@ -122,9 +130,8 @@ class PassRenderer:
             try:
                 self._prepare("depth")
                 self._aim(view)
-                nearest = self._depth_of_layer(self._layers[0])
-                for name in self._layers[1:]:
-                    nearest = np.minimum(nearest, self._depth_of_layer(name))
+                found = self._render()
+                nearest = np.min([_depth(found, layer) for layer in self._layers], axis=0)
                 break
             except RuntimeError as error:  # this build or machine cannot run the engine: try the next one
                 self._engines.pop(0)
@@ -133,8 +140,27 @@ class PassRenderer:
                     raise FarplaneError(
                         "depth", f"Blender could not render it: {_one_line(error)}", "Enable Cycles in the preferences"
                     ) from error
-        beyond = (nearest >= _NO_HIT) | (nearest >= view.clip_end * (1 - 1e-6))
-        return np.where(beyond, np.float32(np.inf), nearest)
+        return _without_sky(nearest, view)
+
+    def surface(self, view: CameraView) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
+        """Return depth as `depth` does, by Cycles, and with it base colours [H, W, 4] uint8 (base_colour.py), out of one
+        render: both are of the same ray through the pixel's centre.  None where Cycles cannot run.
+        """
+        try:
+            self._prepare("surface")
+            self._aim(view)
+            found = self._render()
+        except RuntimeError:
+            self._pass = None
+            return None
+        depths = np.stack([_depth(found, layer) for layer in self._layers])
+        z = _without_sky(depths.min(axis=0), view)
+        diffuse, glossy, transmitted = (
+            _of_nearest(depths, [_colour(found, layer, names) for layer in self._layers]) for names in _SHARES
+        )
+        coverage = _of_nearest(depths, [found[f"{layer}.Combined.A"] for layer in self._layers])
+        coverage = np.where(np.isfinite(z), coverage, np.float32(0))
+        return z, base_colours(diffuse, glossy, transmitted, coverage)
 
     def beauty(self, view: CameraView, samples: int = 16) -> NDArray[np.float32]:
         """Return [H, W, 3] float32 scene-linear Rec.709: the blockout itself, by Cycles, denoised where it can."""
@@ -142,7 +168,7 @@ class PassRenderer:
             self._prepare("beauty")
             self.scene.cycles.samples = samples
             self._aim(view)
-            return np.ascontiguousarray(self._render()[..., :3])
+            return _colour(self._render(), self._layers[0], ("Combined",))
         except (RuntimeError, TypeError) as error:
             raise FarplaneError(
                 "reference", f"Blender could not render it: {_one_line(error)}", "Leave the reference render out"
@@ -164,15 +190,8 @@ class PassRenderer:
         with blenders_own():
             self.scene.frame_set(view.frame)
 
-    def _depth_of_layer(self, name: str) -> NDArray[np.float32]:
-        for layer in self.scene.view_layers:
-            layer.use = layer.name == name
-        self._depth_source.layer = name
-        self._nodes.links.new(self._depth_source.outputs["Depth"], _output_socket(self._nodes))
-        return self._render()[..., 0]
-
-    def _render(self) -> NDArray[np.float32]:
-        """Render the stand-in at the frame that was aimed at; return [H, W, 4] float32 as it lies in the file.
+    def _render(self) -> dict[str, NDArray[np.float32]]:
+        """Render the stand-in at the frame that was aimed at; return [H, W] of every channel by its name.
 
         As an animation of one frame: for a still the operator takes the frame number from the artist's scene.  Not under
         a temp_override, with which Blender under Python 3.11 crashes beside our threads (docs/decisions/random-sequences.md).
@@ -186,50 +205,48 @@ class PassRenderer:
             raise FarplaneError(
                 "output", f"nothing was written to {self._folder}", "Free some space for temporary files"
             )
-        image = bpy.data.images.load(str(path))
         try:
-            image.colorspace_settings.is_data = True
-            if tuple(image.size) != (self.width, self.height):
-                raise FarplaneError("output", "a temporary image is unreadable", "Free some space for temporary files")
-            pixels = np.empty(self.height * self.width * 4, np.float32)
-            image.pixels.foreach_get(pixels)
+            return read_passes(path)
         finally:
-            bpy.data.images.remove(image)
             path.unlink(missing_ok=True)
-        return np.ascontiguousarray(pixels.reshape(self.height, self.width, 4)[::-1])
 
     # -- settings of the stand-in --------------------------------------------------------------------------------
 
     def _prepare(self, kind: Pass) -> None:
-        """Set the stand-in up for depth or beauty, once per change."""
+        """Set the stand-in up for a pass, once per change.  Raises RuntimeError where its engine is not there."""
         if self._pass == kind:
             return
         try:
-            self.scene.render.engine = self._engines[0] if kind == "depth" else "CYCLES"
+            self.scene.render.engine = self.depth_engine if kind == "depth" else "CYCLES"
         except TypeError as error:  # an engine whose add-on is off is no value of the enum
             raise RuntimeError(str(error)) from error
-        self.scene.render.use_compositing = kind == "depth"
-        _set_file_space(self.scene.render.image_settings, "Non-Color" if kind == "depth" else "Linear Rec.709")
         for layer in self.scene.view_layers:
-            layer.use = layer.name == self._layers[0]
-            layer.use_pass_z = kind == "depth"
-        self.scene.world = None if kind == "depth" else self._sky  # no sky to load or sample for depth
+            layer.use = layer.name in (self._layers[:1] if kind == "beauty" else self._layers)
+            layer.use_pass_z = kind != "beauty"
+            for name in ("diffuse", "glossy", "transmission"):
+                setattr(layer, f"use_pass_{name}_color", kind == "surface")
+        # What Cycles has made of meshes and textures stays from frame to frame: 0.4 s become 0.08 where there are many.
+        self.scene.render.use_persistent_data = kind == "surface"
+        self.scene.render.film_transparent = kind == "surface"  # so that alpha is the surface's own
+        self.scene.world = self._sky if kind == "beauty" else None  # else there is no sky to load or sample
         if self.scene.render.engine == "BLENDER_WORKBENCH":
             _prepare_workbench(self.scene)
-        elif kind == "depth":
-            _prepare_cycles_depth(self.scene.cycles)
-        else:
+        elif kind == "beauty":
             _prepare_cycles_beauty(self.scene.cycles, self._device, self._bounces)
+        else:
+            _prepare_cycles_depth(self.scene.cycles)
         self._pass = kind
 
 
 def remove_leftovers() -> None:
     """Remove what a renderer made, also one that was killed before it could clean up."""
     scenes, others = _ours(bpy.data.scenes), []
-    for collection in (bpy.data.objects, bpy.data.cameras, bpy.data.node_groups):
+    for collection in (bpy.data.objects, bpy.data.cameras):
         others += _ours(collection)
     if scenes and len(scenes) == sum(scene.library is None for scene in bpy.data.scenes):
         bpy.data.scenes.new("Scene")  # the artist deleted the last one of theirs: Blender wants one to stay
+    for scene in scenes:
+        scene.render.use_persistent_data = False  # frees it
     if bpy.context.window is None:  # `blender -c`: there scenes.remove() looks for a window and crashes
         others += scenes
     else:
@@ -285,6 +302,7 @@ def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Sc
         "use_freestyle",
         "use_motion_blur",
         "use_multiview",
+        "use_compositing",
         "use_placeholder",
         "use_sequencer",
         "use_single_layer",
@@ -297,10 +315,20 @@ def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Sc
     render.dither_intensity = 0.0
     settings = render.image_settings
     if hasattr(settings, "media_type"):  # 5.0
-        settings.media_type = "IMAGE"
-    settings.file_format = "OPEN_EXR"
-    settings.color_mode, settings.color_depth, settings.exr_codec = "RGB", "32", "NONE"
+        settings.media_type = "MULTI_LAYER_IMAGE"
+    settings.file_format = "OPEN_EXR_MULTILAYER"
+    if hasattr(settings, "use_exr_interleave"):  # 5.0: one part, without which it cannot write uneven pixel aspects
+        settings.use_exr_interleave = True
+    settings.color_depth, settings.exr_codec = "32", "NONE"
+    _set_file_space(settings, "Linear Rec.709")  # of colours; depth is written as it is
     return copy
+
+
+def _name_layers(scene: bpy.types.Scene) -> list[str]:
+    """Give the stand-in's view layers plain short names, which files have room for; return those that are rendered."""
+    for index, layer in enumerate(scene.view_layers):
+        layer.name = f"farplane {index}"
+    return [layer.name for layer in scene.view_layers if layer.use] or [scene.view_layers[0].name]
 
 
 def _make_camera(scene: bpy.types.Scene) -> bpy.types.Object:
@@ -313,32 +341,29 @@ def _make_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     return camera
 
 
-def _make_depth_output(scene: bpy.types.Scene) -> tuple[Any, Any]:
-    """A compositor tree that gives the depth pass as the picture; returns the tree and its render-layers node."""
-    if hasattr(scene, "compositing_node_group"):  # 5.0
-        nodes = bpy.data.node_groups.new(f"{PREFIX} depth", "CompositorNodeTree")
-        nodes.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-        nodes.nodes.new("NodeGroupOutput")
-        scene.compositing_node_group = nodes
-    else:
-        scene.use_nodes = True
-        nodes = scene.node_tree
-        nodes.nodes.clear()
-        nodes.nodes.new("CompositorNodeComposite")
-    # A new node refers to the context's scene, and Blender 5 never gives that reference back.
-    with bpy.context.temp_override(scene=scene):
-        source = nodes.nodes.new("CompositorNodeRLayers")
-    if source.scene != scene:
-        source.scene = scene
-    if hasattr(scene.render, "compositor_precision"):
-        scene.render.compositor_precision = "FULL"
-    if hasattr(scene.render, "compositor_device"):
-        scene.render.compositor_device = "CPU"
-    return nodes, source
+def _depth(found: dict[str, NDArray[np.float32]], layer: str) -> NDArray[np.float32]:
+    return found[f"{layer}.Depth.Z"]
 
 
-def _output_socket(nodes: Any) -> Any:
-    return next(n for n in nodes.nodes if n.bl_idname in ("NodeGroupOutput", "CompositorNodeComposite")).inputs[0]
+def _colour(found: dict[str, NDArray[np.float32]], layer: str, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """[H, W, 3] of a pass that has one of these names."""
+    name = next(name for name in names if f"{layer}.{name}.R" in found)
+    return np.stack([found[f"{layer}.{name}.{channel}"] for channel in "RGB"], axis=-1)
+
+
+def _of_nearest(depths: NDArray[np.float32], values: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What the view layer with the nearest surface says.  depths : [L, H, W].  values : L times [H, W] or [H, W, C]."""
+    if len(values) == 1:
+        return values[0]
+    nearest = depths.argmin(axis=0)
+    picked = nearest.reshape(1, *nearest.shape, *[1] * (values[0].ndim - 2))
+    return np.take_along_axis(np.stack(values), picked, axis=0)[0]
+
+
+def _without_sky(depth: NDArray[np.float32], view: CameraView) -> NDArray[np.float32]:
+    """The same with inf where nothing is hit before the clip end."""
+    beyond = (depth >= _NO_HIT) | (depth >= view.clip_end * (1 - 1e-6))
+    return np.where(beyond, np.float32(np.inf), depth)
 
 
 def _set_file_space(settings: Any, name: str) -> None:

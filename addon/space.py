@@ -7,23 +7,26 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..protocol.errors import FarplaneError
-from ..protocol.shot import exr_bytes, plate_bytes
+from ..protocol.shot import exr_bytes, plate_bytes, png_bytes
 
 
-def shot_bytes(frames: int, width: int, height: int) -> int:
-    """The most that a shot's depth takes on a disk."""
-    return exr_bytes(frames, width, height, 4)
+def shot_bytes(frames: int, width: int, height: int, *, colours: bool = False) -> int:
+    """The most that a shot's depth takes on a disk, and with `colours` its base colours."""
+    return exr_bytes(frames, width, height, 4) + (png_bytes(frames, width, height) if colours else 0)
 
 
-def take_bytes(frames: int, width: int, height: int, *, reference: bool = False, landed: bool = True) -> int:
+def take_bytes(
+    frames: int, width: int, height: int, *, reference: bool = False, landed: bool = True, colours: bool = False
+) -> int:
     """The most that a take takes on a disk.
 
-    Its plate and artifacts, its depth, with `reference` the scene's own render, and if it gets `landed` the depth
-    once more, as Blender reads it.
+    Its plate and artifacts, its depth, with `colours` its base colours, with `reference` the scene's own render, and
+    if it gets `landed` the depth once more, as Blender reads it.
     """
-    depth = shot_bytes(frames, width, height) * (2 if landed else 1)
+    passes = shot_bytes(frames, width, height, colours=colours)
+    again = shot_bytes(frames, width, height) if landed else 0
     own_render = exr_bytes(frames, width, height, 6) if reference else 0
-    return plate_bytes(frames, width, height) + depth + own_render
+    return plate_bytes(frames, width, height) + passes + again + own_render
 
 
 def check_space(folder: Path, needed: int) -> None:

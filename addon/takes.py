@@ -51,6 +51,7 @@ _EXR_MAGIC = b"\x76\x2f\x31\x01"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PLATE = re.compile(r"plate\.(\d{4,7})\.exr")
 _DEPTH = re.compile(r"depth\.\d{4,7}\.exr")
+_COLOURS = re.compile(r"base_colour\.\d{4,7}\.png")
 _NUMBERED = re.compile(r"take \d{3,9}")
 _STAGING = re.compile(r"\.farplane-[0-9a-f]{32}")
 
@@ -252,7 +253,7 @@ class Take:
                 depth.rmdir()
         fixed = {"shot.json", THUMBNAIL, *ARTIFACTS}
         for path in list(self.folder.iterdir()):
-            if path.name in fixed or _PLATE.fullmatch(path.name) or _DEPTH.fullmatch(path.name):
+            if path.name in fixed or any(one.fullmatch(path.name) for one in (_PLATE, _DEPTH, _COLOURS)):
                 path.unlink()
         (self.folder / "take.json").unlink(missing_ok=True)
         with suppress(OSError):  # something of the artist's own lies there

@@ -21,7 +21,7 @@ MIN_FREE_BYTES = 64 * 2**20
 PLATE = re.compile(r"plate\.-?\d+\.exr")
 # What a run of ours may leave in an output folder: a take's files, their scratch copies, the landed scene.
 OURS = re.compile(
-    r"(plate|depth|reference)\.\d+\.exr|(shot|take|report)\.json|(report|contact)\.png|preview\.mp4"
+    r"(plate|depth|reference)\.\d+\.exr|base_colour\.\d+\.png|(shot|take|report)\.json|(report|contact)\.png|preview\.mp4"
     r"|blender|\.farplane-[\w-]+|\..+\.part|\.?.+_farplane(\.\d+)?\.blend[1@]?"
 )
 SCRATCH = re.compile(r"\.farplane-[\w-]+|\..+\.part|\..+_farplane\.\d+\.blend[1@]?")

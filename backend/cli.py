@@ -44,6 +44,7 @@ Out = Annotated[Path, typer.Option("--out", help="The folder for the result; mad
 Frames = Annotated[str, typer.Option("--frames", metavar="A-B", help="Frame range; the scene's own if left out.")]
 Size = Annotated[str, typer.Option("--size", metavar="WxH", help="Resolution; the scene's own if left out.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a plate that DIR already holds.")]
+Colours = Annotated[bool, typer.Option("--colours/--no-colours", help="Send the base colours of the materials.")]
 Pipeline = Annotated[str, typer.Option("--pipeline", metavar="MODULE:FUNCTION", help="What the worker runs (tests).")]
 Config = Annotated[Path | None, typer.Option("--config", help="Folder of keys and known clients.")]
 
@@ -74,6 +75,7 @@ def render(
     reference: Annotated[
         bool, typer.Option("--reference/--no-reference", help="Also render the scene, to measure beside the plate.")
     ] = True,
+    colours: Colours = True,
     overwrite: Overwrite = False,
     pipeline: Annotated[str, typer.Option("--pipeline", hidden=True)] = "",
 ) -> None:
@@ -91,6 +93,7 @@ def render(
         size=checks.parse_size(size),
         reference=reference,
         overwrite=overwrite,
+        colours=colours,
         backend=backend,
         backend_key=backend_key,
         pipeline=pipeline,
@@ -104,13 +107,20 @@ def shot(
     out: Out,
     frames: Frames = "",
     size: Size = "",
+    colours: Colours = True,
     overwrite: Overwrite = False,
 ) -> None:
-    """Read the shot of SCENE.blend (cameras and depth) into DIR and stop there."""
+    """Read the shot of SCENE.blend (cameras, depth, base colours) into DIR and stop there."""
     from . import render_scene
 
     render_scene.extract(
-        scene, out, checks.parse_frames(frames), checks.parse_size(size), overwrite=overwrite, console=Console()
+        scene,
+        out,
+        checks.parse_frames(frames),
+        checks.parse_size(size),
+        overwrite=overwrite,
+        colours=colours,
+        console=Console(),
     )
 
 

@@ -32,6 +32,7 @@ class Order:
     frames, size : None takes the scene's own.
     backend : tcp://host:port, or empty for a private one.  backend_key : its public key, or empty.
     pipeline : what a private backend's worker runs instead of the real one; for tests.
+    colours : send the base colours of the materials.
     """
 
     scene: Path
@@ -46,6 +47,7 @@ class Order:
     backend_key: str = ""
     pipeline: str = ""
     negative: str | None = None
+    colours: bool = True
 
     def validate(self) -> None:
         """Raise FarplaneError for the first thing that no render can have."""
@@ -64,7 +66,9 @@ class Order:
     def arguments(self) -> list[str]:
         """The command line of the child."""
         settings = self.settings
-        words = [*_scene_arguments(self.scene, "render", self.out, self.frames, self.size, self.overwrite)]
+        words = _scene_arguments(
+            self.scene, "render", self.out, self.frames, self.size, overwrite=self.overwrite, colours=self.colours
+        )
         if self.prompt is not None:
             words += [f"--prompt={self.prompt.text}", f"--negative={self.prompt.negative}"]
         elif self.negative is not None:
@@ -99,6 +103,7 @@ def extract(
     size: tuple[int, int] | None,
     *,
     overwrite: bool,
+    colours: bool = True,
     console: Console,
 ) -> None:
     """Read the shot of a scene into `out` and stop there."""
@@ -107,7 +112,7 @@ def extract(
     with checks.output_folder(out, overwrite=overwrite), StageBoard(console) as board:
         board.update("start", 0, 1)
         watcher = Watcher(board, console, None)
-        words = _scene_arguments(scene, "shot", out, frames, size, overwrite)
+        words = _scene_arguments(scene, "shot", out, frames, size, overwrite=overwrite, colours=colours)
         result = _run(words, watcher, {}, found)
     for shot in result.get("shots", []):
         width, height = shot["resolution"]
@@ -172,13 +177,21 @@ def _environment(backend: PrivateBackend | None) -> dict[str, str]:
 
 
 def _scene_arguments(
-    scene: Path, command: str, out: Path, frames: tuple[int, int] | None, size: tuple[int, int] | None, overwrite: bool
+    scene: Path,
+    command: str,
+    out: Path,
+    frames: tuple[int, int] | None,
+    size: tuple[int, int] | None,
+    *,
+    overwrite: bool,
+    colours: bool,
 ) -> list[str]:
     words = [str(scene.absolute()), command, f"--out={out.absolute()}"]
     if frames is not None:
         words.append(f"--frames={frames[0]}-{frames[1]}")
     if size is not None:
         words.append(f"--size={size[0]}x{size[1]}")
+    words += [] if colours else ["--no-colours"]
     return [*words, "--overwrite"] if overwrite else words
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol.errors import FarplaneError
-from ..protocol.shot import MAX_PIXELS, Shot, validate_frames, validate_resolution
-from ..protocol.shotfile import shot_frames, shot_from_json, shot_names
+from ..protocol.shot import MAX_PIXELS, Shot, validate_base_colour, validate_frames, validate_resolution
+from ..protocol.shotfile import base_colour_paths, shot_frames, shot_from_json, shot_names
 from .pipeline.exr import decode_plate, made_at, read_depth_exr
 
 MAX_JSON = 64 * 2**20
@@ -40,7 +40,7 @@ def read_shot_json(folder: Path) -> dict[str, Any]:
 
 
 def read_take_shot(folder: Path, name: str | None = None) -> Shot:
-    """The shot `name` of a take (the first when None), with its depth, validated but for its prompt."""
+    """The shot `name` of a take (the first when None), with its depth and base colours, validated but for its prompt."""
     data = read_shot_json(folder)
     name = name if name is not None else next(iter(shot_names(data)), "")
     entries = shot_frames(data, name)
@@ -49,6 +49,7 @@ def read_take_shot(folder: Path, name: str | None = None) -> Shot:
         width, height = (int(side) for side in data["resolution"])
         validate_frames(tuple(int(entry["frame"]) for entry in entries))
         paths = [_beside(folder, str(entry["depth"])) for entry in entries]
+        colour_paths = [_beside(folder, path) for path in base_colour_paths(entries)]
     except (KeyError, TypeError, ValueError) as error:
         raise FarplaneError("shot.json", f"it is damaged: {error!r}", "Extract the shot again") from error
     validate_resolution(width, height)
@@ -60,10 +61,30 @@ def read_take_shot(folder: Path, name: str | None = None) -> Shot:
         if depth.shape != (height, width):
             raise FarplaneError("depth", f"{path.name} is not {width}x{height}", "Extract the shot again")
         z[index] = depth
-    shot = shot_from_json(data, z, name)
+    colours = _read_colours(colour_paths, (width, height)) if colour_paths else None
+    shot = shot_from_json(data, z, name, colours)
+    if colours is not None:
+        validate_base_colour(colours, len(shot.frames), width, height)
     shot.camera.validate(len(shot.frames))
     shot.depth.validate(len(shot.frames), width, height)
     return shot
+
+
+def _read_colours(paths: list[Path], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """[T, H, W, 4] of PNG files.  Raises FarplaneError for one that is missing, damaged or of another kind."""
+    from PIL import Image
+
+    colours = np.empty((len(paths), size[1], size[0], 4), np.uint8)
+    for index, path in enumerate(paths):
+        try:
+            with Image.open(path, formats=["PNG"]) as picture:  # only its header, so far
+                if picture.size != size or picture.mode != "RGBA":
+                    problem = f"{path.name} is no RGBA picture of {size[0]}x{size[1]}"
+                    raise FarplaneError("base colour", problem, "Extract the shot again")
+                colours[index] = np.asarray(picture)
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+            raise FarplaneError("base colour", f"{path} cannot be read: {error}", "Extract the shot again") from error
+    return colours
 
 
 def read_plate(folder: Path, shot: Shot) -> NDArray[np.float32]:
@@ -104,8 +125,8 @@ def _read_frames(folder: Path, stem: str, shot: Shot) -> NDArray[np.float32]:
 
 
 def _beside(folder: Path, relative: str) -> Path:
-    """The depth path of a shot.json, which stays inside its folder."""
+    """A path of a shot.json, which stays inside its folder."""
     path = Path(relative)
     if path.is_absolute() or ".." in path.parts:
-        raise FarplaneError("shot.json", f"the depth path {relative!r} leaves the folder", "Extract the shot again")
+        raise FarplaneError("shot.json", f"the path {relative!r} leaves the folder", "Extract the shot again")
     return folder / path

@@ -74,6 +74,7 @@ def files_table(folder: Path) -> Table:
 FILES = (
     ("plate.*.exr", "the plate, scene-linear half float"),
     ("depth.*.exr", "the depth that was sent, metres"),
+    ("base_colour.*.png", "the materials' base colours that were sent"),
     ("reference.*.exr", "the scene's own render, to compare"),
     ("shot.json", "cameras and prompt, all that was sent"),
     ("report.json", "the measures"),

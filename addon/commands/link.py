@@ -68,13 +68,23 @@ def check_model(connected: events.Connected, settings: RenderSettings) -> None:
         raise FarplaneError("model", f"{settings.model} is unknown to the backend", remedy)
 
 
-def check_upload(connected: events.Connected, frames: int, size: tuple[int, int], *, reference: bool) -> None:
+def check_upload(
+    connected: events.Connected, frames: int, size: tuple[int, int], *, reference: bool, colours: bool = False
+) -> None:
     """Raise FarplaneError for a shot that is more than the backend takes, before it is read."""
-    needed = codec.expected_upload(frames, *size, reference=reference)
+    needed = codec.expected_upload(frames, *size, reference=reference, base_colour=colours)
     if 0 < connected.max_upload < needed:
         problem = f"{needed >> 20} MiB are more than the backend takes ({connected.max_upload >> 20} MiB)"
         remedy = "Render fewer frames or lower the resolution" + (", or add --no-reference" if reference else "")
         raise FarplaneError("shot", problem, remedy)
+
+
+def takes_colours(connected: events.Connected, wanted: bool, report: Reporter) -> bool:
+    """Whether to read base colours for this backend; one that is older than they are gets the shot without, and it is told."""
+    takes = "base_colour" in connected.takes
+    if wanted and not takes:
+        report("warning", text="The backend is older than material colours: the shot goes without them")
+    return wanted and takes
 
 
 def must_look(address: str, settings: RenderSettings) -> bool:
@@ -137,7 +147,7 @@ def render_take(
     Raises FarplaneError for what the backend or the disk reports, Cancelled after the job was stopped.
     """
     with StagedFiles(place) as files:
-        files.add_depth(shot)
+        files.add_passes(shot)
         files.add_reference(shot)
         take = Take.create(place, shot_to_json(shot, files.depth, plan.camera, settings), overwrite=overwrite)
         job = take.job = client.submit(shot, settings)

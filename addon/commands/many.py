@@ -35,8 +35,9 @@ from .link import (
     enquire,
     follow,
     must_look,
+    takes_colours,
 )
-from .reading import check_room, extract, scene_prompt, scene_settings
+from .reading import check_room, extract, scene_prompt, scene_settings, wants_colours
 from .single import save_copy
 
 PARTLY = 3  # exit code: some takes failed, the others are whole
@@ -55,6 +56,7 @@ def run_variations(
     for plan, root in zip(plans, roots, strict=True):
         record = Record(root, "variations", _title(prompt.text, plan, plans), grid.rows, grid.columns)
         work.begin(record, [_entry_of(root, index, grid) for index in range(len(grid.cells))])
+    options.colours = wants_colours(scene, options)
     size = check_room(scene, plans, options, folder.path, takes=len(grid.cells))
     with work.connected(options, settings, [len(plan.frames) for plan in plans], size) as (batch, settings):
         for plan, record in zip(plans, work.records, strict=True):
@@ -96,6 +98,7 @@ def run_storyboard(
             for index, (shot, place) in enumerate(zip(shots, places, strict=True))
         ],
     )
+    options.colours = wants_colours(scene, options)
     size = check_room(scene, [shot.plan for shot in shots], options, folder.path)
     with work.connected(options, settings, [len(shot.plan.frames) for shot in shots], size) as (batch, settings):
         for one, entry in zip(shots, record.entries, strict=True):
@@ -159,8 +162,11 @@ class _Work:
         try:
             answer = connect(client, self.stop)
             check_model(answer, settings)
-            check_upload(answer, max(frames), size, reference=False)
-            asked = codec.outline("batch", max(frames), size, Prompt("any"), settings, reference=False)
+            options.colours = takes_colours(answer, options.colours, self.report)
+            check_upload(answer, max(frames), size, reference=False, colours=options.colours)
+            asked = codec.outline(
+                "batch", max(frames), size, Prompt("any"), settings, reference=False, base_colour=options.colours
+            )
             enquire(client, asked, must_look(options.backend, settings), self.report, self.stop)
             batch = self._batch = Batch(client, self._tell)
             self._listener = Listener(client, batch.receive, self.report)
@@ -190,14 +196,14 @@ class _Work:
         shot: Shot,
         settings: RenderSettings,
         plan: ShotPlan,
-        same_depth: StagedFiles | None,
+        same: StagedFiles | None,
     ) -> StagedFiles:
         """Open the entry's take and send its shot; return its staged files, whose depth others may share."""
         files = self._staged.enter_context(StagedFiles(entry.take))
-        if same_depth is None:
-            files.add_depth(shot)
+        if same is None:
+            files.add_passes(shot)
         else:
-            files.share_depth(same_depth)
+            files.share_passes(same)
         data = shot_to_json(shot, files.depth, plan.camera, settings)
         take = Take.create(entry.take, data, overwrite=self.overwrite)
         member = batch.add(entry.name, take, shot, settings, files.commit)

@@ -12,6 +12,7 @@ import bpy
 
 from ...protocol.errors import FarplaneError
 from ...protocol.shot import Prompt, RenderSettings, Shot, validate_resolution
+from ..materials import has_colours
 from ..reporting import Reporter, Stop
 from ..scene import REFERENCE_SAMPLES, Extraction, ShotPlan, scene_resolution
 from ..space import check_space, shot_bytes, take_bytes
@@ -90,6 +91,13 @@ def scene_settings(scene: bpy.types.Scene, options: argparse.Namespace) -> Rende
     return settings
 
 
+def wants_colours(scene: bpy.types.Scene, options: argparse.Namespace) -> bool:
+    """Whether base colours are to be read: not where --no-colours or the scene's panel forbids it, or there are none."""
+    panel = getattr(scene, "farplane", None)  # only where the add-on is enabled
+    allowed = getattr(panel, "use_colours", True)
+    return bool(options.colours and allowed and has_colours(scene))
+
+
 def check_room(
     scene: bpy.types.Scene, plans: Sequence[ShotPlan], options: argparse.Namespace, folder: Path, takes: int = 1
 ) -> tuple[int, int]:
@@ -99,12 +107,12 @@ def check_room(
     """
     width, height = options.size or scene_resolution(scene)
     validate_resolution(width, height)
-    frames = [len(plan.frames) for plan in plans]
+    frames, colours = [len(plan.frames) for plan in plans], bool(options.colours)
     if options.command == "shot":
-        check_space(folder, sum(shot_bytes(count, width, height) for count in frames))
+        check_space(folder, sum(shot_bytes(count, width, height, colours=colours) for count in frames))
         return width, height
     landed = bool(getattr(options, "land", False))
-    each = (take_bytes(n, width, height, reference=options.reference, landed=landed) for n in frames)
+    each = (take_bytes(n, width, height, reference=options.reference, landed=landed, colours=colours) for n in frames)
     copies = 2 * os.path.getsize(bpy.data.filepath) if landed and os.path.isfile(bpy.data.filepath) else 0
     check_space(folder, takes * sum(each) + copies)  # the copy of the scene is saved beside its place first
     return width, height
@@ -122,7 +130,9 @@ def extract(
     """Read one shot, saying every step.  between : called before each of them."""
     reference = bool(getattr(options, "reference", False))
     samples = getattr(options, "reference_samples", REFERENCE_SAMPLES)
-    with Extraction(scene, plan, prompt, options.size, reference, reference_samples=samples) as extraction:
+    with Extraction(
+        scene, plan, prompt, options.size, reference, reference_samples=samples, colours=options.colours
+    ) as extraction:
         finished = False
         while not finished:
             stop.check()

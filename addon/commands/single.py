@@ -19,8 +19,8 @@ from ..client import Client
 from ..output import OutputFolder, StagedFiles
 from ..reporting import Reporter, Stop
 from ..scene import ShotPlan, plan_shots
-from .link import check_model, check_upload, connect, draft, enquire, must_look, render_take
-from .reading import check_room, extract, scene_prompt, scene_settings
+from .link import check_model, check_upload, connect, draft, enquire, must_look, render_take, takes_colours
+from .reading import check_room, extract, scene_prompt, scene_settings, wants_colours
 
 
 def run_shot(
@@ -29,12 +29,13 @@ def run_shot(
     """`shot`: every shot of the scene into one shot.json, with its depth files beside it."""
     prompt = scene_prompt(scene, options)
     plans = plan_shots(scene, options.frames)
+    options.colours = wants_colours(scene, options)
     check_room(scene, plans, options, folder.path)
     shots = []
     with StagedFiles(folder.path) as files:
         for plan in plans:
             shot = extract(scene, plan, prompt if prompt.text else None, options, report, stop)
-            files.add_depth(shot)
+            files.add_passes(shot)
             shots.append(shot)
         data = shots_to_json(shots, [plan.camera for plan in plans], files.depth, name=shots[0].name)
         files.commit(data)
@@ -55,6 +56,7 @@ def run_render(
     places = [folder.path if len(plans) == 1 else folder.path / takes.folder_name(plan.name) for plan in plans]
     for place in places:
         folder.begin(place)
+    options.colours = wants_colours(scene, options)
     size = check_room(scene, plans, options, folder.path)
     client = Client(options.backend, options.server_key, options.config)
     client.start()
@@ -64,8 +66,17 @@ def run_render(
         connected = connect(client, stop)
         check_model(connected, settings)
         longest = max(plans, key=lambda plan: len(plan.frames))
-        check_upload(connected, len(longest.frames), size, reference=options.reference)
-        asked = codec.outline(longest.name, len(longest.frames), size, prompt, settings, reference=options.reference)
+        options.colours = takes_colours(connected, options.colours, report)
+        check_upload(connected, len(longest.frames), size, reference=options.reference, colours=options.colours)
+        asked = codec.outline(
+            longest.name,
+            len(longest.frames),
+            size,
+            prompt,
+            settings,
+            reference=options.reference,
+            base_colour=options.colours,
+        )
         enquire(client, asked, must_look(options.backend, settings), report, stop)
         if options.draft:
             settings = draft(connected, settings)

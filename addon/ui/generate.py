@@ -17,11 +17,13 @@ from ...protocol import codec
 from ...protocol.errors import FarplaneError
 from ...protocol.events import Connected, Failed
 from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot, validate_resolution
-from ...protocol.shotfile import depth_name, shot_to_json
+from ...protocol.shotfile import base_colour_name, depth_name, shot_to_json
 from .. import takes
+from ..base_colour import write_colours
 from ..commands.link import CONNECT_SECONDS, check_model, check_upload, must_look
 from ..commands.link import draft_steps as steps_of_draft
 from ..exr import write_channel
+from ..materials import has_colours
 from ..passes import is_rendering
 from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
 from ..space import check_space, take_bytes
@@ -69,6 +71,7 @@ class Generation:
         self.folder = shot_folder(scene, self.plan.name)
         self._enquiries: list[str] = []
         self._size = (0, 0)  # of the plate, once it is checked
+        self._colours = False  # whether base colours are read, once the backend has said what it takes
         self._extraction: Extraction | None = None
         self._read = False  # all of the shot
         self._files: _Files | None = None
@@ -190,7 +193,7 @@ class Generation:
                 self._enquiries = self._enquire(self._size)
             elif self._welcome() and not self._give_way():
                 keep_folder(scene, self.plan.name)
-                self._extraction = Extraction(scene, self.plan, self.asks[0][0], self._size)
+                self._extraction = Extraction(scene, self.plan, self.asks[0][0], self._size, colours=self._colours)
         elif session.connection == "disconnected" and session.problem is not None:
             raise FarplaneError("backend", session.problem.text, session.problem.remedy)
         elif time.monotonic() > self._deadline:
@@ -200,23 +203,28 @@ class Generation:
         """The (W, H) to render, once all is checked that this side can tell.  Raises FarplaneError."""
         if self._is_draft:
             self.asks = [(p, replace(s, steps=draft_steps(s.model))) for p, s in self.asks]
-        answer = Connected(session.models, session.version, session.max_upload)
+        answer = Connected(session.models, session.version, session.max_upload, session.takes_also)
         for _, settings in self.asks:
             check_model(answer, settings)
         size = plate_size(scene, self.asks[0][1].model)
         validate_resolution(*size)
-        check_upload(answer, len(self.plan.frames), size, reference=False)
+        asked: ShotProperties = scene.farplane
+        self._colours = asked.use_colours and "base_colour" in session.takes_also and has_colours(scene)
+        check_upload(answer, len(self.plan.frames), size, reference=False, colours=self._colours)
         takes.check_writable(self.folder)
-        check_space(self.folder, len(self.asks) * take_bytes(len(self.plan.frames), *size))
+        needed = take_bytes(len(self.plan.frames), *size, colours=self._colours)
+        check_space(self.folder, len(self.asks) * needed)
         return size
 
     def _enquire(self, size: tuple[int, int]) -> list[str]:
         """Ask the backend whether it would take the shot, once for each model: the enquiries' UUIDs."""
-        address = preferences.settings().address
+        address, frames = preferences.settings().address, len(self.plan.frames)
         by_model = {settings.model: (prompt, settings) for prompt, settings in self.asks}
         return [
             session.enquire(
-                codec.outline(self.plan.name, len(self.plan.frames), size, prompt, settings, reference=False),
+                codec.outline(
+                    self.plan.name, frames, size, prompt, settings, reference=False, base_colour=self._colours
+                ),
                 look=must_look(address, settings),
             )
             for prompt, settings in by_model.values()
@@ -256,11 +264,14 @@ class _Files:
             data = shot_to_json(replace(shot, prompt=prompt), names, self._plan.camera, settings)
             self._opened.append(Take.create(takes.next_folder(self._folder), data, job=codec.new_job()))
         for index, frame in enumerate(shot.frames):
-            depth = write_channel(shot.depth.z[index])
+            files = {names[frame]: write_channel(shot.depth.z[index])}
+            if shot.base_colour is not None:
+                files[base_colour_name(frame)] = write_colours(shot.base_colour[index])
             for take in self._opened:
                 if self.stopped:
                     return shot
-                takes.write_atomic(take.folder / names[frame], depth)
+                for name, data in files.items():
+                    takes.write_atomic(take.folder / name, data)
                 self.written += 1
         return shot
 

@@ -68,7 +68,7 @@ class FARPLANE_PT_settings(_Panel, bpy.types.Panel):
     bl_parent_id = "FARPLANE_PT_shot"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Model, size, quality, seed."""
+        """Model, colours, size, quality, seed."""
         layout, asked = self.layout, context.scene.farplane
         layout.use_property_split = True
         layout.use_property_decorate = False
@@ -77,6 +77,9 @@ class FARPLANE_PT_settings(_Panel, bpy.types.Panel):
         model = model_info(asked.model_name)
         if model is not None and (trouble := model_trouble(model)):
             _draw_text(column, context, trouble, "ERROR")
+        column.prop(asked, "use_colours")
+        if asked.use_colours and session.connection == "connected" and "base_colour" not in session.takes_also:
+            _draw_text(column, context, say("The backend is older than this, and does without"), "INFO")
         column.prop(asked, "size")
         column.prop(asked, "quality")
         if asked.quality == "CUSTOM":

@@ -21,7 +21,7 @@ class FARPLANE_MT_shot_presets(bpy.types.Menu):
 
 
 class FARPLANE_OT_shot_preset_add(AddPresetBase, bpy.types.Operator):
-    """Add or remove a preset of prompt, model, size, quality and depth range"""
+    """Add or remove a preset of prompt, model, colours, size, quality and depth range"""
 
     bl_idname = "farplane.shot_preset_add"
     bl_label = "Add Shot Preset"
@@ -31,7 +31,8 @@ class FARPLANE_OT_shot_preset_add(AddPresetBase, bpy.types.Operator):
     preset_values = [
         f"shot.{name}"
         for name in (
-            "prompt", "negative", "model_name", "size", "quality", "steps", "depth_auto", "near", "far", "seed_locked",
+            "prompt", "negative", "model_name", "use_colours", "size", "quality", "steps", "depth_auto", "near", "far",
+            "seed_locked",
         )
     ]  # fmt: skip
 

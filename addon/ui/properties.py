@@ -148,6 +148,11 @@ class Shot(bpy.types.PropertyGroup):
             ("SCENE", "Scene", "The scene's own resolution"),
         ),
     )
+    use_colours: BoolProperty(  # type: ignore[valid-type]
+        name="Use Material Colours",
+        description="Tell the backend the base colours of your materials: a red roof stays a roof and red",
+        default=True,
+    )
     depth_auto: BoolProperty(  # type: ignore[valid-type]
         name="Automatic Range",
         description="Take near and far from the shot's own depth",

@@ -19,8 +19,16 @@ from bpy.app.handlers import persistent
 from ...protocol import pairing
 from ...protocol.errors import FarplaneError
 from ...protocol.shot import RenderSettings, Shot
-from ...protocol.shotfile import depth_name, settings_from_json, shot_from_json
+from ...protocol.shotfile import (
+    base_colour_name,
+    base_colour_paths,
+    depth_name,
+    settings_from_json,
+    shot_frames,
+    shot_from_json,
+)
 from .. import takes
+from ..base_colour import read_colours
 from ..claim import Claims
 from ..exr import read_channel
 from ..takes import Take
@@ -63,7 +71,11 @@ def unsent(take: Take) -> tuple[Shot, RenderSettings]:
     """What to send for a take, from its files.  Raises FarplaneError when they are not whole."""
     data = take.shot()
     z = np.stack([read_channel(take.folder / depth_name(frame)) for frame in take.expected])
-    shot = shot_from_json(data, z)
+    told = base_colour_paths(shot_frames(data))
+    colours = (
+        np.stack([read_colours(take.folder / base_colour_name(frame)) for frame in take.expected]) if told else None
+    )
+    shot = shot_from_json(data, z, base_colour=colours)
     shot.validate()
     return shot, settings_from_json(data)
 

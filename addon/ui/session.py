@@ -99,6 +99,7 @@ STAGE_NAMES = {
     "enquire": "Asking the backend",
     "camera": "Reading cameras",
     "depth": "Rendering depth",
+    "colour": "Reading base colours",
     "reference": "Rendering the scene",
     "files": "Writing depth",
     "upload": "Sending the shot",
@@ -135,6 +136,7 @@ class Session:
         self.connection: Connection = "off"
         self.version = ""
         self.max_upload = 0
+        self.takes_also: frozenset[str] = frozenset()  # optional parts of a shot that the backend knows
         self.models: tuple[ModelInfo, ...] = ()
         self.problem: Message | None = None  # why there is no connection
         self.message: Message | None = None  # what happened last
@@ -282,6 +284,7 @@ class Session:
             case events.Connected():
                 self.connection, self.problem = "connected", None
                 self.models, self.version, self.max_upload = event.models, event.version, event.max_upload
+                self.takes_also = event.takes
                 for listener in list(self.when_connected):
                     listener()
             case events.Disconnected():

@@ -27,6 +27,7 @@ class Summary:
 
     prompt: str = ""
     negative: str = ""
+    colours: bool = False  # base colours were sent
     model: str = ""
     seed: int = 0
     steps: int = 0
@@ -46,6 +47,7 @@ class Summary:
         return Summary(
             prompt=_text(shot, "prompt"),
             negative=_text(shot, "negative"),
+            colours=_has_colours(shot),
             model=_text(settings, "model"),
             seed=_whole(settings.get("seed")),
             steps=_whole(settings.get("steps")),
@@ -55,6 +57,11 @@ class Summary:
             unmeasured=_text(lock, "reason"),
             picture=next((path for path in pictures if path.is_file() and not path.is_symlink()), None),
         )
+
+
+def _has_colours(shot: dict[str, Any]) -> bool:
+    frames = shot.get("frames")
+    return isinstance(frames, list) and any(isinstance(frame, dict) and "base_colour" in frame for frame in frames)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...protocol.errors import FarplaneError
 from .. import landing
+from ..materials import has_colours
 from ..passes import is_rendering
 from ..takes import Take
 from . import preferences
@@ -139,7 +140,7 @@ class FARPLANE_OT_rename_take(_TakeOperator):
 
 
 class FARPLANE_OT_use_settings(_TakeOperator):
-    """Put this take's prompt, seed, model and steps back into the Shot panel"""
+    """Put this take's prompt, seed, model, steps and use of colours back into the Shot panel"""
 
     bl_idname = "farplane.use_settings"
     bl_label = "Use These Settings"
@@ -152,6 +153,8 @@ class FARPLANE_OT_use_settings(_TakeOperator):
         asked.model_name = summary.model or asked.model_name
         asked.seed, asked.seed_locked = min(summary.seed, 2**31 - 1), True
         asked.quality, asked.steps = ("CUSTOM" if summary.steps else "FINAL"), summary.steps
+        if summary.colours or has_colours(context.scene):  # else there were none to tell, and there are none now
+            asked.use_colours = summary.colours
 
 
 class FARPLANE_OT_show_folder(_TakeOperator):

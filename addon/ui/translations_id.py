@@ -63,6 +63,11 @@ TEXTS: dict[str, str] = {
     "The backend tells its size and state once it is connected": (
         "Backend memberi tahu ukuran dan keadaannya setelah tersambung"
     ),
+    "Use Material Colours": "Pakai Warna Material",
+    "Tell the backend the base colours of your materials: a red roof stays a roof and red": (
+        "Beri tahu backend warna dasar material Anda: atap merah tetap atap dan merah"
+    ),
+    "The backend is older than this, and does without": "Backend lebih lama dari ini, dan jalan tanpanya",
     "Size": "Ukuran",
     "Pixels of the plate": "Jumlah piksel plate",
     "Fit to Model": "Sesuai Model",
@@ -112,8 +117,8 @@ TEXTS: dict[str, str] = {
     ),
     "Presets of prompt and settings": "Preset prompt dan pengaturan",
     "Shot Presets": "Preset Shot",
-    "Add or remove a preset of prompt, model, size, quality and depth range": (
-        "Tambah atau hapus preset berisi prompt, model, ukuran, kualitas, dan rentang kedalaman"
+    "Add or remove a preset of prompt, model, colours, size, quality and depth range": (
+        "Tambah atau hapus preset berisi prompt, model, warna, ukuran, kualitas, dan rentang kedalaman"
     ),
     "Settings": "Pengaturan",
     "Viewport": "Jendela Tampilan",
@@ -136,6 +141,7 @@ TEXTS: dict[str, str] = {
     "Reading cameras": "Membaca kamera",
     "Rendering depth": "Merender kedalaman",
     "Waiting for your render": "Menunggu render Anda",
+    "Reading base colours": "Membaca warna dasar",
     "Rendering the scene": "Merender adegan",
     "Writing depth": "Menulis kedalaman",
     "Sending the shot": "Mengirim shot",
@@ -178,8 +184,8 @@ TEXTS: dict[str, str] = {
     "Name": "Nama",
     "Note": "Catatan",
     "Your note about this take, written beside it": "Catatan Anda tentang take ini, ditulis di sampingnya",
-    "Put this take's prompt, seed, model and steps back into the Shot panel": (
-        "Kembalikan prompt, benih, model, dan langkah take ini ke panel Shot"
+    "Put this take's prompt, seed, model, steps and use of colours back into the Shot panel": (
+        "Kembalikan prompt, benih, model, langkah, dan pemakaian warna take ini ke panel Shot"
     ),
     "Open this take's folder in the system's file browser": "Buka folder take ini di peramban berkas sistem",
     "Delete": "Hapus",

@@ -5,6 +5,7 @@ FIELDS = {
     "Artifact": "Artefak",
     "Backend key": "Kunci backend",
     "Batch": "Kelompok",
+    "Base colour": "Warna dasar",
     "Camera": "Kamera",
     "Colour space": "Ruang warna",
     "Compression": "Kompresi",
@@ -46,7 +47,6 @@ PROBLEMS = {
     "no frame shows any geometry": "tidak ada frame yang menampilkan geometri",
     "Blender could not render it: {}": "Blender tidak dapat merendernya: {}",
     "nothing was written to {}": "tidak ada yang tertulis ke {}",
-    "a temporary image is unreadable": "sebuah gambar sementara tidak terbaca",
     "near {} m is not before far {} m": "dekat {} m tidak lebih kecil daripada jauh {} m",
     # What a shot may be
     "expected {} matrices, got K {} and pose {}": "seharusnya {} matriks, ternyata K {} dan pose {}",
@@ -66,6 +66,10 @@ PROBLEMS = {
     "{} is unknown": "{} tidak dikenal",
     "it is empty, over-long or holds a slash": "kosong, terlalu panjang, atau mengandung garis miring",
     "shape {} does not fit the shot": "bentuk {} tidak cocok dengan shot",
+    "its alpha is neither 0 nor 255": "alfanya bukan 0 dan bukan 255",
+    "Send 255 where the colour is told, else 0": "Kirim 255 di tempat warnanya disebutkan, selain itu 0",
+    "Send [T, H, W, 4]": "Kirim [T, H, W, 4]",
+    "it is damaged: {} of {} frames have base colours": "rusak: {} dari {} frame punya warna dasar",
     "a shot of {} frame has no motion to lock to": "shot {} frame tidak punya gerakan untuk dikunci",
     "{} frames are more than {}": "{} frame lebih dari {}",
     "{} frames are more than the {} that {} renders in one piece": (

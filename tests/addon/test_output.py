@@ -34,7 +34,7 @@ def listing(folder: Path) -> list[str]:
 def test_committed_files_are_whole(tmp_path):
     shot = make_shot(reference=True)
     with OutputFolder(tmp_path / "a" / "b") as folder, StagedFiles(folder.path) as files:
-        files.add_depth(shot)
+        files.add_passes(shot)
         files.add_reference(shot)
         assert not [name for name in listing(folder.path) if not name.startswith(".farplane-stage")]
         files.commit({"frames": [1]})
@@ -61,7 +61,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, error, existing):
 
     def work() -> None:
         with OutputFolder(out) as folder, StagedFiles(folder.path) as files:
-            files.add_depth(make_shot())
+            files.add_passes(make_shot())
             (folder.path / "plate.0003.exr").write_bytes(b"half a plate")
             (folder.path / "second shot").mkdir()
             (folder.path / "second shot" / "take.json").write_text("{}")
@@ -158,7 +158,7 @@ def test_a_disk_that_fills_while_depth_is_written(tmp_path):
             OutputFolder(disk / "out") as folder,
             StagedFiles(folder.path) as files,
         ):
-            files.add_depth(make_shot(frames))
+            files.add_passes(make_shot(frames))
         assert listing(disk) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)

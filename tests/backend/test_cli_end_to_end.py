@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from farplane.backend.pipeline.exr import read_depth_exr
+from farplane.backend.take_files import read_take_shot
 
 pytest.importorskip("bpy")
 sys.path.append(str(Path(__file__).parent / "cli_pipeline"))
@@ -102,6 +103,30 @@ def test_plates_say_how_they_were_made(whole: Path) -> None:
         reference = OpenEXR.File(str(whole / f"reference.{entry['frame']:04d}.exr"))
         np.testing.assert_array_equal(pixels, reference.channels()["RGB"].pixels)
     assert len(jobs) == 1
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_the_materials_colours_reach_the_backend(
+    scenes: Path, environment: dict[str, str], tmp_path: Path, colours: bool
+) -> None:
+    """The plate is painted with what came over the wire; beside it lies what the scene was read as."""
+    out = tmp_path / "take"
+    done = farplane(
+        environment, "render", scenes / "valley.blend", "--prompt", "a valley", "--no-reference", "--frames", "3-4",
+        "--pipeline", "painted:run_job", "--out", out, *([] if colours else ["--no-colours"]),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    shot = read_take_shot(out)
+    assert (shot.base_colour is not None) == colours
+    assert bool(list(out.glob("base_colour.*"))) == colours
+    if shot.base_colour is None:
+        return
+    told = shot.base_colour[..., 3] == 255
+    assert (told == np.isfinite(shot.depth.z)).mean() > 0.99, "all that stands there has a colour, but for a grey speck"
+    for index, frame in enumerate(shot.frames):
+        plate = OpenEXR.File(str(out / f"plate.{frame:04d}.exr")).channels()["RGB"].pixels
+        codes = shot.base_colour[index, ..., :3] / np.float32(256)  # exact in half float
+        np.testing.assert_array_equal(plate, np.where(told[index, ..., None], codes, 2).astype(np.float16))
 
 
 def test_the_plate_locks_as_the_render_does(whole: Path) -> None:

@@ -20,9 +20,12 @@ STEPS = 3
 
 
 def paint(shot: Shot) -> np.ndarray:
-    """[T, H, W, 3] scene-linear: the scene's own render if it came along, else depth as brightness; sky at 2."""
+    """[T, H, W, 3] scene-linear: the scene's own render if it came along, else the materials' codes as they were sent, else
+    depth as brightness; sky at 2."""
     if shot.reference is not None:
         return np.array(shot.reference)
+    if shot.base_colour is not None:
+        return np.where(shot.base_colour[..., 3:] > 0, shot.base_colour[..., :3] / np.float32(256), np.float32(2))
     near, far = np.log(shot.depth.near), np.log(shot.depth.far)
     grey = 0.9 - 0.8 * (np.log(np.minimum(shot.depth.z, shot.depth.far)) - near) / max(far - near, 1e-6)
     grey[np.isinf(shot.depth.z)] = 2.0

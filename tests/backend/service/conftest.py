@@ -35,7 +35,13 @@ def _worker_finds_painter() -> Iterator[None]:
         yield
 
 
-def make_shot(mode: str = "plain", frames: int = 5, size: tuple[int, int] = (96, 64), reference: bool = False) -> Shot:
+def make_shot(
+    mode: str = "plain",
+    frames: int = 5,
+    size: tuple[int, int] = (96, 64),
+    reference: bool = False,
+    base_colour: bool = False,
+) -> Shot:
     """A shot whose depth differs from pixel to pixel; `mode` tells the painter what to do."""
     width, height = size
     rng = np.random.default_rng(frames * 7919 + width)
@@ -44,6 +50,8 @@ def make_shot(mode: str = "plain", frames: int = 5, size: tuple[int, int] = (96,
     pose[:, 0, 3] = np.linspace(0, 2, frames)
     z = rng.uniform(1, 80, (frames, height, width)).astype(np.float32)
     z[:, 0, 0] = np.inf
+    colours = rng.integers(0, 256, (frames, height, width, 4), np.uint8)
+    colours[..., 3] = 255 * np.isfinite(z)
     return Shot(
         name="Küste 01",
         frames=tuple(range(-1, -1 + 2 * frames, 2)),
@@ -53,6 +61,7 @@ def make_shot(mode: str = "plain", frames: int = 5, size: tuple[int, int] = (96,
         depth=DepthPass(z, 0.5, 100.0),
         prompt=Prompt(f"{mode} a cliff in the evening 🌊", "people"),
         reference=rng.random((frames, height, width, 3), np.float32) if reference else None,
+        base_colour=colours if base_colour else None,
     )
 
 

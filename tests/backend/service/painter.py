@@ -6,6 +6,7 @@ What it does besides is said by the prompt's first word; a worker finds this mod
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 import tempfile
@@ -72,7 +73,11 @@ def paint(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
             time.sleep(0.2)
         if mode == "halfway" and count == len(job.shot.frames) // 2:
             wait_for(Path(os.environ["PAINTER_GATE"]), should_stop)
-    sink.artifact("report.json", b'{"depth_mean": %f}' % job.shot.depth.z[np.isfinite(job.shot.depth.z)].mean())
+    if mode == "colours":
+        told = job.shot.base_colour
+        sink.artifact("report.json", b"" if told is None else hashlib.sha256(told.tobytes()).hexdigest().encode())
+    else:
+        sink.artifact("report.json", b'{"depth_mean": %f}' % job.shot.depth.z[np.isfinite(job.shot.depth.z)].mean())
     sink.progress("measure", 1, 1)
 
 

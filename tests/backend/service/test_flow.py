@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import painter
@@ -41,6 +42,32 @@ def test_a_shot_goes_up_and_its_frames_come_back(backend: Backend, call: Make) -
     assert caller.of(events.Progress)[0].stage == "conditioning"
     assert all(event.png == painter.PNG for event in caller.of(events.Preview))
     assert caller.of(events.Preview)
+
+
+def test_base_colours_reach_the_worker_byte_for_byte(backend: Backend, call: Make) -> None:
+    """Through the upload, the disk and the worker's memory; the backend says beforehand that it takes them."""
+    caller, shot = call(), make_shot("colours", reference=True, base_colour=True)
+    assert shot.base_colour is not None
+    job = caller.client.submit(shot, SETTINGS)
+    assert caller.end(job) == events.Finished(job, items=6)
+    (connected,) = caller.of(events.Connected)
+    assert connected.takes == {"base_colour"}
+    assert "+" not in connected.version
+    (report,) = caller.of(events.ArtifactReady, job)
+    assert report.data.decode() == hashlib.sha256(shot.base_colour.tobytes()).hexdigest()
+
+
+def test_base_colours_that_are_none_are_refused(backend: Backend, call: Make) -> None:
+    """By the backend itself: the client, which would refuse them too, is passed by."""
+    caller, shot = call(), make_shot(base_colour=True)
+    assert shot.base_colour is not None
+    spoilt = shot.base_colour.copy()
+    spoilt[-1, -1, -1, 3] = 7
+    job = codec.new_job()
+    caller.client._command(caller.client._conversation.submit, job, replace(shot, base_colour=spoilt), SETTINGS)
+    failed = caller.end(job)
+    assert isinstance(failed, events.Failed)
+    assert (failed.field, failed.problem) == ("base colour", "its alpha is neither 0 nor 255")
 
 
 def test_arrays_and_frames_of_many_chunks(backend: Backend, call: Make) -> None:
