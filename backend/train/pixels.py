@@ -244,7 +244,9 @@ def pixel_base(scene, f, i, j, depth, normal, marks, tones, part_of, textured, w
     up = pose[f, 2, 0] * cx + pose[f, 2, 1] * cy + pose[f, 2, 2] * z + pose[f, 2, 3]
     nx, ny, nz = normal[f, i, j, 0], normal[f, i, j, 1], normal[f, i, j, 2]
     foot, grain, patch = 1e3, 0.0, 0.0
-    if textured:
+    if not textured:
+        up = 2.0  # one bed of rock, one band of a wall
+    else:
         foot = z * inverse[f, 0, 0]
         grain, patch = surface_grain(scene.texture, int(params[KIND]) == INTERIOR, x, y, up, nx, ny, nz, foot)
     surface_colour(mark, tones[f, i, j], nx, ny, nz, x, y, up, grain, patch, foot, params, work)
