@@ -60,10 +60,10 @@ def test_only_walls_have_a_house_of_their_own() -> None:
     np.testing.assert_array_equal(bays[0, 0, 1], np.float32(WALL))
 
 
-@pytest.mark.parametrize("seed", [5, 6, 7])
-def test_clouds_are_seen_where_the_render_has_them(seed: int) -> None:
-    """Of the brightness of an overcast sky that its height does not tell, the field tells a good part; another none."""
-    attributes = Attributes("hills", "noon", "overcast", "summer")
+def untold_of_clouds(seed: int) -> tuple[float, list[float]]:
+    """Share of the variance of an overcast sky's brightness, beside what its height tells, that a linear fit to the
+    told field leaves: to the world's own field, and to four others."""
+    attributes = Attributes("sea", "noon", "overcast", "summer")
     clip = render_clip(seed, 1, W, H, attributes=attributes, exact=True, moving=False)
     assert clip.exact is not None
     sky = np.isinf(clip.exact[0])
@@ -78,9 +78,19 @@ def test_clouds_are_seen_where_the_render_has_them(seed: int) -> None:
 
     seen = clip.exact, clip.camera.K, clip.camera.world_from_camera
     own = untold(clip_pattern(clip.world, *seen)[0])
-    others = [untold(pattern_channels(Pattern.of_seed(n), *seen)[0]) for n in range(4)]
-    assert own < 0.75
-    assert own < min(others)
+    return own, [untold(pattern_channels(Pattern.of_seed(n), *seen)[0]) for n in range(4)]
+
+
+def test_clouds_are_seen_where_the_render_has_them() -> None:
+    """The field tells a good part of a cover's brightness, another field little.
+
+    Clouds are also lit by their slope towards the sun, which no pixel of the field tells by itself, and a lens shows
+    few of them: some other field fits one picture by chance, so six pictures are judged together.
+    """
+    own, others = (np.array(part) for part in zip(*map(untold_of_clouds, range(3, 9)), strict=True))
+    assert own.mean() < 0.6
+    assert own.mean() < 0.75 * others.mean()
+    assert (own[:, None] < others).mean() > 0.85
 
 
 def test_a_shard_keeps_it_and_a_batch_is_told_it(tmp_path: Path) -> None:
