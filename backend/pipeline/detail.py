@@ -19,12 +19,14 @@ from torch import Tensor
 
 from ...protocol.shot import CameraTrack, Shot
 from ..model.detail import FACTOR, RESIDUAL, DetailNet, detail_levels, detail_step, enlarge
+from .colour import srgb_decode, srgb_encode
 from .fusion import Trail
 from .geometry import Look, shot_scale, surface_channels, warped_noise
 from .pattern import Pattern, pattern_channels
 from .warp import Camera
 
 ALONE = 0.1  # the noise level from which every frame is drawn by itself; above it, frames agree on every estimate
+SAME_DEPTH = 0.03  # of the depth: past this another surface lends no colour
 KEPT_BYTES = 2**28  # of the surfaces of a shot's first frames, 40 of 448 x 256
 
 
@@ -50,11 +52,38 @@ def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArr
 
 
 def resampled_colour(shot: Shot, size: tuple[int, int], frames: NDArray) -> NDArray[np.uint8] | None:
-    """The shot's base colours [len(frames), H, W, 4] at the pixels that `resampled` takes depth from; None: untold."""
+    """The shot's base colours [len(frames), H, W, 4] at (W, H) = `size`; None: untold.
+
+    Told where `resampled` takes its depth from a told pixel.  The colour is the mean, in light, of the told pixels
+    around it that lie about as deep: a texture sampled once a pixel flickers, and a mean over an edge is no colour.
+    """
     if shot.base_colour is None:
         return None
-    rows, columns = _nearest(shot, size)
-    return np.stack([shot.base_colour[t][rows][:, columns] for t in frames])
+    return np.stack([_colour_around(shot.base_colour[t], shot.depth.z[t], *_nearest(shot, size)) for t in frames])
+
+
+def _colour_around(base: NDArray, depth: NDArray, rows: NDArray, columns: NDArray) -> NDArray[np.uint8]:
+    """[H, W, 4] the colours about the given rows and columns of one frame."""
+    light = srgb_decode(base[..., :3] / np.float32(255))
+    own = depth[rows][:, columns]
+    total = np.zeros((*own.shape, 3), np.float32)
+    count = np.zeros(own.shape, np.float32)
+    for down in _around(base.shape[0] / len(rows)):
+        for right in _around(base.shape[1] / len(columns)):
+            at = np.ix_(np.clip(rows + down, 0, len(base) - 1), np.clip(columns + right, 0, base.shape[1] - 1))
+            with np.errstate(invalid="ignore"):  # infinity less itself
+                alike = (base[at][..., 3] > 0) & (np.abs(depth[at] - own) < SAME_DEPTH * own)
+            total += np.where(alike[..., None], light[at], 0.0)
+            count += alike
+    told = (base[rows][:, columns][..., 3] > 0) & (count > 0)
+    code = np.round(255.0 * srgb_encode(total / np.maximum(count, 1.0)[..., None]))
+    return np.concatenate([np.where(told[..., None], code, 0.0), 255.0 * told[..., None]], -1).astype(np.uint8)
+
+
+def _around(pixels: float) -> NDArray[np.int_]:
+    """Steps to the pixels that are averaged: those of the target's pixel, three at least and nine of many."""
+    reach = max(1.0, (pixels - 1.0) / 2.0)
+    return np.unique(np.round(np.linspace(-reach, reach, min(9, 2 * round(reach) + 1))).astype(int))
 
 
 def _nearest(shot: Shot, size: tuple[int, int]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:

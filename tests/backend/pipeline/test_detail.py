@@ -19,6 +19,7 @@ from farplane.backend.model.detail import (
     enlarge,
 )
 from farplane.backend.pipeline import detail
+from farplane.backend.pipeline.colour import srgb_decode, srgb_encode
 from farplane.backend.pipeline.detail import DetailPlan, detailed, resampled, resampled_colour
 from farplane.backend.pipeline.geometry import Look, shot_scale, surface_channels
 from farplane.backend.pipeline.job import Cancelled
@@ -85,23 +86,58 @@ def test_a_frame_alone_is_what_the_network_makes_of_it(net: DetailNet, small: to
     torch.testing.assert_close(made, again, rtol=1e-4, atol=1e-4)
 
 
-def test_base_colours_are_told_at_the_pixels_that_depth_is_taken_at(net: DetailNet, small: torch.Tensor) -> None:
-    """At twice the plate's size, so that every second pixel counts: changing the others changes nothing."""
-    shot, rng = make_shot(), np.random.default_rng(9)
+def coloured(seed: int = 9) -> Shot:
+    """make_shot with a texture of chance below its sky."""
+    shot, rng = make_shot(), np.random.default_rng(seed)
     base = rng.integers(0, 256, (3, 64, 96, 4)).astype(np.uint8)
-    base[..., 3] = 255
-    told = replace(shot, base_colour=base)
-    size = (FACTOR * SIZE[0], FACTOR * SIZE[1])
+    base[..., 3] = np.where(np.isfinite(shot.depth.z) & (rng.random((3, 64, 96)) < 0.9), 255, 0)
+    return replace(shot, base_colour=base)
+
+
+def test_a_base_colour_is_the_light_around_it_on_its_own_surface() -> None:
+    """By hand for some pixels of a picture half as large: the told ones of nine whose depth is within 3%."""
+    told, size = coloured(), (48, 32)
+    near = np.where(np.arange(96) < 50, 1.0, 0.4).astype(np.float32)  # an edge across the slope
+    told = replace(told, depth=DepthPass(told.depth.z * near, 0.1, 20.0))
     taken = resampled_colour(told, size, np.arange(3))
     assert taken is not None
-    np.testing.assert_array_equal(taken, base[:, 1::2, 1::2])
-    assert resampled_colour(shot, size, np.arange(3)) is None
-    other = base.copy()
-    other[:, ::2] = 7
-    other[:, :, ::2] = 9
+    assert told.base_colour is not None
+    for i, j in ((20, 24), (20, 25), (9, 3), (31, 47), (7, 10)):
+        y, x = 2 * i + 1, 2 * j + 1
+        around = [(a, b) for a in range(y - 1, y + 2) for b in range(x - 1, x + 2)]
+        own, z = told.depth.z[1, y, x], told.depth.z[1]
+        lights = []
+        for a, b in around:
+            a, b = min(a, 63), min(b, 95)
+            if told.base_colour[1, a, b, 3] and abs(z[a, b] - own) < 0.03 * own:
+                lights.append(srgb_decode(told.base_colour[1, a, b, :3] / 255.0))
+        expected = np.round(255 * srgb_encode(np.mean(lights, 0))) if told.base_colour[1, y, x, 3] else np.zeros(3)
+        np.testing.assert_allclose(taken[1, i, j, :3], expected, atol=1)  # the order of a sum, rounded
+        assert taken[1, i, j, 3] == told.base_colour[1, y, x, 3]
+    assert resampled_colour(make_shot(), size, np.arange(3)) is None
+
+
+def test_one_colour_stays_itself_at_any_size() -> None:
+    shot = coloured()
+    assert shot.base_colour is not None
+    base = shot.base_colour.copy()
+    base[..., :3] = (200, 30, 90)
+    for size in ((96, 64), (48, 32), (36, 28), (8, 4)):
+        taken = resampled_colour(replace(shot, base_colour=base), size, np.array([0, 2]))
+        assert taken is not None
+        assert taken.shape == (2, size[1], size[0], 4)
+        assert set(map(tuple, taken.reshape(-1, 4).tolist())) <= {(200, 30, 90, 255), (0, 0, 0, 0)}
+
+
+def test_base_colours_count(net: DetailNet, small: torch.Tensor) -> None:
+    told = coloured()
+    assert told.base_colour is not None
     made = detailed(net, small, told, PLAN, nothing, nothing)
-    assert torch.equal(made, detailed(net, small, replace(shot, base_colour=other), PLAN, nothing, nothing))
-    assert not torch.equal(made, detailed(net, small, shot, PLAN, nothing, nothing))
+    assert torch.equal(made, detailed(net, small, told, PLAN, nothing, nothing))
+    assert not torch.equal(made, detailed(net, small, make_shot(), PLAN, nothing, nothing))
+    hidden = told.base_colour.copy()
+    hidden[..., :3][hidden[..., 3] == 0] = 99  # what is not told is not looked at
+    assert torch.equal(made, detailed(net, small, replace(told, base_colour=hidden), PLAN, nothing, nothing))
 
 
 def test_a_long_shot_whose_surfaces_are_not_kept_is_the_same(
