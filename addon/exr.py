@@ -85,15 +85,17 @@ def read_rgb(path: Path) -> NDArray[np.float32]:
     return _read(path, ("R", "G", "B"), "plate", "Render it again, with ZIP compression")
 
 
-def read_passes(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Every channel of a render of Blender's by its name (``ViewLayer.Depth.Z``), each [H, W] float32.
+def read_passes(path: Path, endings: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
+    """Channels of a render of Blender's by their names (``ViewLayer.Depth.Z``), each [H, W] float32.
+
+    endings : those whose names end so.
 
     Raises FarplaneError as `read_channel` does.
     """
     what, remedy = "passes", "Free some space for temporary files"
     data = _bytes_of(path, what, remedy)
     try:
-        names = tuple(name for name, _ in _read_header(data).channels)
+        names = tuple(name for name, _ in _read_header(data).channels if name.endswith(endings))
         pixels = _decode(data, names)
     except _DAMAGE as error:
         raise FarplaneError(what, f"{path} is no {what} file: {error}", remedy) from error

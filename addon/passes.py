@@ -37,6 +37,14 @@ _NO_HIT = 1e9  # Blender writes 1e10 where nothing is hit
 _BEAUTY_BOUNCES = 4
 # What a surface sends back by its diffuse, glossy and transmissive closures; the later names are those until 4.5.
 _SHARES = (("Diffuse Color", "DiffCol"), ("Glossy Color", "GlossCol"), ("Transmission Color", "TransCol"))
+# How the channels' names end that are read of a render.
+_DEPTH = (".Depth.Z",)
+_BEAUTY = tuple(f".Combined.{channel}" for channel in "RGB")
+_SURFACE = (
+    *_DEPTH,
+    *(f".{name}.{channel}" for names in _SHARES for name in names for channel in "RGB"),
+    *(f".{name}.{channel}" for name in ("Normal", "Position") for channel in "XYZ"),
+)
 
 _in_blender = [0.0, 0.0]  # seconds on the clock, and of them the main thread's own work
 
@@ -130,7 +138,7 @@ class PassRenderer:
             try:
                 self._prepare("depth")
                 self._aim(view)
-                found = self._render()
+                found = self._render(_DEPTH)
                 nearest = np.min([_depth(found, layer) for layer in self._layers], axis=0)
                 break
             except RuntimeError as error:  # this build or machine cannot run the engine: try the next one
@@ -149,7 +157,7 @@ class PassRenderer:
         try:
             self._prepare("surface")
             self._aim(view)
-            found = self._render()
+            found = self._render(_SURFACE)
         except RuntimeError:
             self._pass = None
             return None
@@ -158,9 +166,14 @@ class PassRenderer:
         diffuse, glossy, transmitted = (
             _of_nearest(depths, [_colour(found, layer, names) for layer in self._layers]) for names in _SHARES
         )
-        coverage = _of_nearest(depths, [found[f"{layer}.Combined.A"] for layer in self._layers])
-        coverage = np.where(np.isfinite(z), coverage, np.float32(0))
-        return z, base_colours(diffuse, glossy, transmitted, coverage)
+        normal, place = (
+            _of_nearest(depths, [_channels(found, f"{layer}.{name}", "XYZ") for layer in self._layers])
+            for name in ("Normal", "Position")
+        )
+        away = place - view.matrix_world[:3, 3].astype(np.float32)[:, None, None]
+        lengths = np.sqrt((normal**2).sum(0) * (away**2).sum(0))
+        facing = (normal * away).sum(0) / np.maximum(lengths, np.float32(1e-9))
+        return z, base_colours(diffuse, glossy, transmitted, facing, np.isfinite(z))
 
     def beauty(self, view: CameraView, samples: int = 16) -> NDArray[np.float32]:
         """Return [H, W, 3] float32 scene-linear Rec.709: the blockout itself, by Cycles, denoised where it can."""
@@ -168,7 +181,9 @@ class PassRenderer:
             self._prepare("beauty")
             self.scene.cycles.samples = samples
             self._aim(view)
-            return _colour(self._render(), self._layers[0], ("Combined",))
+            return np.ascontiguousarray(
+                np.moveaxis(_colour(self._render(_BEAUTY), self._layers[0], ("Combined",)), 0, -1)
+            )
         except (RuntimeError, TypeError) as error:
             raise FarplaneError(
                 "reference", f"Blender could not render it: {_one_line(error)}", "Leave the reference render out"
@@ -190,8 +205,8 @@ class PassRenderer:
         with blenders_own():
             self.scene.frame_set(view.frame)
 
-    def _render(self) -> dict[str, NDArray[np.float32]]:
-        """Render the stand-in at the frame that was aimed at; return [H, W] of every channel by its name.
+    def _render(self, endings: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
+        """Render the stand-in at the frame that was aimed at; return [H, W] of channels by name, which end so.
 
         As an animation of one frame: for a still the operator takes the frame number from the artist's scene.  Not under
         a temp_override, with which Blender under Python 3.11 crashes beside our threads (docs/decisions/random-sequences.md).
@@ -206,7 +221,7 @@ class PassRenderer:
                 "output", f"nothing was written to {self._folder}", "Free some space for temporary files"
             )
         try:
-            return read_passes(path)
+            return read_passes(path, endings)
         finally:
             path.unlink(missing_ok=True)
 
@@ -223,11 +238,10 @@ class PassRenderer:
         for layer in self.scene.view_layers:
             layer.use = layer.name in (self._layers[:1] if kind == "beauty" else self._layers)
             layer.use_pass_z = kind != "beauty"
-            for name in ("diffuse", "glossy", "transmission"):
-                setattr(layer, f"use_pass_{name}_color", kind == "surface")
+            for name in ("diffuse_color", "glossy_color", "transmission_color", "normal", "position"):
+                setattr(layer, f"use_pass_{name}", kind == "surface")
         # What Cycles has made of meshes and textures stays from frame to frame: 0.4 s become 0.08 where there are many.
         self.scene.render.use_persistent_data = kind == "surface"
-        self.scene.render.film_transparent = kind == "surface"  # so that alpha is the surface's own
         self.scene.world = self._sky if kind == "beauty" else None  # else there is no sky to load or sample
         if self.scene.render.engine == "BLENDER_WORKBENCH":
             _prepare_workbench(self.scene)
@@ -346,17 +360,20 @@ def _depth(found: dict[str, NDArray[np.float32]], layer: str) -> NDArray[np.floa
 
 
 def _colour(found: dict[str, NDArray[np.float32]], layer: str, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """[H, W, 3] of a pass that has one of these names."""
-    name = next(name for name in names if f"{layer}.{name}.R" in found)
-    return np.stack([found[f"{layer}.{name}.{channel}"] for channel in "RGB"], axis=-1)
+    """[3, H, W] of a pass that has one of these names."""
+    return _channels(found, next(f"{layer}.{name}" for name in names if f"{layer}.{name}.R" in found), "RGB")
+
+
+def _channels(found: dict[str, NDArray[np.float32]], name: str, channels: str) -> NDArray[np.float32]:
+    return np.stack([found[f"{name}.{channel}"] for channel in channels])
 
 
 def _of_nearest(depths: NDArray[np.float32], values: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What the view layer with the nearest surface says.  depths : [L, H, W].  values : L times [H, W] or [H, W, C]."""
+    """What the view layer with the nearest surface says.  depths : [L, H, W].  values : L times [H, W] or [C, H, W]."""
     if len(values) == 1:
         return values[0]
     nearest = depths.argmin(axis=0)
-    picked = nearest.reshape(1, *nearest.shape, *[1] * (values[0].ndim - 2))
+    picked = np.broadcast_to(nearest, (1, *values[0].shape))
     return np.take_along_axis(np.stack(values), picked, axis=0)[0]
 
 

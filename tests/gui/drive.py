@@ -174,6 +174,12 @@ def work() -> Iterator[None]:
     yield from wait(0.3)
     picture("2-passes")
     told["modal"] = operators.running_generation() is not None
+    yield from wait_for(
+        lambda: operators.running_generation() is None or operators.running_generation().stage == "colour"
+    )
+    yield from wait(0.2)
+    picture("2-colours")
+    told["colour stage"] = operators.running_generation() is not None
     yield from wait_for(lambda: session.job is not None or session.message is not None)
     yield from wait_for(lambda: session.job is None or session.job.preview)
     yield from wait(0.4)
@@ -189,8 +195,9 @@ def work() -> Iterator[None]:
     bpy.context.scene.frame_set(SHOWN)
     yield from look("5-blockout")
     take = session.takes[0]
-    told["model"] = json.loads((take.folder / "shot.json").read_text())["settings"]["model"]
-    for name in (f"plate.{SHOWN:04d}.exr", f"depth.{SHOWN:04d}.exr"):
+    shot = json.loads((take.folder / "shot.json").read_text())
+    told["model"], told["sent colours"] = shot["settings"]["model"], [f.get("base_colour") for f in shot["frames"]]
+    for name in (f"plate.{SHOWN:04d}.exr", f"depth.{SHOWN:04d}.exr", f"base_colour.{SHOWN:04d}.png"):
         shutil.copy(take.folder / name, FOLDER / name)
     bpy.context.window_manager.farplane.note = "as in the blockout"
     run(bpy.ops.farplane.accept)  # the chosen take: the one that has just come

@@ -148,8 +148,9 @@ def conclude(name: str, session: Any, rendered: Renders) -> None:
     }
     keep_render(name)
     if message is not None and not message.is_error and session.takes and message.text != "Cancelled":
-        for path in session.takes[0].folder.glob("depth.*.exr"):
-            shutil.copy(path, FOLDER / f"{name}-{path.name}")
+        for pattern in ("depth.*.exr", "base_colour.*.png"):
+            for path in session.takes[0].folder.glob(pattern):
+                shutil.copy(path, FOLDER / f"{name}-{path.name}")
 
 
 def work() -> Iterator[None]:

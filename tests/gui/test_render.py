@@ -15,6 +15,7 @@ import pytest
 
 PICTURES = "gui-render"  # folder in out/
 FRAMES = 6  # of the shot; as in render_drive.py
+PASSES = 2 * FRAMES  # depth, then base colours
 BESIDE = ("first", "between", "escaped", "saved", "cancelled", "depth")  # parts of the tour in which both happen
 
 OWN = [["init", True], ["complete", True]]  # of the artist's scene
@@ -41,7 +42,7 @@ def test_generate_during_a_render_reads_nothing_before_its_end(told: dict[str, A
     part = told["first"]
     assert part["seen"], "it was rendering when Generate was pressed"
     assert {stage for stage, *_ in part["seen"]} <= {"connect", "enquire"}, "there is no stand-in yet"
-    assert part["rendered"] == OWN + FRAMES * PASS
+    assert part["rendered"] == OWN + PASSES * PASS
     assert part["said"] == "take 001 is here"
     assert all(part["whole"])
 
@@ -54,7 +55,7 @@ def test_a_render_between_two_passes_is_waited_for(told: dict[str, Any], name: s
     assert {stage for stage, *_ in part["seen"]} == {"depth"}
     assert part["seen"][-1][2], "it says what it waits for"
     # Generate was at least at this frame when the key was pressed, and may have read one more before it arrived
-    assert part["rendered"] == before * PASS + OWN + (FRAMES - before) * PASS
+    assert part["rendered"] == before * PASS + OWN + (PASSES - before) * PASS
     assert part["said"].endswith("is here")
     assert all(part["whole"])
 
@@ -97,13 +98,14 @@ def test_the_depth_is_seen_in_its_own_shades(told: dict[str, Any], out: Path) ->
 
 @pytest.mark.parametrize("name", BESIDE)
 def test_neither_takes_anything_from_the_other(told: dict[str, Any], out: Path, name: str) -> None:
-    """To the bit: the artist's picture as without us, every depth as without their render, and no stand-in left."""
+    """To the bit: the artist's picture as without us, every pass as without their render, and no stand-in left."""
     assert np.array_equal(pixels(out / f"render-{name}.exr"), pixels(out / "render-alone.exr"))
     assert told[name]["left"] == []
-    for path in out.glob(f"{name}-depth.*.exr"):
+    for path in (*out.glob(f"{name}-depth.*.exr"), *out.glob(f"{name}-base_colour.*.png")):
         assert path.read_bytes() == (out / path.name.replace(name, "first")).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["first", "between", "escaped", "saved"])
-def test_every_depth_was_there_to_compare(told: dict[str, Any], out: Path, name: str) -> None:
+def test_every_pass_was_there_to_compare(told: dict[str, Any], out: Path, name: str) -> None:
     assert len(list(out.glob(f"{name}-depth.*.exr"))) == FRAMES
+    assert len(list(out.glob(f"{name}-base_colour.*.png"))) == FRAMES
