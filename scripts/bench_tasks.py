@@ -29,6 +29,7 @@ from farplane.backend.train.cases import specs_of
 from farplane.backend.train.data import SIZE, Clip, look_of, render_clip
 from farplane.backend.train.patterns import clip_pattern
 from farplane.backend.train.prompts import write_prompt
+from farplane.backend.train.told_colours import Manner
 from farplane.backend.train.train import draw_reference
 
 FRAMES, FIRST_CASE = 9, 5000  # far from the cases that `farplane evaluate` takes
@@ -38,18 +39,19 @@ RESAMPLES = 4000
 @dataclass(frozen=True)
 class Told:
     """What the network is told of a clip.  known: a key of `parts_known`; look: where the sun stands and the palette;
-    pattern: of clouds, grain and windows, the render's own."""
+    pattern: of clouds, grain and windows, the render's own; base: the colours of the blockout's materials."""
 
     text: bool = True
     depth: bool = True
     camera: bool = True
     look: bool = True
     pattern: bool = True
+    base: bool = True
     known: str = ""
     reference: bool = False
 
 
-NOTHING = Told(text=False, depth=False, camera=False, look=False, pattern=False)
+NOTHING = Told(text=False, depth=False, camera=False, look=False, pattern=False, base=False)
 ALL = slice(None)
 # Name, what is told, the same without the condition, what of the clip is given, and the frames that are measured.
 TASKS: tuple[tuple[str, Told, Told, str, slice], ...] = (
@@ -58,6 +60,7 @@ TASKS: tuple[tuple[str, Told, Told, str, slice], ...] = (
     ("text + depth: the depth's part", Told(), Told(depth=False), "", ALL),
     ("text + depth: the text's part", Told(), Told(text=False), "", ALL),
     ("text + depth: the pattern's part", Told(), Told(pattern=False), "", ALL),
+    ("text + depth: the base colours' part", Told(), Told(base=False), "", ALL),
     ("first frame", Told(known="first"), Told(), "first", ALL),
     ("first and last frame", Told(known="both"), Told(), "both", ALL),
     ("– frames 2 to 5, apart from the last in latent time", Told(known="both"), Told(), "both", slice(1, 5)),
@@ -97,7 +100,7 @@ def estimate(model: Checkpoint, clip: Clip, code: NDArray, text: str, told: Told
     condition = make_condition(
         clip.exact if told.depth else None, clip.camera, code.shape[1:3], known_frames=code, known=known,
         references=reference, with_camera=told.camera, look=look_of(clip.world, seed) if told.look else None,
-        pattern=chance,
+        pattern=chance, base_colour=clip.base_colour(Manner(), exact=True) if told.base else None,
     )  # fmt: skip
     nothing = torch.zeros(1, 12, *condition.control.shape[2:])
     hidden, mask = model.text([text if told.text else ""])

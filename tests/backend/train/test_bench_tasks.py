@@ -32,10 +32,10 @@ def test_every_task_leaves_something_to_make(bench):
         assert given == [[0], [0, 8], [0, 1, 2, 3], []]
         assert (~parts["region"]).mean() == 0.25
     # What is left out of a condition is one thing at a time, but for text and camera, which are put beside nothing; where
-    # no depth is told the pattern is not told either, whatever is asked.
+    # no depth is told pattern and base colours are not told either, whatever is asked.
     for name, told, without, *_ in bench.TASKS:
         differs = [field for field in vars(told) if getattr(told, field) != getattr(without, field)]
-        assert len(differs) == (3 if without == bench.NOTHING else 1), name
+        assert len(differs) == (4 if without == bench.NOTHING else 1), name
 
 
 def test_held_still_is_the_nearest_given_frame(bench):
