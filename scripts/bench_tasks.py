@@ -59,6 +59,7 @@ TASKS: tuple[tuple[str, Told, Told, str, slice], ...] = (
     ("camera only", Told(text=False, depth=False), NOTHING, "", ALL),
     ("text + depth: the depth's part", Told(), Told(depth=False), "", ALL),
     ("text + depth: the text's part", Told(), Told(text=False), "", ALL),
+    ("text + depth: the camera's part", Told(), Told(camera=False), "", ALL),
     ("text + depth: the pattern's part", Told(), Told(pattern=False), "", ALL),
     ("text + depth: the base colours' part", Told(), Told(base=False), "", ALL),
     ("first frame", Told(known="first"), Told(), "first", ALL),
