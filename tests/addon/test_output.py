@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from farplane.addon.base_colour import read_colours
 from farplane.addon.exr import read_channel
 from farplane.addon.output import OutputFolder, StagedFiles
 from farplane.protocol.errors import FarplaneError
@@ -49,6 +51,29 @@ def test_committed_files_are_whole(tmp_path):
     np.testing.assert_array_equal(read_channel(tmp_path / "a" / "b" / "depth.0004.exr"), shot.depth.z[1])
 
 
+def test_base_colours_lie_beside_the_depth_and_are_shared_with_it(tmp_path):
+    colours = np.random.default_rng(2).integers(0, 256, (2, 32, 34, 4), np.uint8)
+    colours[..., 3] = 255
+    shot = replace(make_shot(), base_colour=colours)
+    expected = [
+        f"{stem}.{frame:04d}.{kind}" for stem, kind in (("base_colour", "png"), ("depth", "exr")) for frame in (3, 4)
+    ]
+    with (
+        OutputFolder(tmp_path / "out") as folder,
+        StagedFiles(folder.path / "a") as first,
+        StagedFiles(folder.path / "b") as other,
+    ):
+        first.add_passes(shot)
+        other.share_passes(first)
+        assert other.depth == first.depth
+        first.commit()
+        other.commit()
+        folder.keep()
+    for place in ("a", "b"):
+        assert listing(tmp_path / "out" / place) == expected
+        np.testing.assert_array_equal(read_colours(tmp_path / "out" / place / "base_colour.0004.png"), colours[1])
+
+
 @pytest.mark.parametrize("error", [FarplaneError("a", "b", "c"), KeyboardInterrupt(), ZeroDivisionError()])
 @pytest.mark.parametrize("existing", [False, True])
 def test_a_failure_leaves_the_folder_as_it_was(tmp_path, error, existing):
@@ -61,7 +86,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, error, existing):
 
     def work() -> None:
         with OutputFolder(out) as folder, StagedFiles(folder.path) as files:
-            files.add_passes(make_shot())
+            files.add_passes(replace(make_shot(), base_colour=np.zeros((2, 32, 34, 4), np.uint8)))
             (folder.path / "plate.0003.exr").write_bytes(b"half a plate")
             (folder.path / "second shot").mkdir()
             (folder.path / "second shot" / "take.json").write_text("{}")

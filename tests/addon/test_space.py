@@ -13,7 +13,7 @@ from farplane.addon import space
 from farplane.addon.exr import write_channel, write_rgb
 from farplane.backend.pipeline.exr import encode_exr
 from farplane.protocol.errors import FarplaneError
-from farplane.protocol.shot import COMPRESSIONS, exr_bytes, plate_bytes
+from farplane.protocol.shot import COMPRESSIONS, exr_bytes, plate_bytes, png_bytes
 
 
 def noise(shape: tuple[int, ...], bits: Any, values: Any) -> np.ndarray:
@@ -46,6 +46,9 @@ def test_a_take_holds_plate_depth_render_and_what_comes_with_them() -> None:
     assert space.shot_bytes(25, 1920, 1080) == depth
     assert space.take_bytes(25, 1920, 1080) == plate_bytes(25, 1920, 1080) + 2 * depth
     assert space.take_bytes(25, 1920, 1080, reference=True, landed=False) == plate_bytes(25, 1920, 1080) + depth + half
+    told = png_bytes(25, 1920, 1080)
+    assert space.shot_bytes(25, 1920, 1080, colours=True) == depth + told
+    assert space.take_bytes(25, 1920, 1080, colours=True) == plate_bytes(25, 1920, 1080) + 2 * depth + told
 
 
 def test_a_real_disk_is_asked(small_disk: Path) -> None:

@@ -364,7 +364,7 @@ def test_a_thumbnail_is_a_png_or_nothing(tmp_path: Path) -> None:
 
 def test_deleting_takes_only_what_is_ours(tmp_path: Path) -> None:
     take = Take.create(tmp_path / "t", SHOT)
-    for name in ("plate.0001.exr", "depth.0001.exr", "report.json", takes.THUMBNAIL):
+    for name in ("plate.0001.exr", "depth.0001.exr", "base_colour.0001.png", "report.json", takes.THUMBNAIL):
         (take.folder / name).write_bytes(b"x")
     (take.folder / takes.DEPTH_FOLDER).mkdir()
     (take.folder / takes.DEPTH_FOLDER / "depth.0001.exr").write_bytes(b"x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ def test_a_wan_folder_that_lacks_a_part(tmp_path: Path, part: str) -> None:
     order = Order(tmp_path / "scene.blend", tmp_path / "out", None, RenderSettings(model=str(tmp_path / "model")))
     with pytest.raises(FarplaneError, match=f"has no {part} folder"):
         order.validate()
+
+
+def test_colours_are_left_out_where_the_user_says_so(tmp_path: Path) -> None:
+    order = Order(tmp_path / "scene.blend", tmp_path / "out", None, RenderSettings())
+    assert "--no-colours" not in order.arguments()
+    assert "--no-colours" in replace(order, colours=False).arguments()
 
 
 def test_a_negative_prompt_beside_the_scenes_own_prompt_reaches_the_child(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from farplane.addon.base_colour import write_colours
 from farplane.backend.pipeline.exr import encode_depth, encode_exr
 from farplane.backend.take_files import read_plate, read_take_shot, with_reference
 from farplane.protocol.errors import FarplaneError
@@ -67,6 +69,59 @@ def test_without_a_reference_there_is_none(take: Path) -> None:
     for path in take.glob("reference.*"):
         path.unlink()
     assert with_reference(take, read_take_shot(take)).reference is None
+
+
+@pytest.fixture
+def told(take: Path, shot: Shot) -> np.ndarray:
+    """The take with base colours, as the add-on writes them; returned: the colours."""
+    rng = np.random.default_rng(9)
+    colours = rng.integers(0, 256, (T, H, W, 4), np.uint8)
+    colours[..., 3] = 255 * np.isfinite(shot.depth.z)
+    with_them = replace(shot, base_colour=colours)
+    paths = {frame: depth_name(frame) for frame in shot.frames}
+    (take / "shot.json").write_text(json.dumps(shot_to_json(with_them, paths)))
+    for index, frame in enumerate(shot.frames):
+        (take / f"base_colour.{frame:04d}.png").write_bytes(write_colours(colours[index]))
+    return colours
+
+
+def test_base_colours_come_back_to_the_bit(take: Path, told: np.ndarray) -> None:
+    back = read_take_shot(take)
+    np.testing.assert_array_equal(back.base_colour, told)
+    back.validate()
+
+
+def test_a_take_without_base_colours_has_none(take: Path) -> None:
+    assert read_take_shot(take).base_colour is None
+
+
+COLOURS_BROKEN = {
+    "gone": ("base colour", lambda p: p.unlink()),
+    "cut": ("base colour", lambda p: p.write_bytes(p.read_bytes()[:-200])),
+    "no picture": ("base colour", lambda p: p.write_bytes(b"text")),
+    "a JPEG": ("base colour", lambda p: Image.new("RGB", (W, H)).save(p, "JPEG")),
+    "another size": ("base colour", lambda p: p.write_bytes(write_colours(np.zeros((8, 8, 4), np.uint8)))),
+    "no alpha": ("base colour", lambda p: Image.new("RGB", (W, H)).save(p)),
+    "half an alpha": ("base colour", lambda p: p.write_bytes(write_colours(np.full((H, W, 4), 128, np.uint8)))),
+    "path outside": ("shot.json", lambda p: first_frame(p.parent, base_colour="../base_colour.0101.png")),
+    "not in every frame": ("shot.json", lambda p: without_first(p.parent)),
+}
+
+
+def without_first(take: Path) -> None:
+    frames = json.loads((take / "shot.json").read_text())["frames"]
+    del frames[0]["base_colour"]
+    edited(take, frames=frames)
+
+
+@pytest.mark.parametrize("name", COLOURS_BROKEN)
+@pytest.mark.usefixtures("told")
+def test_broken_base_colours_are_named(take: Path, name: str) -> None:
+    field, damage = COLOURS_BROKEN[name]
+    damage(take / "base_colour.0102.png")
+    with pytest.raises(FarplaneError) as error:
+        read_take_shot(take)
+    assert error.value.field == field
 
 
 def edited(take: Path, **changes: object) -> None:

@@ -281,6 +281,8 @@ def test_a_shot_over_the_backends_limit_is_told_before_it_is_read():
     largest = Connected((), "1", 16 << 30)
     check_upload(largest, 1440, (1920, 1080), reference=False)  # 11.9 GB of depth
     check_upload(Connected((), "1"), 1440, (4096, 4096), reference=True)  # it did not say
+    with pytest.raises(FarplaneError, match=r"22781 MiB are more"):  # 11.9 GB of depth, and as much of base colours
+        check_upload(largest, 1440, (1920, 1080), reference=False, colours=True)
     with pytest.raises(FarplaneError, match=r"45562 MiB are more than the backend takes .*--no-reference"):
         check_upload(largest, 1440, (1920, 1080), reference=True)
 

@@ -300,7 +300,10 @@ def everything(scene):
 @pytest.fixture
 def fussy_scene(scene):
     """A scene whose artist has touched everything a pass might want to change."""
-    cube(scene, 0, "box")
+    red = bpy.data.materials.new("red")
+    red.use_nodes = True
+    red.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.8, 0.1, 0.1, 1)
+    cube(scene, 0, "box").data.materials.append(red)
     scene.world = bpy.data.worlds.new("sky")
     scene.frame_start, scene.frame_end = 5, 8
     scene.frame_set(6)
@@ -328,15 +331,19 @@ def fussy_scene(scene):
     return scene
 
 
+@pytest.mark.parametrize("engine", ["CYCLES", "BLENDER_WORKBENCH"])
 @pytest.mark.parametrize("steps", [0, 2, 5, 9, None])
-def test_every_setting_is_as_before_after_success_or_cancel(fussy_scene, steps):
-    """`steps` of the twelve are done, then the extraction is closed; None: all, and the shot is taken."""
+def test_every_setting_is_as_before_after_success_or_cancel(fussy_scene, steps, engine):
+    """`steps` of the twelve (sixteen, where base colours have a stage) are done, then it is closed; None: all."""
     before = everything(fussy_scene)
-    extraction = Extraction(fussy_scene, plan_shots(fussy_scene)[0], Prompt("x"), (64, 48), True, reference_samples=1)
-    for _ in range(12 if steps is None else steps):
-        extraction.step()
+    extraction = Extraction(
+        fussy_scene, plan_shots(fussy_scene)[0], Prompt("x"), (64, 48), True, engine, reference_samples=1, colours=True
+    )
+    count = 12 if engine == "CYCLES" else 16
+    ended = [extraction.step() for _ in range(count if steps is None else steps)]
     if steps is None:
-        extraction.shot()
+        assert ended == [False] * (count - 1) + [True]
+        assert extraction.shot().base_colour is not None
     assert fussy_scene.frame_current == 6  # also while it runs
     extraction.close()
     extraction.close()

@@ -75,7 +75,7 @@ def paint(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
             wait_for(Path(os.environ["PAINTER_GATE"]), should_stop)
     if mode == "colours":
         told = job.shot.base_colour
-        sink.artifact("report.json", b"" if told is None else hashlib.sha256(told.tobytes()).hexdigest().encode())
+        sink.artifact("report.json", b"none" if told is None else hashlib.sha256(told.tobytes()).hexdigest().encode())
     else:
         sink.artifact("report.json", b'{"depth_mean": %f}' % job.shot.depth.z[np.isfinite(job.shot.depth.z)].mean())
     sink.progress("measure", 1, 1)
