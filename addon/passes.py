@@ -124,11 +124,6 @@ class PassRenderer:
         """Look through our own camera from now on, no longer through the one the stand-in inherited."""
         self.scene.camera = self._camera
 
-    @property
-    def depth_engine(self) -> str:
-        """The engine that depth is drawn with, as far as is known."""
-        return self._engines[0]
-
     def depth(self, view: CameraView) -> NDArray[np.float32]:
         """Return [H, W] float32 depth along the camera's axis in Blender units, inf where nothing is hit.
 
@@ -232,7 +227,7 @@ class PassRenderer:
         if self._pass == kind:
             return
         try:
-            self.scene.render.engine = self.depth_engine if kind == "depth" else "CYCLES"
+            self.scene.render.engine = self._engines[0] if kind == "depth" else "CYCLES"
         except TypeError as error:  # an engine whose add-on is off is no value of the enum
             raise RuntimeError(str(error)) from error
         for layer in self.scene.view_layers:

@@ -121,10 +121,8 @@ def end_all() -> None:
 
 
 class Extraction:
-    """Reads one Shot out of a scene, a frame per step: all cameras first, then depth and base colours, then the
+    """Reads one Shot out of a scene, a frame per step: all cameras first, then depth with base colours, then the
     reference render.
-
-    Base colours come with the depth where Cycles reads it; where Workbench does, in a stage of their own.
 
     step() until it returns True, then shot().  Call close() in every case (or use it as a context manager): the
     scene is never changed, but a stand-in copy of it lives in the file until then, or until pause() or end().
@@ -132,7 +130,7 @@ class Extraction:
     Between two steps the artist goes on working, and an undo may free all that Blender has: what is kept from one
     stand-in to the next is numbers, never a datablock.
 
-    stage, done, total : where the work stands; stage is "camera", "depth", "colour" or "reference".
+    stage, done, total : where the work stands; stage is "camera", "depth" or "reference".
     """
 
     def __init__(
@@ -151,7 +149,8 @@ class Extraction:
 
         Without a prompt the shot is only good for being looked at or measured, not for being rendered.
         look : the depth alone is wanted, of one frame, say; no shot comes of it.
-        colours : read base colours too, where a material has one that somebody chose.
+        colours : read base colours too, where a material has one that somebody chose.  Cycles then renders them and
+            the depth together, whatever `engine` says; where it cannot run, the shot goes without them.
         """
         if prompt is not None:
             prompt.validate()
@@ -171,16 +170,14 @@ class Extraction:
         self._reference = np.empty((count, height, width, 3), np.float32) if reference else None
         self._colours = np.zeros((count, height, width, 4), np.uint8) if colours and has_colours(scene) else None
         self._steps = [("camera", index) for index in range(count)] + [("depth", index) for index in range(count)]
+        self._steps += [("reference", index) for index in range(count)] if reference else []
         self._at = 0
         self.total = count
         self._scene_uid, self._camera_uid = scene.session_uid, plan_camera(scene, plan).session_uid
         self._engine: Engine = engine
         self._passes: PassRenderer | None = None
         self._ended = False
-        self._with_depth = self._stand_in().depth_engine == "CYCLES"  # then base colours come with it
-        if self._colours is not None and not self._with_depth:
-            self._steps += [("colour", index) for index in range(count)]
-        self._steps += [("reference", index) for index in range(count)] if reference else []
+        self._stand_in()
         _open.add(self)
 
     def __enter__(self) -> Extraction:
@@ -217,8 +214,6 @@ class Extraction:
                 self._read_camera(passes, self.plan.frames[index])
             elif stage == "depth":
                 self._read_depth(passes, index)
-            elif stage == "colour":
-                self._read_colours(passes, index)
             elif self._reference is not None:
                 self._reference[index] = passes.beauty(self._views[index], self._samples)
         except ReferenceError as error:  # the camera was deleted, or somebody took the stand-in away
@@ -309,12 +304,11 @@ class Extraction:
     def _read_depth(self, passes: PassRenderer, index: int) -> None:
         if index == 0:
             passes.use_own_camera()
-        both = passes.surface(self._views[index]) if self._with_depth and self._colours is not None else None
+        both = passes.surface(self._views[index]) if self._colours is not None else None
         if both is not None and self._colours is not None:
             z, self._colours[index] = both
         else:
-            z = passes.depth(self._views[index])
-            self._colours = None if self._with_depth else self._colours  # Cycles, which tells them, cannot run
+            self._colours, z = None, passes.depth(self._views[index])
         if np.isnan(z).any() or (z <= 0).any():
             raise FarplaneError(
                 "depth",
@@ -322,13 +316,6 @@ class Extraction:
                 "Look for broken geometry or a clip start of zero",
             )
         self._z[index] = z * np.float32(self._metres * self._pinholes[index].depth_scale)
-
-    def _read_colours(self, passes: PassRenderer, index: int) -> None:
-        both = passes.surface(self._views[index]) if self._colours is not None else None
-        if both is None or self._colours is None:
-            self._colours = None  # no Cycles here: the shot goes without
-        else:
-            self._colours[index] = np.where(np.isfinite(self._z[index])[..., None], both[1], np.uint8(0))
 
     def _told_colours(self) -> NDArray[np.uint8] | None:
         """Base colours, unless nothing at all is told."""

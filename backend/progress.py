@@ -15,7 +15,6 @@ TITLES = {
     "start": "Starting Blender and the backend",
     "camera": "Reading the camera",
     "depth": "Rendering depth",
-    "colour": "Reading base colours",
     "reference": "Rendering the scene itself",
     "upload": "Sending the shot",
     "queue": "Waiting in the queue",

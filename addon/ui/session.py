@@ -99,7 +99,6 @@ STAGE_NAMES = {
     "enquire": "Asking the backend",
     "camera": "Reading cameras",
     "depth": "Rendering depth",
-    "colour": "Reading base colours",
     "reference": "Rendering the scene",
     "files": "Writing depth",
     "upload": "Sending the shot",

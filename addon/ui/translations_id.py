@@ -141,7 +141,6 @@ TEXTS: dict[str, str] = {
     "Reading cameras": "Membaca kamera",
     "Rendering depth": "Merender kedalaman",
     "Waiting for your render": "Menunggu render Anda",
-    "Reading base colours": "Membaca warna dasar",
     "Rendering the scene": "Merender adegan",
     "Writing depth": "Menulis kedalaman",
     "Sending the shot": "Mengirim shot",

@@ -53,6 +53,10 @@ def make_scene() -> Any:
     camera.location = (0, 0, 10)
     mesh = bpy.data.meshes.new("Quad")
     mesh.from_pydata([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], [], [(0, 1, 2, 3)])
+    paint = bpy.data.materials.new("Paint")  # so that there are base colours to read
+    paint.use_nodes = True
+    paint.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.6, 0.05, 0.05, 1)
+    mesh.materials.append(paint)
     for obj in (camera, bpy.data.objects.new("Quad", mesh)):
         scene.collection.objects.link(obj)
     scene.camera = camera

@@ -151,7 +151,8 @@ def test_installed_enabled_used_and_removed(
     assert told["zmq"], "pyzmq comes from the zip"
     assert told["curve"]
     assert told["shot"] == 0
-    assert told["shot files"] == ["depth.0003.exr", "depth.0004.exr", "depth.0005.exr", "shot.json"]
+    passes = [f"{stem}.{n:04d}.{kind}" for stem, kind in (("base_colour", "png"), ("depth", "exr")) for n in (3, 4, 5)]
+    assert told["shot files"] == [*passes, "shot.json"]
     assert "take 001 is here" in told["message"]
     assert told["in the extension's own folder"]
     assert told["landed"] == ["background", "projection", "compositor", "strip"]
@@ -162,7 +163,7 @@ def test_installed_enabled_used_and_removed(
     assert shipped - names(zips[python]) <= {"wheels"}
 
 
-PARTS_ELSEWHERE = ("landing", "landing_life", "projection", "bake", "undo", "faults", "threads")
+PARTS_ELSEWHERE = ("landing", "landing_life", "projection", "bake", "undo", "faults", "threads", "base_colour")
 
 
 @pytest.mark.parametrize(

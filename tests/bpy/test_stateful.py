@@ -85,6 +85,10 @@ class Artist(RuleBasedStateMachine):
         camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
         mesh = bpy.data.meshes.new("Quad")
         mesh.from_pydata([(-1, -1, -5), (1, -1, -5), (1, 1, -5), (-1, 1, -6)], [], [(0, 1, 2, 3)])
+        paint = bpy.data.materials.new("Paint")  # so that there are base colours to read
+        paint.use_nodes = True
+        paint.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.6, 0.05, 0.05, 1)
+        mesh.materials.append(paint)
         for obj in (camera, bpy.data.objects.new("Quad", mesh)):
             scene.collection.objects.link(obj)
         scene.camera = camera

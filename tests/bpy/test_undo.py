@@ -29,7 +29,8 @@ def push(number: int = 0) -> None:
 
 
 def reading(steps: int = 0) -> Extraction:
-    extraction = Extraction(bpy.context.scene, plan_shots(bpy.context.scene)[0], engine="CYCLES")
+    """Of depth and base colours, which are read together."""
+    extraction = Extraction(bpy.context.scene, plan_shots(bpy.context.scene)[0], engine="CYCLES", colours=True)
     for _ in range(steps):
         extraction.step()
     return extraction
@@ -37,13 +38,26 @@ def reading(steps: int = 0) -> Extraction:
 
 def whole_depth() -> np.ndarray:
     with reading(2 * FRAMES) as extraction:
-        return extraction.shot().depth.z
+        shot = extraction.shot()
+        assert shot.base_colour is not None
+        assert ((shot.base_colour[..., 3] > 0) == np.isfinite(shot.depth.z)).all()
+        return shot.depth.z
 
 
 def leftovers() -> list[str]:
     """Stand-in datablocks of any kind."""
     blocks = (bpy.data.scenes, bpy.data.objects, bpy.data.cameras, bpy.data.node_groups)
     return [block.name for kind in blocks for block in kind if block.name.startswith(PREFIX)]
+
+
+@pytest.fixture(autouse=True)
+def painted(scene: Any) -> None:
+    """Something in the scene has a colour."""
+    paint = bpy.data.materials.new("Paint")
+    paint.use_nodes = True
+    paint.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.6, 0.05, 0.05, 1)
+    bpy.data.meshes["Cube"].materials.append(paint)
+    bpy.ops.wm.save_mainfile()
 
 
 @pytest.fixture

@@ -174,12 +174,6 @@ def work() -> Iterator[None]:
     yield from wait(0.3)
     picture("2-passes")
     told["modal"] = operators.running_generation() is not None
-    yield from wait_for(
-        lambda: operators.running_generation() is None or operators.running_generation().stage == "colour"
-    )
-    yield from wait(0.2)
-    picture("2-colours")
-    told["colour stage"] = operators.running_generation() is not None
     yield from wait_for(lambda: session.job is not None or session.message is not None)
     yield from wait_for(lambda: session.job is None or session.job.preview)
     yield from wait(0.4)

@@ -15,7 +15,6 @@ import pytest
 
 PICTURES = "gui-render"  # folder in out/
 FRAMES = 6  # of the shot; as in render_drive.py
-PASSES = 2 * FRAMES  # depth, then base colours
 BESIDE = ("first", "between", "escaped", "saved", "cancelled", "depth")  # parts of the tour in which both happen
 
 OWN = [["init", True], ["complete", True]]  # of the artist's scene
@@ -42,7 +41,7 @@ def test_generate_during_a_render_reads_nothing_before_its_end(told: dict[str, A
     part = told["first"]
     assert part["seen"], "it was rendering when Generate was pressed"
     assert {stage for stage, *_ in part["seen"]} <= {"connect", "enquire"}, "there is no stand-in yet"
-    assert part["rendered"] == OWN + PASSES * PASS
+    assert part["rendered"] == OWN + FRAMES * PASS
     assert part["said"] == "take 001 is here"
     assert all(part["whole"])
 
@@ -55,7 +54,7 @@ def test_a_render_between_two_passes_is_waited_for(told: dict[str, Any], name: s
     assert {stage for stage, *_ in part["seen"]} == {"depth"}
     assert part["seen"][-1][2], "it says what it waits for"
     # Generate was at least at this frame when the key was pressed, and may have read one more before it arrived
-    assert part["rendered"] == before * PASS + OWN + (PASSES - before) * PASS
+    assert part["rendered"] == before * PASS + OWN + (FRAMES - before) * PASS
     assert part["said"].endswith("is here")
     assert all(part["whole"])
 
