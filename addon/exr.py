@@ -138,8 +138,14 @@ def _decode(data: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
             raise ValueError(f"it has no channel {name}")
     out = np.zeros((len(names), header.height, header.width), np.float32)
     lines = _LINES[header.compression]
+    offsets = struct.unpack_from(f"<{-(-header.height // lines)}Q", data, header.table)
+    whole = _plain_lines(data, header, line, offsets)
+    if whole is not None:
+        for index, name in enumerate(names):
+            out[index] = whole[name]
+        return out.transpose(1, 2, 0)
     seen = 0
-    for offset in struct.unpack_from(f"<{-(-header.height // lines)}Q", data, header.table):
+    for offset in offsets:
         y, size = struct.unpack_from("<ii", data, offset)
         row = y - header.top
         count = min(lines, header.height - row)
@@ -156,6 +162,18 @@ def _decode(data: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
     if seen != header.height:
         raise ValueError("chunks are missing")
     return out.transpose(1, 2, 0)
+
+
+def _plain_lines(data: bytes, header: _Header, line: np.dtype, offsets: tuple[int, ...]) -> NDArray | None:
+    """All lines at once, where they lie uncompressed one after the other, as Blender's renders do; else None."""
+    chunk = np.dtype([("y", "<i4"), ("size", "<i4"), ("line", line)])
+    first, count = offsets[0], header.height
+    evenly = offsets == tuple(range(first, first + count * chunk.itemsize, chunk.itemsize))
+    if header.compression or not evenly or first + count * chunk.itemsize > len(data):
+        return None
+    chunks = np.frombuffer(data, chunk, count, first)
+    in_order = (chunks["y"] == np.arange(header.top, header.top + count)).all()
+    return chunks["line"] if in_order and (chunks["size"] == line.itemsize).all() else None
 
 
 def is_htj2k(path: Path) -> bool:

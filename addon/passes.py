@@ -232,6 +232,7 @@ class PassRenderer:
             raise RuntimeError(str(error)) from error
         for layer in self.scene.view_layers:
             layer.use = layer.name in (self._layers[:1] if kind == "beauty" else self._layers)
+            layer.use_pass_combined = kind == "beauty"
             layer.use_pass_z = kind != "beauty"
             for name in ("diffuse_color", "glossy_color", "transmission_color", "normal", "position"):
                 setattr(layer, f"use_pass_{name}", kind == "surface")
