@@ -218,7 +218,8 @@ def fitted_case(plate: Frames, render: Frames, sent: Shot, exact: NDArray) -> Ca
 
     def smaller(shot: Shot) -> Shot:
         depth = _depth_pass(shot.depth.z[:, rows][:, :, columns])
-        return replace(shot, resolution=(width, height), camera=camera, depth=depth)
+        told = None if shot.base_colour is None else shot.base_colour[:, rows][:, :, columns]
+        return replace(shot, resolution=(width, height), camera=camera, depth=depth, base_colour=told)
 
     light = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in render])
     return Case(plate, light, smaller(sent), smaller(seen), full_width / width)

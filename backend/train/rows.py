@@ -19,7 +19,7 @@ from ..pipeline.measure import measure_plate
 from .cases import Case
 from .classifier import pictures_of
 
-VERSION = 1  # of what a row holds; a new one measures again
+VERSION = 2  # of what a row holds; a new one measures again
 PAIRS = 4  # of frames for each k: a table of many clips needs few of each
 TILE = (224, 128)  # of a strip's pictures, width and height
 
@@ -31,7 +31,7 @@ class Row:
     about : section, name, prompt, asked (attribute values that can be seen, or None), move, size, scale, notes.
     plate, render : pipeline.measure's figures as plain JSON.
     plate_pictures, render_pictures : [N, 3, 64, 112] LogC3 code.  plate_light, render_light : luminance, thinned, flat.
-    strip : [128, 896, 3] uint8: depth, render, plate's first and last frame.
+    strip : [128, 1120, 3] uint8: depth, base colours, render, plate's first and last frame.
     """
 
     about: dict[str, Any]
@@ -87,8 +87,10 @@ def _strip(case: Case) -> NDArray[np.uint8]:
     z = case.sent.depth.z[0]
     near = max(float(np.quantile(z, 0.02)), 1e-3) if np.isfinite(z).any() else 1.0
     grey = np.sqrt(np.clip(near / z, 0, 1))
+    told = case.sent.base_colour
     parts = [
         (grey[..., None].repeat(3, -1) * 255).astype(np.uint8),
+        np.zeros((*z.shape, 3), np.uint8) if told is None else told[0, ..., :3],
         *(linear_to_display(np.asarray(f, np.float32)) for f in (case.render[0], case.plate[0], case.plate[-1])),
     ]
     how = cv2.INTER_AREA if z.shape[1] > TILE[0] else cv2.INTER_NEAREST

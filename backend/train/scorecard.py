@@ -87,7 +87,7 @@ def captioned(strip: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
 
 
 def draw_sheet(rows: Sequence[Row], path: Path, columns: int = 2) -> None:
-    """Blockout depth, render, and the plate's first and last frame, with the prompt, evenly drawn from all cases."""
+    """The blockout's depth and colours, the render, the plate's first and last frame, under the prompt; evenly drawn."""
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))]
     tiles = [captioned(row.strip, f"{row.about['name']}: {row.about['prompt']}") for row in chosen]
     _grid(tiles, columns, path)

@@ -39,7 +39,10 @@ def wall(seed: int, frames: int, width: int, height: int, **_: object) -> Simple
     K = np.tile(np.array([[100.0, 0, width / 2], [0, 100.0, height / 2], [0, 0, 1]]), (frames, 1, 1))
     pose = np.tile(np.eye(4), (frames, 1, 1))
     pose[:, 0, 3] = np.arange(frames) * 0.2  # 2 px at 10 m and 100 px of focal length
-    return SimpleNamespace(linear=linear, depth=z, exact=z, camera=CameraTrack(K, pose), move="truck")
+    base = np.full((*z.shape, 4), 255, np.uint8)
+    return SimpleNamespace(
+        linear=linear, depth=z, exact=z, camera=CameraTrack(K, pose), move="truck", base_colour=lambda manner: base
+    )
 
 
 class Painter:
@@ -117,6 +120,26 @@ def test_a_plate_that_is_the_render_scores_as_the_render(run: Run, monkeypatch: 
     }  # fmt: skip
 
 
+def test_the_bare_section_sends_the_same_shots_without_colours(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Shot] = []
+    painter = Painter()
+
+    def paint(shot: Shot, settings: RenderSettings, found: FoundModel) -> np.ndarray:
+        sent.append(shot)
+        return painter(shot, settings, found)
+
+    monkeypatch.setattr(cases, "sample_plate", paint)
+    rows = all_rows(run, [*specs(2), *specs_of("bare", 2)], [], None, Clock(0), QUIET)
+    assert {name: len(part) for name, part in rows.items()} == {"seeds": 2, "bare": 2}
+    told, bare = sent[:2], sent[2:]
+    for one, other in zip(told, bare, strict=True):
+        assert one.prompt == other.prompt
+        np.testing.assert_array_equal(one.depth.z, other.depth.z)
+        assert one.base_colour is not None
+        assert other.base_colour is None
+    assert len(list((run.out / "renders").iterdir())) == 2, "the same renders stand beside both"
+
+
 def test_an_interrupted_run_goes_on_where_it_was(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Painter(fail_at=2)
     monkeypatch.setattr(cases, "sample_plate", first)
@@ -182,7 +205,7 @@ def test_a_scene_of_cycles_is_measured_against_its_own_render(run: Run) -> None:
         calls.append(folder)
         spec = Spec("seeds", 5, Attributes("village", "noon", "clear", "summer"))
         made = wall(5, size.frames, size.width, size.height)
-        footage = cases.Footage(made.linear, made.depth, made.exact, made.camera, "truck")
+        footage = cases.Footage(made.linear, made.depth, made.exact, made.base_colour(None), made.camera, "truck")
         return cases.shot_of(spec, footage, size), made.linear, made.linear
 
     scene = run.out / "street.blend"

@@ -36,7 +36,7 @@ def row(
     seen = rng.lognormal(-1, 1, 500).astype(np.float32)
     pictures = rng.random((3, 3, 64, 112)).astype(np.float16)
     base = {"section": "seeds", "name": f"seeds-{seed}", "prompt": "a village", "asked": None, "scale": 1.0}
-    strip = np.zeros((128, 896, 3), np.uint8)
+    strip = np.zeros((128, 1120, 3), np.uint8)
     sides = plate or measures(), render or measures()
     return Row(base | about, *sides, pictures, pictures, seen * np.float32(light), seen, strip)
 
