@@ -21,7 +21,7 @@ from . import blender, checks
 from .model.presets import find_model
 from .private import PrivateBackend, private_backend
 from .progress import StageBoard, seconds_table
-from .take_report import files_table, lock_table, read_report
+from .take_report import files_table, lock_table, read_report, show_notes
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,9 @@ def _show_result(result: dict[str, Any], seconds: dict[str, float], total: float
     console.print(seconds_table(seconds, total))
     for shot in result.get("shots", []):
         folder = Path(shot["folder"])
-        console.print(lock_table(read_report(folder)))
+        report = read_report(folder)
+        console.print(lock_table(report))
+        show_notes(report, console)
         console.print(files_table(folder))
     if result.get("blend"):
         console.print(f"The plate is landed in {escape(str(result['blend']))}", highlight=False, soft_wrap=True)

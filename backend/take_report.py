@@ -48,6 +48,13 @@ def lock_table(report: dict[str, Any]) -> Table:
     return table
 
 
+def show_notes(report: dict[str, Any], console: Console) -> None:
+    """What a report notes of the shot and its prompt, a line each: words the model lacks, contradictions, holes …"""
+    notes = report.get("notes")
+    for note in notes if isinstance(notes, list) else ():
+        console.print(f"note: {escape(str(note))}", highlight=False, soft_wrap=True)
+
+
 def _locks(measures: Any) -> dict[int, dict[str, Any]]:
     """{frames apart: figure} of one side of a report."""
     locks = measures.get("lock") if isinstance(measures, dict) else None
@@ -113,6 +120,7 @@ def measure_again(folder: Path, console: Console) -> None:
     write_whole(folder / "report.png", report_png(report, title))
     write_whole(folder / "contact.png", contact_png(frames, shot, title))
     console.print(lock_table(values))
+    show_notes(values, console)
     console.print(f"Written: report.json, report.png and contact.png in {escape(str(folder))}", soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from farplane.backend.take_report import files_table, lock_table, read_report
+from farplane.backend.take_report import files_table, lock_table, read_report, show_notes
 
 
 def printed(table: Any) -> str:
@@ -51,6 +51,20 @@ def test_a_report_that_is_none_does_not_break_the_table(tmp_path: Path, text: st
     (tmp_path / "report.json").write_text(text)
     assert "Camera lock" in printed(lock_table(read_report(tmp_path)))
     assert read_report(tmp_path / "absent") == {}
+
+
+def test_notes_are_lines_of_their_own() -> None:
+    out = io.StringIO()
+    long = "camera: 8 mm in frames [1-9] " + "is outside " * 20
+    show_notes({"notes": ["not in this model's vocabulary: dragons", long]}, Console(file=out, width=60))
+    assert out.getvalue().splitlines() == ["note: not in this model's vocabulary: dragons", f"note: {long}"]
+
+
+@pytest.mark.parametrize("report", [{}, {"notes": []}, {"notes": "text"}, {"notes": None}])
+def test_no_notes_are_no_lines(report: dict[str, Any]) -> None:
+    out = io.StringIO()
+    show_notes(report, Console(file=out, width=60))
+    assert out.getvalue() == ""
 
 
 def test_sequences_are_one_line(tmp_path: Path) -> None:
