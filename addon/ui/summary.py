@@ -12,6 +12,7 @@ from .. import takes
 from ..takes import Take
 
 Stamp = tuple[int, int]
+NOTES = 4
 MAX_LISTED = 500  # takes of one shot that a list shows
 
 
@@ -35,6 +36,7 @@ class Summary:
     lock: float | None = None
     lock_95: float | None = None
     unmeasured: str = ""
+    notes: tuple[str, ...] = ()
     picture: Path | None = None
 
     @staticmethod
@@ -42,7 +44,8 @@ class Summary:
         """Read shot.json and report.json of `take`; whatever is missing or broken stays at its default."""
         shot = _json(take.folder / "shot.json")
         settings = _dict(shot, "settings")
-        lock = _first_lock(_json(take.folder / "report.json"))
+        report = _json(take.folder / "report.json")
+        lock = _first_lock(report)
         pictures = (take.folder / name for name in (takes.THUMBNAIL, "contact.png"))
         return Summary(
             prompt=_text(shot, "prompt"),
@@ -55,6 +58,7 @@ class Summary:
             lock=_number(lock.get("median")),
             lock_95=_number(lock.get("p95")),
             unmeasured=_text(lock, "reason"),
+            notes=_texts(report, "notes")[:NOTES],
             picture=next((path for path in pictures if path.is_file() and not path.is_symlink()), None),
         )
 
@@ -127,6 +131,11 @@ def _dict(data: dict[str, Any], key: str) -> dict[str, Any]:
 def _text(data: dict[str, Any], key: str) -> str:
     value = data.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _texts(data: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = data.get(key)
+    return tuple(text for text in value if isinstance(text, str) and text) if isinstance(value, list) else ()
 
 
 def _whole(value: Any) -> int:

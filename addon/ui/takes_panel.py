@@ -185,6 +185,8 @@ def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None
     if not take.whole:
         _draw_text(column, context, say("Not all of its frames have come. Generate it again"), "ERROR", lines=3)
         return
+    for note in summary.notes:
+        _draw_text(column, context, note, "INFO", lines=3)
     row = layout.row(align=True)
     row.operator("farplane.accept", text="Accept", icon="CHECKMARK", depress=take.state == "accepted")
     row.operator("farplane.reject", text="Reject", icon="X", depress=take.state == "rejected")

@@ -169,12 +169,12 @@ def generate(
 
 def known_words(shot: Shot, found: FoundModel) -> list[str]:
     """The prompt's words as the model reads them, in order."""
-    return _words_of(found).known_words(shot.prompt.text)
+    return words_of(found).known_words(shot.prompt.text)
 
 
 def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:
     """What the report says of a prompt: words the model never saw (the shot is rendered all the same)."""
-    text = _words_of(found)
+    text = words_of(found)
     notes = []
     if replaced := text.replaced_words(shot.prompt.text):
         notes.append("read as: " + ", ".join(f"{word} as {known}" for word, known in replaced.items()))
@@ -183,7 +183,7 @@ def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _words_of(found: FoundModel) -> WordEncoder:
+def words_of(found: FoundModel) -> WordEncoder:
     return loaded(found.folder, "cuda" if torch.cuda.is_available() else "cpu").text
 
 

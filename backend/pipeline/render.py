@@ -83,7 +83,7 @@ def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Si
     from .precipitation import asked_fall, draw_fall
 
     frames, notes = plate.generate(shot, settings, found, on_step, check), plate.prompt_notes(shot, found)
-    notes += cautions(shot, plate._words_of(found))
+    notes += cautions(shot, plate.words_of(found))
     if fall := asked_fall(plate.known_words(shot, found)):
         draw_fall(frames, shot, fall, settings.seed, check)
         notes += (f"{fall.name} that falls is drawn over the plate as particles, not painted by the network",)

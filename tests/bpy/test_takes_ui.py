@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -121,6 +122,22 @@ def test_a_damaged_report_says_nothing_and_breaks_nothing(scene: Any) -> None:
     for broken in (b"{", b"[]", b'{"plate": {"lock": [7, null]}}', b'{"plate": {"lock": [{"k": 1, "median": "x"}]}}'):
         (take.folder / "report.json").write_bytes(broken)
         assert Summary.read(take).lock is None
+
+
+def test_what_the_report_notes_is_said_with_the_take(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from the file, a few of them, whole lines only; and drawn under the take that is chosen."""
+    take = make_take(scene, 1)
+    told = [f"depth: a hole in frame {n}" for n in range(9)]
+    (take.folder / "report.json").write_text(json.dumps({"notes": [told[0], 7, "", *told[1:]]}))
+    item = listed(scene).chosen()
+    assert item.summary.notes == tuple(told[:4])
+    drawn: list[str] = []
+    monkeypatch.setattr(takes_panel, "_draw_text", lambda column, context, text, icon, lines: drawn.append(text))
+    takes_panel._draw_chosen(MagicMock(), bpy.context, item)
+    assert drawn == ["hills 1", *told[:4]]
+    for broken in ({"notes": "text"}, {"notes": {"a": 1}}, {}):
+        (take.folder / "report.json").write_text(json.dumps(broken))
+        assert Summary.read(take).notes == ()
 
 
 def test_the_list_is_searched_in_names_prompts_and_notes(view: Any) -> None:
