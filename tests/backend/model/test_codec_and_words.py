@@ -99,7 +99,7 @@ def make_words() -> WordEncoder:
     return WordEncoder(["snow", "valley", "night", "forest", "2"], 6)
 
 
-def test_words_of_a_prompt() -> None:
+def testwords_of_a_prompt() -> None:
     encoder = make_words()
     assert encoder.words("A Snow-covered forést; at NIGHT, 2 trees_") == [
         "a", "snow", "covered", "forest", "at", "night", "2", "trees",
