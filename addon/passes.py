@@ -13,8 +13,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from .exr import read_passes
 
 Engine = Literal["AUTO", "CYCLES", "BLENDER_WORKBENCH"]
 Pass = Literal["depth", "surface", "beauty"]
+Surface = tuple[NDArray[np.float32], NDArray[np.uint8]]  # depth and base colours
 
 # A leading dot keeps the datablocks out of Blender's own lists while they exist.
 PREFIX = ".farplane pass"
@@ -145,30 +147,21 @@ class PassRenderer:
                     ) from error
         return _without_sky(nearest, view)
 
-    def surface(self, view: CameraView) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
-        """Return depth as `depth` does, by Cycles, and with it base colours [H, W, 4] uint8 (base_colour.py), out of one
-        render: both are of the same ray through the pixel's centre.  None where Cycles cannot run.
+    def surface(self, view: CameraView) -> Callable[[], Surface] | None:
+        """Render depth and base colours, by Cycles; return what reads them out of the file, in any thread.
+
+        Both are of the same ray through the pixel's centre: depth as `depth` gives it, base colours [H, W, 4] uint8
+        (base_colour.py).  None where Cycles cannot run.
         """
         try:
             self._prepare("surface")
             self._aim(view)
-            found = self._render(_SURFACE)
+            path = self._render_file()
+            mine = path.with_name(f"read {path.name}")  # the next frame's may have the same name
+            return partial(_surface_of, path.replace(mine), tuple(self._layers), view)
         except RuntimeError:
             self._pass = None
             return None
-        depths = np.stack([_depth(found, layer) for layer in self._layers])
-        z = _without_sky(depths.min(axis=0), view)
-        diffuse, glossy, transmitted = (
-            _of_nearest(depths, [_colour(found, layer, names) for layer in self._layers]) for names in _SHARES
-        )
-        normal, place = (
-            _of_nearest(depths, [_channels(found, f"{layer}.{name}", "XYZ") for layer in self._layers])
-            for name in ("Normal", "Position")
-        )
-        away = place - view.matrix_world[:3, 3].astype(np.float32)[:, None, None]
-        lengths = np.sqrt((normal**2).sum(0) * (away**2).sum(0))
-        facing = (normal * away).sum(0) / np.maximum(lengths, np.float32(1e-9))
-        return z, base_colours(diffuse, glossy, transmitted, facing, np.isfinite(z))
 
     def beauty(self, view: CameraView, samples: int = 16) -> NDArray[np.float32]:
         """Return [H, W, 3] float32 scene-linear Rec.709: the blockout itself, by Cycles, denoised where it can."""
@@ -201,7 +194,11 @@ class PassRenderer:
             self.scene.frame_set(view.frame)
 
     def _render(self, endings: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
-        """Render the stand-in at the frame that was aimed at; return [H, W] of channels by name, which end so.
+        """Render the stand-in at the frame that was aimed at; return [H, W] of channels by name, which end so."""
+        return _read_once(self._render_file(), endings)
+
+    def _render_file(self) -> Path:
+        """Render the stand-in at the frame that was aimed at; return the file.
 
         As an animation of one frame: for a still the operator takes the frame number from the artist's scene.  Not under
         a temp_override, with which Blender under Python 3.11 crashes beside our threads (docs/decisions/random-sequences.md).
@@ -215,10 +212,7 @@ class PassRenderer:
             raise FarplaneError(
                 "output", f"nothing was written to {self._folder}", "Free some space for temporary files"
             )
-        try:
-            return read_passes(path, endings)
-        finally:
-            path.unlink(missing_ok=True)
+        return path
 
     # -- settings of the stand-in --------------------------------------------------------------------------------
 
@@ -349,6 +343,32 @@ def _make_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     for block in (camera, mount):
         scene.collection.objects.link(block)
     return camera
+
+
+def _read_once(path: Path, endings: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
+    """What a render's file holds, which is deleted."""
+    try:
+        return read_passes(path, endings)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _surface_of(path: Path, layers: tuple[str, ...], view: CameraView) -> Surface:
+    """Depth and base colours out of a render's file."""
+    found = _read_once(path, _SURFACE)
+    depths = np.stack([_depth(found, layer) for layer in layers])
+    z = _without_sky(depths.min(axis=0), view)
+    diffuse, glossy, transmitted = (
+        _of_nearest(depths, [_colour(found, layer, names) for layer in layers]) for names in _SHARES
+    )
+    normal, place = (
+        _of_nearest(depths, [_channels(found, f"{layer}.{name}", "XYZ") for layer in layers])
+        for name in ("Normal", "Position")
+    )
+    away = place - view.matrix_world[:3, 3].astype(np.float32)[:, None, None]
+    lengths = np.sqrt((normal**2).sum(0) * (away**2).sum(0))
+    facing = (normal * away).sum(0) / np.maximum(lengths, np.float32(1e-9))
+    return z, base_colours(diffuse, glossy, transmitted, facing, np.isfinite(z))
 
 
 def _depth(found: dict[str, NDArray[np.float32]], layer: str) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -19,8 +20,9 @@ from ..protocol.errors import FarplaneError
 from ..protocol.shot import CameraTrack, DepthPass, Prompt, Shot, validate_frames, validate_resolution
 from . import camera as maths
 from .materials import has_colours
-from .passes import Engine, PassRenderer, blenders_own
+from .passes import Engine, PassRenderer, Surface, blenders_own
 
+MOMENT = 0.005  # seconds that a step waits for a thread
 REFERENCE_SAMPLES = 12  # with the denoiser: a render that the lock reads to 0.03 px, in a third of the time of 32
 MAX_FRAME = 1048574  # Blender's own
 _NO_PROMPT = "none"  # stands in while all the rest of a shot without a prompt is validated
@@ -169,6 +171,8 @@ class Extraction:
         self._z = np.empty((count, height, width), np.float32)
         self._reference = np.empty((count, height, width, 3), np.float32) if reference else None
         self._colours = np.zeros((count, height, width, 4), np.uint8) if colours and has_colours(scene) else None
+        self._reader: ThreadPoolExecutor | None = None  # of a render's file, so that a window waits for Blender alone
+        self._reading: Future[Surface] | None = None
         self._steps = [("camera", index) for index in range(count)] + [("depth", index) for index in range(count)]
         self._steps += [("reference", index) for index in range(count)] if reference else []
         self._at = 0
@@ -202,7 +206,10 @@ class Extraction:
         return self._at / len(self._steps)
 
     def step(self) -> bool:
-        """Do the next frame; return True once everything is read.  Raises FarplaneError."""
+        """Do the next frame, or in a window wait for it a moment; return True once everything is read.
+
+        Raises FarplaneError.
+        """
         if self._at == len(self._steps):
             return True
         if self._ended:
@@ -213,7 +220,8 @@ class Extraction:
             if stage == "camera":
                 self._read_camera(passes, self.plan.frames[index])
             elif stage == "depth":
-                self._read_depth(passes, index)
+                if not self._read_depth(passes, index):
+                    return False
             elif self._reference is not None:
                 self._reference[index] = passes.beauty(self._views[index], self._samples)
         except ReferenceError as error:  # the camera was deleted, or somebody took the stand-in away
@@ -256,6 +264,7 @@ class Extraction:
 
         During a render of the artist's it stays in it until that is over.
         """
+        self._reading = None  # its file goes too; that frame is rendered again
         passes, self._passes = self._passes, None
         if passes is not None:
             passes.close()
@@ -269,6 +278,8 @@ class Extraction:
         """Remove the stand-in; safe to call twice, at any time."""
         _open.discard(self)
         self.pause()
+        if self._reader is not None:
+            self._reader.shutdown(wait=False)
 
     def _stand_in(self) -> PassRenderer:
         """Make it from the scene as it is now.  Raises FarplaneError where that, or a camera still to be read, is gone."""
@@ -301,14 +312,32 @@ class Extraction:
         self._views.append(view)
         self._pinholes.append(pinhole)
 
-    def _read_depth(self, passes: PassRenderer, index: int) -> None:
-        if index == 0:
-            passes.use_own_camera()
-        both = passes.surface(self._views[index]) if self._colours is not None else None
-        if both is not None and self._colours is not None:
-            z, self._colours[index] = both
-        else:
-            self._colours, z = None, passes.depth(self._views[index])
+    def _read_depth(self, passes: PassRenderer, index: int) -> bool:
+        """Render a frame's depth, with its colours where they are told; whether it is read."""
+        if self._reading is None:
+            if index == 0:
+                passes.use_own_camera()
+            read = passes.surface(self._views[index]) if self._colours is not None else None
+            if read is None:
+                self._colours = None
+                self._keep_depth(index, passes.depth(self._views[index]))
+                return True
+            self._reader = self._reader or ThreadPoolExecutor(1, "farplane passes")
+            self._reading = self._reader.submit(read)
+        try:
+            z, colours = self._reading.result(None if bpy.app.background else MOMENT)
+        except TimeoutError:
+            return False
+        except BaseException:
+            self._reading = None
+            raise
+        self._reading = None
+        if self._colours is not None:
+            self._colours[index] = colours
+        self._keep_depth(index, z)
+        return True
+
+    def _keep_depth(self, index: int, z: NDArray[np.float32]) -> None:
         if np.isnan(z).any() or (z <= 0).any():
             raise FarplaneError(
                 "depth",
