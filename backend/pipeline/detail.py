@@ -30,6 +30,9 @@ SAME_DEPTH = 0.03  # of the depth: past this another surface lends no colour
 KEPT_BYTES = 2**28  # of the surfaces of a shot's first frames, 40 of 448 x 256
 
 
+_LIGHT = srgb_decode(np.arange(256) / 255.0)  # of 8-bit codes
+
+
 @dataclass(frozen=True)
 class DetailPlan:
     """trust : how far the small plate is believed, 0 … 1; steps; seed of noise and look; shown : frame of the preview;
@@ -64,7 +67,7 @@ def resampled_colour(shot: Shot, size: tuple[int, int], frames: NDArray) -> NDAr
 
 def _colour_around(base: NDArray, depth: NDArray, rows: NDArray, columns: NDArray) -> NDArray[np.uint8]:
     """[H, W, 4] the colours about the given rows and columns of one frame."""
-    light = srgb_decode(base[..., :3] / np.float32(255))
+    light = _LIGHT[base[..., :3]]
     own = depth[rows][:, columns]
     total = np.zeros((*own.shape, 3), np.float32)
     count = np.zeros(own.shape, np.float32)

@@ -184,6 +184,7 @@ def prompt_notes(shot: Shot, found: FoundModel) -> tuple[str, ...]:
 
 
 def words_of(found: FoundModel) -> WordEncoder:
+    """The word encoder of a model, with its vocabulary."""
     return loaded(found.folder, "cuda" if torch.cuda.is_available() else "cpu").text
 
 

@@ -32,7 +32,7 @@ from .shading import (
     sky,
 )
 from .solids import FAR, meet_solids, shade_of_solids
-from .surfaces import shade_ceiling, shade_solid, shade_surface, shade_water, surface_at
+from .surfaces import grain_of, octaves, shade_ceiling, shade_solid, shade_surface, shade_water, surface_at
 
 REACH = 2.2  # extents that a ray goes over land
 HORIZON = 6.0  # extents that it goes over water
@@ -166,6 +166,16 @@ def pixel_depth(scene, f, i, j, work, out):
 
 
 @numba.njit(forceinline=True)
+def point_at(inverse, pose, i, j, z):
+    """World point at depth z of a pixel's centre; inverse [3, 3], pose [4, 4] of one camera."""
+    cx = (inverse[0, 0] * (j + 0.5) + inverse[0, 2]) * z
+    cy = (inverse[1, 1] * (i + 0.5) + inverse[1, 2]) * z
+    x = pose[0, 0] * cx + pose[0, 1] * cy + pose[0, 2] * z + pose[0, 3]
+    y = pose[1, 0] * cx + pose[1, 1] * cy + pose[1, 2] * z + pose[1, 3]
+    return x, y, pose[2, 0] * cx + pose[2, 1] * cy + pose[2, 2] * z + pose[2, 3]
+
+
+@numba.njit(forceinline=True)
 def pixel_surface(scene, f, i, j, depth, work, normal, marks, objects, part_of):
     """What lies at a pixel's depth [F, H, W]: unit normal [F, H, W, 3], material, tone and mover's part [F, H, W]."""
     inverse, pose, params = scene.inverse, scene.pose, scene.params[f]
@@ -174,11 +184,7 @@ def pixel_surface(scene, f, i, j, depth, work, normal, marks, objects, part_of):
     if z == np.inf:
         return
     cell = scene.extent / scene.heights.shape[0]
-    cx = (inverse[f, 0, 0] * (j + 0.5) + inverse[f, 0, 2]) * z
-    cy = (inverse[f, 1, 1] * (i + 0.5) + inverse[f, 1, 2]) * z
-    x = pose[f, 0, 0] * cx + pose[f, 0, 1] * cy + pose[f, 0, 2] * z + pose[f, 0, 3]
-    y = pose[f, 1, 0] * cx + pose[f, 1, 1] * cy + pose[f, 1, 2] * z + pose[f, 1, 3]
-    up = pose[f, 2, 0] * cx + pose[f, 2, 1] * cy + pose[f, 2, 2] * z + pose[f, 2, 3]
+    x, y, up = point_at(inverse[f], pose[f], i, j, z)
     if scene.entries.shape[1] > 0:
         ox, oy, oz = pose[f, 0, 3], pose[f, 1, 3], pose[f, 2, 3]
         t = math.sqrt((x - ox) ** 2 + (y - oy) ** 2 + (up - oz) ** 2)
@@ -208,19 +214,6 @@ def pixel_surface(scene, f, i, j, depth, work, normal, marks, objects, part_of):
 
 
 @numba.njit(fastmath=True, forceinline=True)
-def surface_grain(texture, indoors, x, y, z, nx, ny, nz, foot):
-    """(grain, patch) of a surface as surfaces.shade_surface draws them: octaves of noise, faded where a pixel (`foot`
-    metres) covers more than a grain."""
-    steep = nz < 0.447
-    u, v = (x, z) if steep and abs(ny) > abs(nx) else ((y, z) if steep else (x, y))
-    scale = 6.0 if indoors else 1.0
-    fine = sample(texture, u * 9.0 * scale, v * 9.0 * scale) * min(max(1.2 - foot * 5.0 * scale, 0.0), 1.0)
-    mid = sample(texture, u * 1.7 * scale, v * 1.7 * scale) * min(max(1.3 - foot * 0.9 * scale, 0.0), 1.0)
-    wide = sample(texture, u * 0.22 * scale, v * 0.22 * scale) * min(max(1.5 - foot * 0.12 * scale, 0.0), 1.0)
-    return 0.55 * fine + 0.75 * mid, 0.6 * mid + 0.8 * wide
-
-
-@numba.njit(fastmath=True, forceinline=True)
 def pixel_base(scene, f, i, j, depth, normal, marks, tones, part_of, textured, work, out):
     """Albedo of what pixel_surface found at a pixel's depth into out [F, H, W, 3], without windows and lamps; textured:
     with the surface's grain.  Zero for the sky."""
@@ -228,27 +221,27 @@ def pixel_base(scene, f, i, j, depth, normal, marks, tones, part_of, textured, w
     if mark == NOTHING:
         return
     if part >= 0:
-        for c in range(3):
-            out[f, i, j, c] = scene.looks[part, c]
+        for q in range(scene.numbers.shape[0]):  # looks are of the parts on this stage, part_of counts all there are
+            if scene.numbers[q] == part:
+                for c in range(3):
+                    out[f, i, j, c] = scene.looks[q, c]
         return
     if mark == WATER or mark == CEILING:
         for c in range(3):
             out[f, i, j, c] = (0.02, 0.07, 0.09)[c] if mark == WATER else (0.62, 0.60, 0.56)[c]
         return
-    inverse, pose, params = scene.inverse, scene.pose, scene.params[f]
+    inverse, params = scene.inverse, scene.params[f]
     z = depth[f, i, j]
-    cx = (inverse[f, 0, 0] * (j + 0.5) + inverse[f, 0, 2]) * z
-    cy = (inverse[f, 1, 1] * (i + 0.5) + inverse[f, 1, 2]) * z
-    x = pose[f, 0, 0] * cx + pose[f, 0, 1] * cy + pose[f, 0, 2] * z + pose[f, 0, 3]
-    y = pose[f, 1, 0] * cx + pose[f, 1, 1] * cy + pose[f, 1, 2] * z + pose[f, 1, 3]
-    up = pose[f, 2, 0] * cx + pose[f, 2, 1] * cy + pose[f, 2, 2] * z + pose[f, 2, 3]
+    x, y, up = point_at(inverse[f], scene.pose[f], i, j, z)
     nx, ny, nz = normal[f, i, j, 0], normal[f, i, j, 1], normal[f, i, j, 2]
     foot, grain, patch = 1e3, 0.0, 0.0
     if not textured:
         up = 2.0  # one bed of rock, one band of a wall
     else:
-        foot = z * inverse[f, 0, 0]
-        grain, patch = surface_grain(scene.texture, int(params[KIND]) == INTERIOR, x, y, up, nx, ny, nz, foot)
+        foot, steep = z * inverse[f, 0, 0], nz < 0.447  # a rise of two over a run of one, as in shade_surface
+        u, v = (x, up) if steep and abs(ny) > abs(nx) else ((y, up) if steep else (x, y))
+        fine, mid, wide = octaves(scene.texture, int(params[KIND]) == INTERIOR, u, v, foot)
+        grain, patch = grain_of(fine, mid, wide)
     surface_colour(mark, tones[f, i, j], nx, ny, nz, x, y, up, grain, patch, foot, params, work)
     for c in range(3):
         out[f, i, j, c] = work[c]

@@ -99,6 +99,23 @@ def surface_at(heights, material, cell, cx, cy, foot):
 
 
 @numba.njit(fastmath=True)
+def octaves(texture, indoors, u, v, foot):
+    """(fine, mid, wide) noise at a place of a surface, each faded where a pixel (`foot` metres) covers more than a grain
+    of it; finer indoors."""
+    scale = 6.0 if indoors else 1.0
+    fine = sample(texture, u * 9.0 * scale, v * 9.0 * scale) * min(max(1.2 - foot * 5.0 * scale, 0.0), 1.0)
+    mid = sample(texture, u * 1.7 * scale, v * 1.7 * scale) * min(max(1.3 - foot * 0.9 * scale, 0.0), 1.0)
+    wide = sample(texture, u * 0.22 * scale, v * 0.22 * scale) * min(max(1.5 - foot * 0.12 * scale, 0.0), 1.0)
+    return fine, mid, wide
+
+
+@numba.njit(fastmath=True)
+def grain_of(fine, mid, wide):
+    """(grain, patch) that surface_colour draws from octaves."""
+    return 0.55 * fine + 0.75 * mid, 0.6 * mid + 0.8 * wide
+
+
+@numba.njit(fastmath=True)
 def shade_surface(scene, params, px, py, pz, dx, dy, dz, t, pixel, sun, free, out):
     """Light leaving a terrain point towards a ray of direction d at distance t.  out [7] holds the colour in [0:3].
 
@@ -115,24 +132,20 @@ def shade_surface(scene, params, px, py, pz, dx, dy, dz, t, pixel, sun, free, ou
     tone = scene.tones[row, col]
     kind = int(params[KIND])
     foot = t * pixel
-    # Octaves of grain, faded where a pixel covers more than a grain; finer indoors.
     u, v = (px, pz) if steep and abs(gy) > abs(gx) else ((py, pz) if steep else (px, py))
-    scale = 6.0 if kind == INTERIOR else 1.0
-    fine = sample(texture, u * 9.0 * scale, v * 9.0 * scale) * min(max(1.2 - foot * 5.0 * scale, 0.0), 1.0)
-    mid = sample(texture, u * 1.7 * scale, v * 1.7 * scale) * min(max(1.3 - foot * 0.9 * scale, 0.0), 1.0)
-    wide = sample(texture, u * 0.22 * scale, v * 0.22 * scale) * min(max(1.5 - foot * 0.12 * scale, 0.0), 1.0)
-    grain, patch = 0.55 * fine + 0.75 * mid, 0.6 * mid + 0.8 * wide
+    fine, mid, wide = octaves(texture, kind == INTERIOR, u, v, foot)
+    grain, patch = grain_of(fine, mid, wide)
     inv = 1.0 / math.sqrt(gx * gx + gy * gy + 1.0)
     nx, ny, nz = -gx * inv, -gy * inv, inv
     surface_colour(mark, tone, nx, ny, nz, px, py, pz, grain, patch, foot, params, out)
     if mark == WALL and nz < 0.5 and (kind == CITY or kind == VILLAGE):
         facade(kind, float(tone), py if abs(nx) > abs(ny) else px, pz, foot, params[LAMPS], out)
     elif mark != WALL and mark != ROAD and mark != PAVING and mark != FLOOR and mark != WOOD:
-        bump = (
-            0.12
-            if mark == SAND or mark == SNOW
-            else (0.42 if mark == ROCK or mark == TREE or mark == CONIFER else 0.24)
-        )
+        bump = 0.24
+        if mark == SAND or mark == SNOW:
+            bump = 0.12
+        elif mark == ROCK or mark == TREE or mark == CONIFER:
+            bump = 0.42
         nx, ny = nx + bump * (0.7 * mid + 0.5 * wide), ny + bump * (0.7 * fine + 0.3 * wide)
     lit = nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]
     if lit > 0 and lights[1, 0] > 0.004:

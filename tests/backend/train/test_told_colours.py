@@ -136,3 +136,15 @@ def test_a_shard_keeps_them(tmp_path: Path) -> None:
     seen = np.isfinite(depth)
     assert not store.load_base(5, exact=True)[~seen].any()
     assert np.mean([(base[..., 3] > 0).mean() for base in told]) > 0.3
+
+
+def test_what_stands_beside_the_ground_has_its_own_colour() -> None:
+    """A harbour's cranes and containers: the look of the very part that each pixel shows, wherever its mates are."""
+    clip = clip_of("harbour", seed=50_004)
+    assert clip.world.structures is not None
+    shown = trace_surfaces(clip.world, clip.camera.K, clip.camera.world_from_camera, W, H)
+    told, parts = clip.base_colour(OWN, exact=True), shown.part
+    assert (parts >= 0).sum() > 50
+    looks = clip.world.structures.look[parts[parts >= 0], :3]
+    # Half a step of 8 bits, see above.
+    np.testing.assert_allclose(srgb_decode(told[parts >= 0][:, :3] / 255), np.clip(looks, 0, 1), atol=0.006)
