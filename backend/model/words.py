@@ -25,6 +25,14 @@ class Reading(NamedTuple):
     known: tuple[str | None, ...]
 
 
+def respelt(table: Tensor, known: list[str], wanted: list[str]) -> Tensor:
+    """A table of words [OWN + len(known), D] for another vocabulary [OWN + len(wanted), D]: a word keeps its row, and
+    one that was not known begins at the mean of all that were."""
+    rows = {word: table[OWN + i] for i, word in enumerate(known)}
+    mean = table[OWN:].mean(0)
+    return torch.stack([*table[:OWN], *(rows.get(word, mean) for word in wanted)])
+
+
 class WordEncoder(nn.Module):
     """Prompts -> ([B, L, text_dim], mask [B, L]).  L is the longest prompt's number of words, at most MAX_WORDS."""
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ...protocol.errors import FarplaneError
 from ..model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge
 from ..model.weights import load_checkpoint
-from ..model.words import OWN, WordEncoder
+from ..model.words import OWN, WordEncoder, respelt
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import Look, surface_channels
 from .adversary import Critic, Duel
@@ -138,7 +138,7 @@ def make_detail_batch(
         frames, depths, K, pose, look, chance, base = shown.mirrored() if mirrored else shown
         told = None if rng.random() < recipe.look_dropout else look
         surface = surface_channels(depths, K, pose, look=told, pattern=chance, base_colour=base, exact=exact)[0]
-        prompt = write_prompt(Attributes(**row["attributes"]), row["move"], rng)
+        prompt = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=row.get("seen", ()))
         large = np.ascontiguousarray((frames[0] - CODE_MEAN) / CODE_STD)
         height, width = large.shape[:2]
         if draft is not None:
@@ -291,10 +291,12 @@ class DetailPlan:
         Image.fromarray(np.concatenate(rows)).save(path)
 
     def exported(self, folder: Path) -> dict[str, Tensor]:
-        detail = load_checkpoint(folder).detail
-        if detail is None:
+        kept = load_checkpoint(folder)
+        if kept.detail is None:
             raise FarplaneError("start-from", f"{folder} has no detail stage", "Train that stage from nothing")
-        return detail.state_dict()
+        weights = kept.detail.state_dict()
+        table = respelt(weights["words.weight"].T, kept.text.vocabulary, self.encoder.vocabulary)
+        return weights | {"words.weight": table.T.contiguous()}
 
     def config(self) -> dict[str, Any]:
         return asdict(self.recipe)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .materials import WITHOUT_SEASON
-from .movers import SEEN_AS
 from .world import Attributes
 
 WORDINGS: dict[str, tuple[str, ...]] = {
@@ -187,9 +186,7 @@ def _wording(
     return ", ".join([subject, *rest])
 
 
-def vocabulary(movers: bool = False) -> list[str]:
-    """Every word the training prompts are made of, sorted; movers: those for what moves too, which a network trained
-    without it has no place for."""
-    said = [options for value, options in WORDINGS.items() if movers or value not in SEEN_AS.values()]
-    texts = [w for options in said for w in options if w not in HELD_OUT] + [*STYLES, *OPENINGS]
+def vocabulary() -> list[str]:
+    """Every word the training prompts are made of, sorted."""
+    texts = [w for options in WORDINGS.values() for w in options if w not in HELD_OUT] + [*STYLES, *OPENINGS]
     return sorted({word for text in texts for word in WORD.findall(text)})

@@ -29,7 +29,7 @@ from ...protocol.shot import CameraTrack
 from ..model.autoencoder import PixelCodec
 from ..model.dit import PlateDiT, PlateDiTConfig
 from ..model.weights import Checkpoint, load_checkpoint, save_checkpoint
-from ..model.words import WordEncoder
+from ..model.words import WordEncoder, respelt
 from ..pipeline.geometry import Look, warped_noise, without_blotches
 from ..pipeline.pixel_conditioning import (
     CONTROL_CHANNELS,
@@ -85,7 +85,6 @@ class Recipe:
     reference_text_dropout: float = 0.4  # text_dropout there: kind, time and weather too
     first_step: float = 1.0  # clips that train the step from nothing; the others are noisy up to RESTART
     seed: int = 1
-    movers: bool = False  # prompts name the vehicles and people that are seen; the vocabulary has their words
 
     def transformer(self) -> PlateDiTConfig:
         """The network's configuration."""
@@ -114,7 +113,7 @@ class Model(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.transformer = PlateDiT(recipe.transformer())
-        self.text = WordEncoder(vocabulary(recipe.movers), recipe.text_dim)
+        self.text = WordEncoder(vocabulary(), recipe.text_dim)
 
     def forward(self, noisy: Tensor, level: Tensor, prompts: list[str], condition: Condition) -> Tensor:
         """Estimate x0 [B, 12, R+G, H, W] from noisy latents at noise levels [B] in 0 … 1."""
@@ -256,8 +255,7 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
             latents = [torch.cat(pair, 1) for pair in zip(front, latents, strict=True)]
         x0.append(latents[0])
         noise.append(latents[1])
-        seen = row.get("seen", ()) if recipe.movers else ()
-        text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=seen)
+        text = write_prompt(Attributes(**row["attributes"]), row["move"], rng, seen=row.get("seen", ()))
         text = " ".join(word for word in text.split() if rng.random() >= recipe.word_dropout)
         prompts.append("" if rng.random() < text_dropout else text)
     return Batch(torch.stack(x0), torch.stack(noise), Condition.stack(conditions), prompts, int(referred))
@@ -340,7 +338,9 @@ class BasePlan:
     def exported(self, folder: Path) -> dict[str, Tensor]:
         kept = load_checkpoint(folder)
         parts = {"transformer.": kept.transformer, "text.": kept.text}
-        return {name + key: value for name, part in parts.items() for key, value in part.state_dict().items()}
+        weights = {name + key: value for name, part in parts.items() for key, value in part.state_dict().items()}
+        table = "text.embedding.weight"
+        return weights | {table: respelt(weights[table], kept.text.vocabulary, vocabulary())}
 
     def config(self) -> dict[str, Any]:
         return asdict(self.recipe)
@@ -403,7 +403,7 @@ def train_stages(args: argparse.Namespace) -> None:
         return run.state.step > begun
 
     if args.stage in ("base", "all"):
-        recipe = Recipe(**chosen, first_step=args.first_step, movers=args.movers)
+        recipe = Recipe(**chosen, first_step=args.first_step)
         learnt = train("base", BasePlan(recipe, ClipStore(args.data), ClipStore(args.images)))
         if args.stage == "all":
             processes = Processes.join(device)
@@ -443,7 +443,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--sheets", type=float, default=10.0, help="minutes between sheets of samples")
     parser.add_argument("--first-step", type=float, default=Recipe.first_step, help="Recipe.first_step")
-    parser.add_argument("--movers", action="store_true", help="Recipe.movers, for data that has them")
     parser.add_argument("--export", type=Path, help="only write the run's checkpoint folder there")
     args = parser.parse_args(argv)
     if args.export:

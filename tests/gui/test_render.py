@@ -53,8 +53,10 @@ def test_a_render_between_two_passes_is_waited_for(told: dict[str, Any], name: s
     (before,) = {done for stage, done, _ in part["seen"]}
     assert {stage for stage, *_ in part["seen"]} == {"depth"}
     assert part["seen"][-1][2], "it says what it waits for"
-    # Generate was at least at this frame when the key was pressed, and may have read one more before it arrived
-    assert part["rendered"] == before * PASS + OWN + (FRAMES - before) * PASS
+    # One pass more may be rendered than is done: a thread reads its file, and nothing counts it before the render's end
+    passes = part["rendered"].index(OWN[0]) // len(PASS)
+    assert passes in (before, before + 1)
+    assert part["rendered"] == passes * PASS + OWN + (FRAMES - passes) * PASS
     assert part["said"].endswith("is here")
     assert all(part["whole"])
 

@@ -21,7 +21,7 @@ from farplane.backend.model.autoencoder import (
     unpack_time,
 )
 from farplane.backend.model.presets import PRESETS, find_model, folder_of, offered
-from farplane.backend.model.words import MAX_WORDS, WordEncoder
+from farplane.backend.model.words import MAX_WORDS, OWN, WordEncoder, respelt
 from farplane.protocol.errors import FarplaneError
 
 CODEC = PixelCodec((0.3, 0.4, 0.5), (0.1, 0.2, 0.4))
@@ -219,3 +219,17 @@ def test_a_bag_is_each_words_share() -> None:
     bags = encoder.bag(["a valley, valley at DUSK", ""])
     # "a" and "at" are unknown here, and left out.
     torch.testing.assert_close(bags, torch.tensor([[0.0, 0.0, 1 / 3, 2 / 3], [1.0, 0.0, 0.0, 0.0]]))
+
+
+def test_a_table_of_words_goes_over_to_another_vocabulary() -> None:
+    known, wanted = ["dusk", "fir", "noon"], ["cars", "dusk", "noon"]
+    table = torch.arange(2.0 * (OWN + 3)).reshape(-1, 2)
+    made = respelt(table, known, wanted)
+    assert made.tolist() == [
+        [0, 1],
+        [2, 3],
+        [6, 7],
+        [4, 5],
+        [8, 9],
+    ]  # no prompt and its neighbour; the mean; dusk; noon
+    assert torch.equal(respelt(table, known, known), table)

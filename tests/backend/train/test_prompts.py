@@ -102,14 +102,13 @@ def test_what_moves_is_said_last_and_only_where_it_is_seen():
     assert 0.75 < said / 300 < 0.95
     unknown = write_prompt(scene, "pan", np.random.default_rng(1), seen=("cars", "people"), held_out=True)
     assert unknown.endswith(", street traffic, pedestrians")
-    encoder = WordEncoder(vocabulary(movers=True), 8)
+    encoder = WordEncoder(vocabulary(), 8)
     assert not encoder.unknown_words("people walking, cars in the street")
     assert encoder.replaced_words("street traffic, pedestrians") == {"traffic": "cars", "pedestrians": "people"}
-    assert "cars" not in vocabulary()  # a run begun without movers keeps its word list
 
 
 def test_the_thesaurus_leads_to_words_that_are_taught():
-    taught = vocabulary(movers=True)
+    taught = vocabulary()
     assert set(SYNONYMS.values()) <= set(taught)
     assert not set(SYNONYMS) & set(taught), "a word that is taught needs no other"
     assert taught_word("villages", taught) == "village"  # from the thesaurus

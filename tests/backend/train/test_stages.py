@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from farplane.backend import cli
+from farplane.backend.model.weights import load_checkpoint, save_checkpoint
+from farplane.backend.model.words import OWN
 from farplane.backend.train import detail_train, drafts, train
 from farplane.backend.train.data import CLIPS, ClipStore, make_shard
 
@@ -114,3 +116,23 @@ def test_training_goes_on_from_an_exported_checkpoint(data: Path, tmp_path: Path
         for name, value in ours.items():
             # Exported in float16: 11 bits, and 6e-8 the least that it tells from zero.
             torch.testing.assert_close(theirs[name], value, rtol=5e-4, atol=1e-7)
+
+
+def test_a_checkpoint_that_knew_fewer_words_keeps_those_it_knew(data: Path, tmp_path: Path) -> None:
+    first, folder, second = tmp_path / "first", tmp_path / "exported", tmp_path / "second"
+    farplane_train(first, data)
+    train.export(first, folder)
+    had = load_checkpoint(folder)
+    assert had.detail is not None
+    words, lost = had.text.vocabulary, [3, 40]
+    had.text.vocabulary = [word for i, word in enumerate(words) if i not in lost]
+    stay = [i for i in range(OWN + len(words)) if i - OWN not in lost]
+    had.text.embedding = torch.nn.Embedding.from_pretrained(had.text.embedding.weight[stay].detach())
+    had.detail.words.weight = torch.nn.Parameter(had.detail.words.weight[:, stay].detach())
+    had.detail.config = replace(had.detail.config, words=len(stay))
+    save_checkpoint(folder, had)
+    farplane_train(second, data, "--start-from", str(folder), minutes=0.0)
+    for stage, name, axis in (("base", "text.embedding.weight", 0), ("detail", "words.weight", 1)):
+        ours, theirs = kept(first, stage)["ema"][name], kept(second, stage)["ema"][name]
+        rows = torch.tensor(stay)
+        torch.testing.assert_close(theirs.index_select(axis, rows), ours.index_select(axis, rows), rtol=5e-4, atol=1e-7)
