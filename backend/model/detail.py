@@ -5,7 +5,8 @@ depth has them, windows, foliage, grain of rock) is local: it follows from the s
 and chance.  Chance is noise that clings to the surfaces (pipeline/geometry.py), so detail clings too.
 
 The network predicts what is missing from the enlarged small picture, the residual, in units of RESIDUAL, and is
-sampled in few steps: (1 - s) * residual + s * noise from s = 1 to 0.
+sampled in few steps: (1 - s) * residual + s * noise from s = 1 to 0.  It adds only what is finer than COARSE pixels:
+colour and layout stay the small picture's (docs/decisions/detail-adds-only-what-is-fine.md).
 
 Legend: M pictures, C channels, H rows, W columns (multiples of 8).
 """
@@ -25,6 +26,7 @@ from .pixel_head import PixelBlock, doubled, run_blocks
 
 RESIDUAL = 0.4  # deviation of the residual, in standardised code (standard deviation of a plate: 1)
 FACTOR = 4  # the small picture's size to the large one's
+COARSE = 8  # pixels: means of such squares are the small picture's to say
 TIME_FEATURES = 64
 MARGIN = 8  # pixels painted beyond each border and cut off
 
@@ -101,6 +103,12 @@ class DetailNet(nn.Module):
         return self.last(F.silu(self.full_in(torch.cat((fine, given.to(fine.dtype)), dim=1))))
 
 
+def fine_part(residual: Tensor) -> Tensor:
+    """A residual [M, 3, H, W] without what is coarse: its means of COARSE x COARSE squares, enlarged, are taken off."""
+    coarse = F.avg_pool2d(residual, COARSE)
+    return residual - F.interpolate(coarse, residual.shape[2:], mode="bilinear", align_corners=False)
+
+
 def enlarge(small: Tensor, size: tuple[int, int]) -> Tensor:
     """Small pictures [M, 3, h, w] at (H, W), bilinear: what the residual is measured from."""
     return F.interpolate(small, size, mode="bilinear", align_corners=False)
@@ -132,7 +140,7 @@ def detail_step(
     wider = [F.pad(a, [MARGIN] * 4, mode="reflect") for a in (state, base, surface)]  # or the border gets a rim
     with torch.autocast(state.device.type, torch.bfloat16):
         residual = net(wider[0], levels, *wider[1:], trusts, words.expand(len(state), -1)).float()
-    residual = residual[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+    residual = fine_part(residual[..., MARGIN:-MARGIN, MARGIN:-MARGIN])
     return residual + (lower / level) * (state - residual), residual
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...protocol.errors import FarplaneError
-from ..model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge
+from ..model.detail import FACTOR, RESIDUAL, DetailConfig, DetailNet, add_detail, enlarge, fine_part
 from ..model.weights import load_checkpoint
 from ..model.words import OWN, WordEncoder, respelt
 from ..pipeline.colour import linear_to_display, logc3_decode
@@ -222,7 +222,7 @@ class DetailPlan:
 
     def loss(self, model: nn.Module, batch: DetailBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         base = enlarge(batch.small, (batch.large.shape[2], batch.large.shape[3]))
-        target = (batch.large - base) / RESIDUAL
+        target = fine_part((batch.large - base) / RESIDUAL)
         level = torch.rand(len(target), generator=generator)
         level[torch.rand(len(target), generator=generator) < self.recipe.pure_noise] = 1.0
         level = level.to(target.device)
@@ -230,7 +230,7 @@ class DetailPlan:
         noisy = (1 - s) * target + s * batch.noise
         with torch.autocast(target.device.type, torch.bfloat16):
             guess = model(noisy, level, base, batch.surface, batch.trust, batch.words)
-        guess = guess.float()
+        guess = fine_part(guess.float())
         error = (guess - target).square()
         # Lamps and window frames are few and far from the mean: past three deviations they count by distance.
         error = torch.where(error < 9.0, error, 6.0 * error.clamp(min=1e-6).sqrt() - 9.0).mean((1, 2, 3))

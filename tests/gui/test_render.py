@@ -56,7 +56,11 @@ def test_a_render_between_two_passes_is_waited_for(told: dict[str, Any], name: s
     # One pass more may be rendered than is done: a thread reads its file, and nothing counts it before the render's end
     passes = part["rendered"].index(OWN[0]) // len(PASS)
     assert passes in (before, before + 1)
-    assert part["rendered"] == passes * PASS + OWN + (FRAMES - passes) * PASS
+    rest = part["rendered"][passes * len(PASS) + len(OWN) :]
+    assert part["rendered"][: -len(rest)] == passes * PASS + OWN
+    # A save takes the stand-in out of the file, and with it a pass that was not read yet: that one is rendered again
+    again = (0, passes - before) if name == "saved" else (0,)
+    assert rest in [(FRAMES - passes + more) * PASS for more in again]
     assert part["said"].endswith("is here")
     assert all(part["whole"])
 
