@@ -93,6 +93,20 @@ def test_luminance_percentiles_are_met_within_a_tenth(light: float, met: bool) -
     assert named(lines, "brightness").plate == pytest.approx(abs(np.log2(light)), abs=2e-3)  # BLACK takes the rest
 
 
+def test_few_clips_tell_a_percentile_of_light_within_bounds() -> None:
+    alike = figures.ratios_told([row(light=1.2, seed=s) for s in range(5)])
+    np.testing.assert_allclose(alike, 1.2, rtol=1e-3)  # BLACK takes the rest
+    rng = np.random.default_rng(2)
+    lights = np.exp(rng.normal(0, 0.5, 60))
+    few, many = (figures.ratios_told([row(light=lights[s], seed=s) for s in range(n)]) for n in (6, 60))
+    widths = [high - low for low, high in few], [high - low for low, high in many]
+    # Errors go down as the square root of ten: by 3.2, give or take what six drawn clips happen to be.
+    assert all(1.6 < a / b < 6 for a, b in zip(*widths, strict=True))
+    line = named(figures.light_lines([row(light=lights[s], seed=s) for s in range(6)]), "luminance, percentile 95")
+    low, high = few[2]
+    assert line.target == f"within 10% ({low:.2f} to {high:.2f} of it)"
+
+
 def test_detail_and_edges_and_flicker() -> None:
     soft = measures(detail=0.035, flicker=2.0, edges=None)
     lines = figures.picture_lines([row(soft), row()]) + figures.edge_lines([row(soft), row()])
