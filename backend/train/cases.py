@@ -40,13 +40,14 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Spec:
     """One case.  section: which part of the table; held_out_words: the prompt's wordings were never trained on; bare:
-    the blockout's colours are not sent."""
+    the blockout's colours are not sent; moving: vehicles, people and trees in the wind move, or else nothing does."""
 
     section: str
     seed: int
     attributes: Attributes
     held_out_words: bool = False
     bare: bool = False
+    moving: bool = False
 
     @property
     def name(self) -> str:
@@ -81,7 +82,7 @@ class Case:
 @dataclass(frozen=True, eq=False)
 class Footage:
     """A clip as it is kept: linear [T, H, W, 3] the render, depth [T, H, W] the blockout's, exact: the render's own,
-    base_colour [T, H, W, 4] of the blockout's materials."""
+    base_colour [T, H, W, 4] of the blockout's materials; seen: what moves in it, of movers.SEEN_AS."""
 
     linear: Frames
     depth: Frames
@@ -89,17 +90,18 @@ class Footage:
     base_colour: NDArray[np.uint8]
     camera: CameraTrack
     move: str
+    seen: tuple[str, ...] = ()
 
 
 # --- which -----------------------------------------------------------------------------------------------------------
 
 
 def specs_of(section: str, count: int, first: int = 0) -> list[Spec]:
-    """`count` cases of a section (seeds, bare, wordings, pairs or kinds) from number `first` on; bare are the seeds
-    once more, without the blockout's colours."""
+    """`count` cases of a section (seeds, bare, wordings, pairs, kinds or moving) from number `first` on; bare are the
+    seeds once more, without the blockout's colours."""
     if section == "bare":
         return [replace(spec, section=section, bare=True) for spec in specs_of("seeds", count, first)]
-    start = HELD_OUT_SEED + SECTION_SEEDS * ("seeds", "wordings", "pairs", "kinds").index(section)
+    start = HELD_OUT_SEED + SECTION_SEEDS * ("seeds", "wordings", "pairs", "kinds", "moving").index(section)
     return [_spec(section, start + i, i) for i in range(first, first + count)]
 
 
@@ -110,6 +112,9 @@ def _spec(section: str, seed: int, index: int) -> Spec:
         return Spec(section, seed, replace(random_attributes(seed), kind=kind, time=time))
     if section == "kinds":
         return Spec(section, seed, replace(random_attributes(seed), kind=HELD_OUT_KINDS[index % len(HELD_OUT_KINDS)]))
+    if section == "moving":  # streets and villages have vehicles; by day they are seen
+        kind, time = ("city", "village")[index % 2], ("noon", "dawn", "dusk", "dusk")[index % 4]
+        return Spec(section, seed, replace(random_attributes(seed), kind=kind, time=time), moving=True)
     drawn = (random_attributes(seed + attempt * 10**9) for attempt in range(1000))
     known = next(attributes for attributes in drawn if not is_held_out(attributes))
     return Spec(section, seed, known, held_out_words=section == "wordings")
@@ -127,7 +132,7 @@ def interleaved(sections: list[list[Spec]]) -> list[Spec]:
 def shot_of(spec: Spec, clip: Footage, size: Size) -> Shot:
     """The shot an artist would send: the blockout's depth and colours, a prompt that says every attribute."""
     rng = np.random.default_rng([spec.seed, 7])
-    text = write_prompt(spec.attributes, clip.move, rng, held_out=spec.held_out_words, complete=True)
+    text = write_prompt(spec.attributes, clip.move, rng, seen=clip.seen, held_out=spec.held_out_words, complete=True)
     return Shot(
         name=spec.name,
         frames=tuple(range(1, size.frames + 1)),
@@ -149,17 +154,19 @@ def _depth_pass(z: NDArray) -> DepthPass:
 def kept_footage(folder: Path, spec: Spec, size: Size, fingerprint: str) -> Footage:
     """The footage of a case, rendered once for all models and kept in `folder`."""
     what = {"seed": spec.seed, "attributes": asdict(spec.attributes), "size": asdict(size), "world": fingerprint}
+    what |= {"moving": True} if spec.moving else {}
     path = folder / f"{spec.seed}-{digest(what)}.npz"
     if path.exists():
         with np.load(path) as kept:
             track = CameraTrack(kept["K"], kept["world_from_camera"])
             light = kept["linear"].astype(np.float32)
-            return Footage(light, kept["depth"], kept["exact"], kept["base_colour"], track, str(kept["move"]))
+            shown = light, kept["depth"], kept["exact"], kept["base_colour"]
+            return Footage(*shown, track, str(kept["move"]), tuple(kept["seen"].tolist()) if spec.moving else ())
     samples = 4 if size.width < 300 else 2
-    # Nothing that moves by itself: no version of the model was taught it yet, and the lock is measured on what stands.
+    # The lock is measured on what stands: all but one section have nothing that moves by itself.
     clip = render_clip(
         spec.seed, size.frames, size.width, size.height, attributes=spec.attributes, exact=True, samples=samples,
-        moving=False,
+        moving=spec.moving,
     )  # fmt: skip
     assert clip.exact is not None
     base_colour = clip.base_colour(Manner())
@@ -169,9 +176,10 @@ def kept_footage(folder: Path, spec: Spec, size: Size, fingerprint: str) -> Foot
     np.savez(
         scratch, linear=half, depth=clip.depth, exact=clip.exact, base_colour=base_colour, K=clip.camera.K,
         world_from_camera=clip.camera.world_from_camera, move=clip.move,
+        seen=np.array(clip.seen, dtype=np.str_),
     )  # fmt: skip
     os.replace(scratch, path)
-    return Footage(half.astype(np.float32), clip.depth, clip.exact, base_colour, clip.camera, clip.move)
+    return Footage(half.astype(np.float32), clip.depth, clip.exact, base_colour, clip.camera, clip.move, clip.seen)
 
 
 class _Silent:

@@ -1,10 +1,11 @@
 """`farplane evaluate`: one table, one run: a model's plates on shots it was not trained on, with the real render's
 value (the ceiling) and a floor beside each figure.
 
-Sections: seeds never trained on; kinds and pairs of attributes never trained on; wordings never trained on; and, with
---cycles, the example scenes rendered by Blender's Cycles.  The model gets the blockout's depth, as an artist would send it,
-and a prompt.  Everything made is kept under --out, so that an evaluation that was stopped, by --minutes, by Ctrl-C or by
-a crash, goes on where it was when the same command is given again.
+Sections: seeds never trained on; kinds and pairs of attributes never trained on; wordings never trained on; clips with
+traffic; the seeds once more without the blockout's colours; and, with --cycles, the example scenes rendered by
+Blender's Cycles.  The model gets the blockout's depth, as an artist would send it, and a prompt.  Everything made is
+kept under --out, so that an evaluation that was stopped, by --minutes, by Ctrl-C or by a crash, goes on where it was
+when the same command is given again.
 """
 
 from __future__ import annotations
@@ -233,6 +234,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--bare", type=int, default=8, help="of these clips, once more without the blockout's colours")
     made.add_argument("--pairs", type=int, default=12, help="clips of held-out pairs of attributes")
     made.add_argument("--kinds", type=int, default=12, help="clips of held-out kinds of scene")
+    made.add_argument("--moving", type=int, default=6, help="clips in which vehicles and people move")
     made.add_argument("--words", type=int, default=16, help="clips with held-out wordings")
     made.add_argument(
         "--first", type=int, default=0, metavar="N", help="begin at case N of each section: choose settings on others"
@@ -274,7 +276,11 @@ def size_of(args: argparse.Namespace) -> Size:
 
 def check(args: argparse.Namespace) -> None:
     """Raise FarplaneError for cases that no section has, or a folder without shards."""
-    if not 0 <= args.first < SECTION_SEEDS - max(args.count, args.bare, args.pairs, args.kinds, args.words):
+    if (
+        not 0
+        <= args.first
+        < SECTION_SEEDS - max(args.count, args.bare, args.pairs, args.kinds, args.words, args.moving)
+    ):
         raise FarplaneError("first", f"a section has no case {args.first}", f"Give a number under {SECTION_SEEDS}")
     for folder in args.data:
         if not any(folder.glob("*.json")):
@@ -301,6 +307,7 @@ def main(argv: list[str] | None = None, take: Take | None = None) -> None:
         ("pairs", args.pairs),
         ("kinds", args.kinds),
         ("wordings", args.words),
+        ("moving", args.moving),
     ):
         specs = specs_of(section, count, args.first)
         if specs:

@@ -20,6 +20,7 @@ TITLES = {
     "pairs": "Held-out pairs of kind and time",
     "kinds": "Held-out kinds of scene",
     "wordings": "Held-out wordings",
+    "moving": "Clips in which vehicles and people move",
     "cycles": "Scenes rendered by Cycles (the examples)",
 }
 WORST = 3  # rows shown for each measure

@@ -18,7 +18,7 @@ from farplane.backend.train.cases import Size, Spec, interleaved, model_fingerpr
 from farplane.backend.train.classifier import HEADS, Judge, Reading
 from farplane.backend.train.data import TRAINING_SEED
 from farplane.backend.train.evaluate import Clock, Run, all_rows, check, parser, size_of, write_results
-from farplane.backend.train.prompts import HELD_OUT_PAIRS, is_held_out
+from farplane.backend.train.prompts import HELD_OUT_PAIRS, WORDINGS, is_held_out
 from farplane.backend.train.world import Attributes
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.shot import CameraTrack, RenderSettings, Shot
@@ -28,7 +28,7 @@ QUIET: Callable[[str], None] = lambda _: None  # noqa: E731
 READING = Reading(64, 1000, {name: (9 * np.eye(len(v), dtype=int) + 1).tolist() for name, v in HEADS.items()})
 
 
-def wall(seed: int, frames: int, width: int, height: int, **_: object) -> SimpleNamespace:
+def wall(seed: int, frames: int, width: int, height: int, moving: bool = False, **_: object) -> SimpleNamespace:
     """A textured wall ten metres off with a pillar's depth before it; the camera slides two pixels a frame."""
     rng = np.random.default_rng(seed)
     wide = width + 2 * frames
@@ -41,8 +41,9 @@ def wall(seed: int, frames: int, width: int, height: int, **_: object) -> Simple
     pose[:, 0, 3] = np.arange(frames) * 0.2  # 2 px at 10 m and 100 px of focal length
     base = np.full((*z.shape, 4), 255, np.uint8)
     return SimpleNamespace(
-        linear=linear, depth=z, exact=z, camera=CameraTrack(K, pose), move="truck", base_colour=lambda manner: base
-    )
+        linear=linear, depth=z, exact=z, camera=CameraTrack(K, pose), move="truck", base_colour=lambda manner: base,
+        seen=("cars",) if moving else (),
+    )  # fmt: skip
 
 
 class Painter:
@@ -138,6 +139,32 @@ def test_the_bare_section_sends_the_same_shots_without_colours(run: Run, monkeyp
         assert one.base_colour is not None
         assert other.base_colour is None
     assert len(list((run.out / "renders").iterdir())) == 2, "the same renders stand beside both"
+
+
+def test_only_the_moving_section_has_traffic_and_its_prompts_say_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, str] = {}
+    painter = Painter()
+
+    def paint(shot: Shot, settings: RenderSettings, found: FoundModel) -> np.ndarray:
+        sent[shot.name] = shot.prompt.text
+        return painter(shot, settings, found)
+
+    monkeypatch.setattr(cases, "sample_plate", paint)
+    moving = specs_of("moving", 8)
+    assert {spec.attributes.kind for spec in moving} == {"city", "village"}
+    assert not any(is_held_out(spec.attributes) for spec in moving)
+    assert "night" not in {spec.attributes.time for spec in moving}
+    for _ in range(2):  # the second time what was kept is read
+        all_rows(run, [*specs(2), *moving[:2]], [], None, Clock(0), QUIET)
+        for folder in (run.out / "cases").iterdir():
+            for file in folder.glob("plate-*"):
+                file.unlink()
+            for file in folder.glob("row-*"):
+                file.unlink()
+        said = {name.split("-")[0]: text for name, text in sent.items()}
+        assert any(said["moving"].endswith(", " + wording) for wording in WORDINGS["cars"])
+        assert not any(wording in said["seeds"] for wording in WORDINGS["cars"])
+        sent.clear()
 
 
 def test_an_interrupted_run_goes_on_where_it_was(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
