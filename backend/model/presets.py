@@ -66,7 +66,7 @@ PRESETS: tuple[Preset, ...] = (
         guidance=1.15,
         shift=1.0,
         detail_trust=0.0,
-        geometry_guidance=1.0,
+        geometry_guidance=1.3,
         source="ships with Farplane",
     ),
     Preset(
