@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...protocol.errors import FarplaneError
 from ...protocol.shot import CameraTrack, RenderSettings, Shot
 from ..model.autoencoder import pack_time, unpack_time
 from ..model.presets import FoundModel, Preset
@@ -30,9 +31,9 @@ from ..model.words import WordEncoder
 from .colour import logc3_decode
 from .detail import DetailPlan, detailed, resampled, resampled_colour
 from .fusion import fused
-from .geometry import Look, shot_scale, warped_noise, without_blotches
+from .geometry import SURFACE_CHANNELS, Look, shot_scale, warped_noise, without_blotches
 from .pattern import Pattern, pattern_channels
-from .pixel_conditioning import RESTART, Condition, make_condition, network_input, network_time
+from .pixel_conditioning import CONTROL_CHANNELS, RESTART, Condition, make_condition, network_input, network_time
 from .wan import OnStep, model_size
 
 HDR = "native"  # the network was trained on scene-linear light and makes values above 1 itself
@@ -86,8 +87,22 @@ def questions(guidance: float, geometry_guidance: float) -> list[Question]:
 
 @functools.lru_cache(maxsize=1)
 def loaded(folder: Path, device: str) -> Checkpoint:
-    """The checkpoint of a folder, kept in memory between jobs."""
-    return load_checkpoint(folder, device)
+    """The checkpoint of a folder, kept in memory between jobs.
+
+    FarplaneError for one that an earlier or later Farplane was made for: it is told other conditions than this one has.
+    """
+    found = load_checkpoint(folder, device)
+    takes = [(found.transformer.config.vace_in_channels, CONTROL_CHANNELS)]
+    if found.detail is not None:
+        takes.append((found.detail.config.surface_channels, SURFACE_CHANNELS))
+    for its, ours in takes:
+        if its != ours:
+            raise FarplaneError(
+                "model",
+                f"{folder.name} takes {its} channels of conditions, and this version of Farplane has {ours}",
+                "Choose the model that ships with this version, or run the version that this model came with",
+            )
+    return found
 
 
 def generate(

@@ -9,6 +9,7 @@ import torch
 
 from farplane.backend.model.autoencoder import PixelCodec, pack_time, unpack_time
 from farplane.backend.model.config import PlateDiTConfig
+from farplane.backend.model.detail import DetailConfig, DetailNet
 from farplane.backend.model.dit import PlateDiT
 from farplane.backend.model.presets import find_model
 from farplane.backend.model.weights import Checkpoint, save_checkpoint
@@ -18,6 +19,7 @@ from farplane.backend.pipeline.geometry import Look
 from farplane.backend.pipeline.job import Cancelled
 from farplane.backend.pipeline.pixel_conditioning import CAMERA_CHANNELS, CONTROL_CHANNELS, network_time
 from farplane.backend.train.cameras import look
+from farplane.protocol.errors import FarplaneError
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
 
 CONFIG = PlateDiTConfig(
@@ -229,3 +231,15 @@ def test_unknown_words_are_told(found):
     assert plate.prompt_notes(replace(shot, prompt=Prompt("Valley, dusk")), found) == ()
     read = plate.prompt_notes(replace(shot, prompt=Prompt("glen, sundown, Glen")), found)
     assert read == ("read as: glen as valley, sundown as dusk",)
+
+
+@pytest.mark.parametrize(("control", "surface"), [(84, 14), (100, 14)])
+def test_a_model_of_another_version_is_refused_by_name(tmp_path, control, surface):
+    """As version 6 was, whose surfaces had no base colours; or its detail stage alone."""
+    config = replace(CONFIG, vace_in_channels=control)
+    codec, text = PixelCodec((0.3,) * 3, (0.1,) * 3), WordEncoder(["valley"], 10)
+    detail = DetailNet(DetailConfig(channels=8, blocks=1, full_channels=4, surface_channels=surface, words=3))
+    save_checkpoint(tmp_path / "version-6", Checkpoint(PlateDiT(config), text, codec, detail))
+    with pytest.raises(FarplaneError, match=r"version-6 takes \d+ channels of conditions.*has (100|18)") as caught:
+        plate.loaded(tmp_path / "version-6", "cpu")
+    assert caught.value.field == "model"
