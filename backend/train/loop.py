@@ -6,6 +6,7 @@ first one writes the files.  Every file is replaced in one step, so a run resume
 
 from __future__ import annotations
 
+import atexit
 import csv
 import json
 import math
@@ -109,6 +110,7 @@ class Processes:
         if not dist.is_initialized():
             backend = "nccl" if device.startswith("cuda") else "gloo"
             dist.init_process_group(backend, timeout=timedelta(hours=12))  # one alone may draw drafts for long
+            atexit.register(_leave)
         return Processes(dist.get_rank(), count)
 
     def meet(self) -> None:
@@ -132,6 +134,12 @@ class Processes:
         shared = torch.tensor(value, dtype=torch.float64, device=device)
         dist.broadcast(shared, 0)
         return float(shared)
+
+
+def _leave() -> None:
+    """End the connections before the interpreter goes: torn down with it, they now and then abort the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def schedule(seconds: float, budget: float, step: int, warmup: int) -> float:
