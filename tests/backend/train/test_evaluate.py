@@ -16,7 +16,7 @@ from farplane.backend.model.presets import PRESETS, FoundModel
 from farplane.backend.train import cases, evaluate
 from farplane.backend.train.cases import Size, Spec, interleaved, model_fingerprint, specs_of
 from farplane.backend.train.classifier import HEADS, Judge, Reading
-from farplane.backend.train.data import TRAINING_SEED
+from farplane.backend.train.data import TRAINING_SEED, render_clip
 from farplane.backend.train.evaluate import Clock, Run, all_rows, check, parser, size_of, write_results
 from farplane.backend.train.prompts import HELD_OUT_PAIRS, WORDINGS, is_held_out
 from farplane.backend.train.world import Attributes
@@ -151,6 +151,8 @@ def test_only_the_moving_section_has_traffic_and_its_prompts_say_so(run: Run, mo
 
     monkeypatch.setattr(cases, "sample_plate", paint)
     moving = specs_of("moving", 8)
+    assert len(moving) == 8
+    assert len(specs_of("moving", 99)) == len(cases.IN_SIGHT)
     assert {spec.attributes.kind for spec in moving} == {"city", "village"}
     assert not any(is_held_out(spec.attributes) for spec in moving)
     assert "night" not in {spec.attributes.time for spec in moving}
@@ -165,6 +167,12 @@ def test_only_the_moving_section_has_traffic_and_its_prompts_say_so(run: Run, mo
         assert any(said["moving"].endswith(", " + wording) for wording in WORDINGS["cars"])
         assert not any(wording in said["seeds"] for wording in WORDINGS["cars"])
         sent.clear()
+
+
+def test_clips_of_the_moving_section_show_what_moves() -> None:
+    for spec in specs_of("moving", 2):
+        clip = render_clip(spec.seed, 9, 112, 64, attributes=spec.attributes, samples=1)
+        assert clip.seen, spec.name
 
 
 def test_an_interrupted_run_goes_on_where_it_was(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
