@@ -209,6 +209,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-colours", dest="colours", action="store_false", help="leave out the base colours of the materials"
     )
+    command.add_argument(
+        "--no-sun", dest="sun", action="store_false", help="let the seed light the plate, not the scene's sun lamp"
+    )
     command.add_argument("--overwrite", action="store_true", help="replace a plate that DIR holds")
     command.add_argument("--json", action="store_true", help="one event a line as JSON, instead of words")
 

@@ -21,6 +21,7 @@ from ..protocol.shot import CameraTrack, DepthPass, Prompt, Shot, validate_frame
 from . import camera as maths
 from .materials import has_colours
 from .passes import Engine, PassRenderer, Surface, blenders_own
+from .sun import direction_to, find_sun
 
 MOMENT = 0.005  # seconds that a step waits for a thread
 REFERENCE_SAMPLES = 12  # with the denoiser: a render that the lock reads to 0.03 px, in a third of the time of 32
@@ -146,6 +147,7 @@ class Extraction:
         reference_samples: int = REFERENCE_SAMPLES,
         look: bool = False,
         colours: bool = False,
+        sun: bool = True,
     ) -> None:
         """Raises FarplaneError for a frame range, resolution or prompt that no plate can have.
 
@@ -153,6 +155,7 @@ class Extraction:
         look : the depth alone is wanted, of one frame, say; no shot comes of it.
         colours : read base colours too, where a material has one that somebody chose.  Cycles then renders them and
             the depth together, whatever `engine` says; where it cannot run, the shot goes without them.
+        sun : tell where the scene's sun lamp stands, if it has one.
         """
         if prompt is not None:
             prompt.validate()
@@ -166,6 +169,9 @@ class Extraction:
         self._samples = reference_samples
         self._views: list[maths.CameraView] = []
         self._pinholes: list[maths.Pinhole] = []
+        lamp = find_sun(scene) if sun else None
+        self._sun_uid = None if lamp is None else lamp.session_uid
+        self._suns: list[NDArray[np.float64]] = []
         width, height = self.resolution
         count = len(plan.frames)
         self._z = np.empty((count, height, width), np.float32)
@@ -251,6 +257,7 @@ class Extraction:
             prompt=self.prompt or Prompt(_NO_PROMPT),
             reference=self._reference,
             base_colour=self._told_colours(),
+            sun=None if self._sun_uid is None else np.stack(self._suns),
         ).validate()
         return shot if self.prompt else replace(shot, prompt=Prompt(""))
 
@@ -311,6 +318,15 @@ class Extraction:
         pinhole.world_from_camera[:3, 3] *= self._metres
         self._views.append(view)
         self._pinholes.append(pinhole)
+        self._read_sun(scene)
+
+    def _read_sun(self, scene: bpy.types.Scene) -> None:
+        lamp = None if self._sun_uid is None else _with_uid(bpy.data.objects, self._sun_uid)
+        direction = None if lamp is None else direction_to(scene, lamp)
+        if direction is None:
+            self._sun_uid = None  # there is none, or it was deleted meanwhile: the shot goes without
+        else:
+            self._suns.append(direction)
 
     def _read_depth(self, passes: PassRenderer, index: int) -> bool:
         """Render a frame's depth, with its colours where they are told; whether it is read."""

@@ -45,6 +45,7 @@ Frames = Annotated[str, typer.Option("--frames", metavar="A-B", help="Frame rang
 Size = Annotated[str, typer.Option("--size", metavar="WxH", help="Resolution; the scene's own if left out.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a plate that DIR already holds.")]
 Colours = Annotated[bool, typer.Option("--colours/--no-colours", help="Send the base colours of the materials.")]
+Sun = Annotated[bool, typer.Option("--sun/--no-sun", help="Light the plate from where the scene's sun lamp stands.")]
 Pipeline = Annotated[str, typer.Option("--pipeline", metavar="MODULE:FUNCTION", help="What the worker runs (tests).")]
 Config = Annotated[Path | None, typer.Option("--config", help="Folder of keys and known clients.")]
 
@@ -76,6 +77,7 @@ def render(
         bool, typer.Option("--reference/--no-reference", help="Also render the scene, to measure beside the plate.")
     ] = True,
     colours: Colours = True,
+    sun: Sun = True,
     overwrite: Overwrite = False,
     pipeline: Annotated[str, typer.Option("--pipeline", hidden=True)] = "",
 ) -> None:
@@ -94,6 +96,7 @@ def render(
         reference=reference,
         overwrite=overwrite,
         colours=colours,
+        sun=sun,
         backend=backend,
         backend_key=backend_key,
         pipeline=pipeline,
@@ -108,9 +111,10 @@ def shot(
     frames: Frames = "",
     size: Size = "",
     colours: Colours = True,
+    sun: Sun = True,
     overwrite: Overwrite = False,
 ) -> None:
-    """Read the shot of SCENE.blend (cameras, depth, base colours) into DIR and stop there."""
+    """Read the shot of SCENE.blend (cameras, depth, base colours, sun) into DIR and stop there."""
     from . import render_scene
 
     render_scene.extract(
@@ -120,6 +124,7 @@ def shot(
         checks.parse_size(size),
         overwrite=overwrite,
         colours=colours,
+        sun=sun,
         console=Console(),
     )
 

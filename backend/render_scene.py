@@ -32,7 +32,7 @@ class Order:
     frames, size : None takes the scene's own.
     backend : tcp://host:port, or empty for a private one.  backend_key : its public key, or empty.
     pipeline : what a private backend's worker runs instead of the real one; for tests.
-    colours : send the base colours of the materials.
+    colours, sun : send the base colours of the materials, and where the sun lamp stands.
     """
 
     scene: Path
@@ -48,6 +48,7 @@ class Order:
     pipeline: str = ""
     negative: str | None = None
     colours: bool = True
+    sun: bool = True
 
     def validate(self) -> None:
         """Raise FarplaneError for the first thing that no render can have."""
@@ -67,7 +68,14 @@ class Order:
         """The command line of the child."""
         settings = self.settings
         words = _scene_arguments(
-            self.scene, "render", self.out, self.frames, self.size, overwrite=self.overwrite, colours=self.colours
+            self.scene,
+            "render",
+            self.out,
+            self.frames,
+            self.size,
+            overwrite=self.overwrite,
+            colours=self.colours,
+            sun=self.sun,
         )
         if self.prompt is not None:
             words += [f"--prompt={self.prompt.text}", f"--negative={self.prompt.negative}"]
@@ -104,6 +112,7 @@ def extract(
     *,
     overwrite: bool,
     colours: bool = True,
+    sun: bool = True,
     console: Console,
 ) -> None:
     """Read the shot of a scene into `out` and stop there."""
@@ -112,7 +121,7 @@ def extract(
     with checks.output_folder(out, overwrite=overwrite), StageBoard(console) as board:
         board.update("start", 0, 1)
         watcher = Watcher(board, console, None)
-        words = _scene_arguments(scene, "shot", out, frames, size, overwrite=overwrite, colours=colours)
+        words = _scene_arguments(scene, "shot", out, frames, size, overwrite=overwrite, colours=colours, sun=sun)
         result = _run(words, watcher, {}, found)
     for shot in result.get("shots", []):
         width, height = shot["resolution"]
@@ -123,10 +132,10 @@ def extract(
 
 def _check_model(name: str) -> None:
     """Raise FarplaneError for a model that is not there or does not load, before minutes go into its scene."""
-    found = find_model(name)
-    from .model.weights import check_weights  # it brings torch along: 2 s
+    find_model(name)  # a name that is none is told at once
+    from .pipeline.render import check_model  # it brings torch along: 2 s
 
-    check_weights(found.folder, found.preset.kind)
+    check_model(name)
 
 
 @dataclass
@@ -185,6 +194,7 @@ def _scene_arguments(
     *,
     overwrite: bool,
     colours: bool,
+    sun: bool,
 ) -> list[str]:
     words = [str(scene.absolute()), command, f"--out={out.absolute()}"]
     if frames is not None:
@@ -192,6 +202,7 @@ def _scene_arguments(
     if size is not None:
         words.append(f"--size={size[0]}x{size[1]}")
     words += [] if colours else ["--no-colours"]
+    words += [] if sun else ["--no-sun"]
     return [*words, "--overwrite"] if overwrite else words
 
 

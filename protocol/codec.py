@@ -140,6 +140,8 @@ def describe(job: str, shot: Shot, settings: RenderSettings) -> tuple[Submit, li
         arrays["reference"] = shot.reference
     if shot.base_colour is not None:
         arrays["base_colour"] = shot.base_colour
+    if shot.sun is not None:
+        arrays["sun"] = shot.sun
     infos, buffers = [], []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -237,6 +239,7 @@ def _layouts(T: int, W: int, H: int, optional: Sequence[str]) -> list[tuple[str,
         ("z", "<f4", (T, H, W)),
         ("reference", "<f4", (T, H, W, 3)),
         ("base_colour", "|u1", (T, H, W, 4)),
+        ("sun", "<f8", (T, 3)),
     ]
     return every[:3] + [layout for layout in every[3:] if layout[0] in optional]
 
@@ -248,7 +251,7 @@ def upload_size(submit: Submit) -> int:
 
 
 def expected_upload(frames: int, width: int, height: int, *, reference: bool, base_colour: bool = False) -> int:
-    """What `upload_size` will say of a shot that is not read yet."""
+    """What `upload_size` will say of a shot that is not read yet, but for the few bytes of a sun."""
     return frames * (9 * 8 + 16 * 8 + width * height * (4 + 12 * reference + 4 * base_colour))
 
 
@@ -265,6 +268,7 @@ def assemble(submit: Submit, arrays: dict[str, NDArray]) -> Shot:
         operation=submit.operation,
         reference=arrays.get("reference"),
         base_colour=arrays.get("base_colour"),
+        sun=arrays.get("sun"),
     )
 
 

@@ -22,7 +22,9 @@ from .shot import Operation, Prompt, RenderSettings
 VERSION = 1  # of the wire; any change of a byte that tests/golden/ pins raises it
 
 STAGES = ("conditioning", "denoise", "decode", "write", "measure")
-EXTENSIONS = frozenset({"base_colour"})  # arrays that came after version 1, sent only to who says that it takes them
+EXTENSIONS = frozenset(
+    {"base_colour", "sun"}
+)  # arrays that came after version 1, sent only to who says that it takes them
 ARTIFACTS = ("report.json", "report.png", "contact.png", "preview.mp4")
 
 Item = int | str
@@ -90,7 +92,7 @@ class Hello:
 class ArrayInfo:
     """One array of an upload.
 
-    name : `K`, `world_from_camera`, `z`, `reference` or `base_colour`.
+    name : `K`, `world_from_camera`, `z`, `reference`, `base_colour` or `sun`.
     dtype : `<f8` or `<f4`, little-endian, or `|u1`, bytes.
     shape : C order.  sha256 : hex digest of its bytes.
     """
@@ -169,7 +171,7 @@ class Forget:
 class Welcome:
     """The answer to hello.  max_upload : bytes that one job may send.
 
-    backend : its version, and after a `+` what it takes beside what version 1 began with: `0.2.0+base_colour`.
+    backend : its version, and after a `+` what it takes beside what version 1 began with: `0.2.0+base_colour.sun`.
     """
 
     backend: str

@@ -178,6 +178,7 @@ class Shot:
     base_colour : optional [T, H, W, 4] uint8, what the surfaces' materials say: R, G, B the base colour (albedo) with
         Rec.709 primaries in the sRGB curve (IEC 61966-2-1), A 255 where it is told and 0 where it is not (the sky,
         surfaces whose colour nobody chose).
+    sun : optional [T, 3] float64, the unit direction to the scene's sun in world axes (+Z up).
     """
 
     name: str
@@ -190,12 +191,15 @@ class Shot:
     operation: Operation = field(default_factory=Operation)
     reference: NDArray[np.float32] | None = None
     base_colour: NDArray[np.uint8] | None = None
+    sun: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.reference is not None:
             object.__setattr__(self, "reference", _readonly(self.reference, np.float32))
         if self.base_colour is not None:
             object.__setattr__(self, "base_colour", _readonly(self.base_colour, np.uint8))
+        if self.sun is not None:
+            object.__setattr__(self, "sun", _readonly(self.sun, np.float64))
 
     def validate(self) -> Shot:
         """Return self, or raise FarplaneError naming the first wrong field."""
@@ -220,6 +224,8 @@ class Shot:
                 raise FarplaneError("reference", "it holds NaN or infinity", "Send finite scene-linear values")
         if self.base_colour is not None:
             validate_base_colour(self.base_colour, len(self.frames), width, height)
+        if self.sun is not None:
+            validate_sun(self.sun, len(self.frames))
         return self
 
 
@@ -232,6 +238,14 @@ def validate_base_colour(colours: NDArray[np.uint8], frames: int, width: int, he
         raise FarplaneError(
             "base colour", "its alpha is neither 0 nor 255", "Send 255 where the colour is told, else 0"
         )
+
+
+def validate_sun(sun: NDArray[np.float64], frames: int) -> None:
+    """Raise FarplaneError unless it is one unit vector a frame, to 1e-3."""
+    if sun.shape != (frames, 3):
+        raise FarplaneError("sun", f"shape {sun.shape} does not fit the shot", "Send [T, 3]")
+    if not (np.abs(np.linalg.norm(sun, axis=-1) - 1.0) < 1e-3).all():
+        raise FarplaneError("sun", "a direction is not of length 1", "Send unit vectors that point to the sun")
 
 
 def validate_frames(frames: tuple[int, ...]) -> None:

@@ -6,12 +6,12 @@
      "prompt": …, "negative": …, "settings": {…},
      "shots": [{"name": …, "camera": …, "first": 1, "last": 24, "near": …, "far": …}, …],
      "frames": [{"frame": 1, "camera": "Camera", "K": [[…]×3]×3, "world_from_camera": [[…]×4]×4,
-                 "depth": "depth.0001.exr", "base_colour": "base_colour.0001.png"}, …]}
+                 "depth": "depth.0001.exr", "base_colour": "base_colour.0001.png", "sun": [x, y, z]}, …]}
 
 K is in pixels of the resolution, centres at +0.5; world_from_camera has OpenCV axes, metres.  `depth` is a path
 relative to the file, of a float32 EXR with one channel Z: metres along the camera's axis, inf where nothing is hit.
 `base_colour`, which a frame need not have, is one of an 8-bit RGBA PNG: what the materials say, in the sRGB curve,
-alpha 255 where it is told and 0 where it is not.
+alpha 255 where it is told and 0 where it is not.  `sun`, which all frames have or none, points to the scene's sun.
 `shots` tells the cuts apart where timeline markers change the camera; near and far hold for one of them, and the
 outer near and far for all.
 """
@@ -90,6 +90,7 @@ def shots_to_json(
                 "camera": camera,
                 "K": shot.camera.K[index].tolist(),
                 "world_from_camera": shot.camera.world_from_camera[index].tolist(),
+                **({} if shot.sun is None else {"sun": shot.sun[index].tolist()}),
                 **({} if depth_paths is None else _files_of(shot, frame, depth_paths[frame])),
             }
             for shot, camera in zip(shots, cameras, strict=True)
@@ -161,9 +162,15 @@ def shot_from_json(
             depth=DepthPass(z, float(entry["near"]), float(entry["far"])),
             prompt=Prompt(str(data.get("prompt", "")), str(data.get("negative", ""))),
             base_colour=base_colour,
+            sun=_sun_of(frames),
         )
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise _damaged(error) from error
+
+
+def _sun_of(frames: Sequence[Mapping[str, Any]]) -> NDArray[np.float64] | None:
+    """[T, 3], None where the frames do not tell it; KeyError where only some do."""
+    return np.array([frame["sun"] for frame in frames], np.float64) if any("sun" in frame for frame in frames) else None
 
 
 def settings_from_json(data: Mapping[str, Any]) -> RenderSettings:

@@ -93,9 +93,12 @@ def scene_settings(scene: bpy.types.Scene, options: argparse.Namespace) -> Rende
 
 def wants_colours(scene: bpy.types.Scene, options: argparse.Namespace) -> bool:
     """Whether base colours are to be read: not where --no-colours or the scene's panel forbids it, or there are none."""
-    panel = getattr(scene, "farplane", None)  # only where the add-on is enabled
-    allowed = getattr(panel, "use_colours", True)
-    return bool(options.colours and allowed and has_colours(scene))
+    return bool(options.colours and panel_allows(scene, "use_colours") and has_colours(scene))
+
+
+def panel_allows(scene: bpy.types.Scene, name: str) -> bool:
+    """Whether a checkbox of the scene's panel is on; where the add-on is not enabled there is no panel to forbid it."""
+    return bool(getattr(getattr(scene, "farplane", None), name, True))
 
 
 def check_room(
@@ -131,7 +134,14 @@ def extract(
     reference = bool(getattr(options, "reference", False))
     samples = getattr(options, "reference_samples", REFERENCE_SAMPLES)
     with Extraction(
-        scene, plan, prompt, options.size, reference, reference_samples=samples, colours=options.colours
+        scene,
+        plan,
+        prompt,
+        options.size,
+        reference,
+        reference_samples=samples,
+        colours=options.colours,
+        sun=options.sun and panel_allows(scene, "use_sun"),
     ) as extraction:
         finished = False
         while not finished:

@@ -193,7 +193,9 @@ class Generation:
                 self._enquiries = self._enquire(self._size)
             elif self._welcome() and not self._give_way():
                 keep_folder(scene, self.plan.name)
-                self._extraction = Extraction(scene, self.plan, self.asks[0][0], self._size, colours=self._colours)
+                self._extraction = Extraction(
+                    scene, self.plan, self.asks[0][0], self._size, colours=self._colours, sun=scene.farplane.use_sun
+                )
         elif session.connection == "disconnected" and session.problem is not None:
             raise FarplaneError("backend", session.problem.text, session.problem.remedy)
         elif time.monotonic() > self._deadline:

@@ -77,9 +77,10 @@ class FARPLANE_PT_settings(_Panel, bpy.types.Panel):
         model = model_info(asked.model_name)
         if model is not None and (trouble := model_trouble(model)):
             _draw_text(column, context, trouble, "ERROR")
-        column.prop(asked, "use_colours")
-        if asked.use_colours and session.connection == "connected" and "base_colour" not in session.takes_also:
-            _draw_text(column, context, say("The backend is older than this, and does without"), "INFO")
+        for name, part in (("use_colours", "base_colour"), ("use_sun", "sun")):
+            column.prop(asked, name)
+            if getattr(asked, name) and session.connection == "connected" and part not in session.takes_also:
+                _draw_text(column, context, say("The backend is older than this, and does without"), "INFO")
         column.prop(asked, "size")
         column.prop(asked, "quality")
         if asked.quality == "CUSTOM":

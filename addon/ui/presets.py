@@ -31,8 +31,8 @@ class FARPLANE_OT_shot_preset_add(AddPresetBase, bpy.types.Operator):
     preset_values = [
         f"shot.{name}"
         for name in (
-            "prompt", "negative", "model_name", "use_colours", "size", "quality", "steps", "depth_auto", "near", "far",
-            "seed_locked",
+            "prompt", "negative", "model_name", "use_colours", "use_sun", "size", "quality", "steps", "depth_auto", "near",
+            "far", "seed_locked",
         )
     ]  # fmt: skip
 

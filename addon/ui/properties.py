@@ -153,6 +153,11 @@ class Shot(bpy.types.PropertyGroup):
         description="Tell the backend the base colours of your materials: a red roof stays a roof and red",
         default=True,
     )
+    use_sun: BoolProperty(  # type: ignore[valid-type]
+        name="Follow the Sun Lamp",
+        description="Light the plate from where the scene's sun lamp stands. Off, or without such a lamp, the seed decides",
+        default=True,
+    )
     depth_auto: BoolProperty(  # type: ignore[valid-type]
         name="Automatic Range",
         description="Take near and far from the shot's own depth",

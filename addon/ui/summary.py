@@ -29,6 +29,7 @@ class Summary:
     prompt: str = ""
     negative: str = ""
     colours: bool = False  # base colours were sent
+    sun: bool = False  # where the sun lamp stands was sent
     model: str = ""
     seed: int = 0
     steps: int = 0
@@ -50,7 +51,8 @@ class Summary:
         return Summary(
             prompt=_text(shot, "prompt"),
             negative=_text(shot, "negative"),
-            colours=_has_colours(shot),
+            colours=_told(shot, "base_colour"),
+            sun=_told(shot, "sun"),
             model=_text(settings, "model"),
             seed=_whole(settings.get("seed")),
             steps=_whole(settings.get("steps")),
@@ -63,9 +65,10 @@ class Summary:
         )
 
 
-def _has_colours(shot: dict[str, Any]) -> bool:
+def _told(shot: dict[str, Any], name: str) -> bool:
+    """Whether the shot's frames have an optional part."""
     frames = shot.get("frames")
-    return isinstance(frames, list) and any(isinstance(frame, dict) and "base_colour" in frame for frame in frames)
+    return isinstance(frames, list) and any(isinstance(frame, dict) and name in frame for frame in frames)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ...protocol.errors import FarplaneError
 from .. import landing
 from ..materials import has_colours
 from ..passes import is_rendering
+from ..sun import find_sun
 from ..takes import Take
 from . import preferences
 from .operators import CANCELLED, FINISHED, RUNNING, TICK_SECONDS, _Operator, redraw, refuse_while_rendering
@@ -140,7 +141,7 @@ class FARPLANE_OT_rename_take(_TakeOperator):
 
 
 class FARPLANE_OT_use_settings(_TakeOperator):
-    """Put this take's prompt, seed, model, steps and use of colours back into the Shot panel"""
+    """Put this take's prompt, seed, model, steps and use of colours and sun back into the Shot panel"""
 
     bl_idname = "farplane.use_settings"
     bl_label = "Use These Settings"
@@ -155,6 +156,8 @@ class FARPLANE_OT_use_settings(_TakeOperator):
         asked.quality, asked.steps = ("CUSTOM" if summary.steps else "FINAL"), summary.steps
         if summary.colours or has_colours(context.scene):  # else there were none to tell, and there are none now
             asked.use_colours = summary.colours
+        if summary.sun or find_sun(context.scene) is not None:
+            asked.use_sun = summary.sun
 
 
 class FARPLANE_OT_show_folder(_TakeOperator):

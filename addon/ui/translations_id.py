@@ -67,6 +67,10 @@ TEXTS: dict[str, str] = {
     "Tell the backend the base colours of your materials: a red roof stays a roof and red": (
         "Beri tahu backend warna dasar material Anda: atap merah tetap atap dan merah"
     ),
+    "Follow the Sun Lamp": "Ikuti Lampu Matahari",
+    "Light the plate from where the scene's sun lamp stands. Off, or without such a lamp, the seed decides": (
+        "Terangi plate dari tempat lampu matahari adegan berada. Bila mati, atau tanpa lampu itu, benih yang menentukan"
+    ),
     "The backend is older than this, and does without": "Backend lebih lama dari ini, dan jalan tanpanya",
     "Size": "Ukuran",
     "Pixels of the plate": "Jumlah piksel plate",
@@ -183,8 +187,8 @@ TEXTS: dict[str, str] = {
     "Name": "Nama",
     "Note": "Catatan",
     "Your note about this take, written beside it": "Catatan Anda tentang take ini, ditulis di sampingnya",
-    "Put this take's prompt, seed, model, steps and use of colours back into the Shot panel": (
-        "Kembalikan prompt, benih, model, langkah, dan pemakaian warna take ini ke panel Shot"
+    "Put this take's prompt, seed, model, steps and use of colours and sun back into the Shot panel": (
+        "Kembalikan prompt, benih, model, langkah, serta pemakaian warna dan matahari take ini ke panel Shot"
     ),
     "Open this take's folder in the system's file browser": "Buka folder take ini di peramban berkas sistem",
     "Delete": "Hapus",

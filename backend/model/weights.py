@@ -63,6 +63,14 @@ def load_checkpoint(folder: Path, device: str | torch.device = "cpu", dtype: tor
     return Checkpoint(parts["transformer."].eval(), parts["text."].eval(), codec, ready, notes)  # type: ignore[arg-type]
 
 
+def network_configs(folder: Path) -> tuple[PlateDiTConfig, DetailConfig | None]:
+    """What a farplane folder says of its transformer and of its detail stage, if it has one.  FarplaneError as above."""
+    parts, *_ = _describe(folder)
+    transformer, detail = parts["transformer."], parts.get("detail.")
+    assert isinstance(transformer, PlateDiT)
+    return transformer.config, detail.config if isinstance(detail, DetailNet) else None
+
+
 def load_transformer(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> PlateDiT:
     """Read the `transformer` folder of a Wan-VACE model in diffusers' layout into a PlateDiT."""
     transformer = _empty_transformer(folder)

@@ -35,12 +35,13 @@ _LIGHT = srgb_decode(np.arange(256) / 255.0)  # of 8-bit codes
 
 @dataclass(frozen=True)
 class DetailPlan:
-    """trust : how far the small plate is believed, 0 … 1; steps; seed of noise and look; shown : frame of the preview;
+    """trust : how far the small plate is believed, 0 … 1; steps; seed of noise and pattern; look; shown : frame of the preview;
     words [1, V] : the prompt (WordEncoder.bag)."""
 
     trust: float
     steps: int
     seed: int
+    look: Look
     shown: int
     words: Tensor
 
@@ -98,7 +99,7 @@ def _nearest(shot: Shot, size: tuple[int, int]) -> tuple[NDArray[np.int_], NDArr
 class _Surfaces:
     """What the network is told of each frame's geometry [1, C, H, W]: every step asks, so the first frames are kept.
 
-    depth [T, H, W], its cameras and base colours [T, H, W, 4]; seed : of look and pattern; typical : median depth of
+    depth [T, H, W], its cameras and base colours [T, H, W, 4]; seed : of the pattern; typical : median depth of
     the shot in metres.
     """
 
@@ -108,10 +109,11 @@ class _Surfaces:
         camera: CameraTrack,
         base_colour: NDArray[np.uint8] | None,
         seed: int,
+        look: Look,
         typical: float,
     ) -> None:
         self._depth, self._camera, self._base, self._typical = depth, camera, base_colour, typical
-        self._scale, self._look, self._pattern = shot_scale(depth), Look.of_seed(seed), Pattern.of_seed(seed)
+        self._scale, self._look, self._pattern = shot_scale(depth), look, Pattern.of_seed(seed)
         self._kept: dict[int, Tensor] = {}
 
     def of(self, t: int) -> Tensor:
@@ -155,7 +157,7 @@ def detailed(
     # In place of the noise, frame by frame: a minute of frames is held once.
     state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
     base_colour = resampled_colour(shot, (width, height), np.arange(len(small)))
-    surfaces = _Surfaces(depth, camera, base_colour, plan.seed, shot_scale(shot.depth.z)[1])
+    surfaces = _Surfaces(depth, camera, base_colour, plan.seed, plan.look, shot_scale(shot.depth.z)[1])
     for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
         shown, trail = small[:1], Trail()
         for t in range(len(small)):

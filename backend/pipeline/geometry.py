@@ -25,6 +25,7 @@ SURFACE_CHANNELS = PLAIN_CHANNELS + PATTERN_CHANNELS + BASE_CHANNELS
 RAY_CHANNELS = 6  # direction (3), moment (3)
 GROUP = 4  # frames to a latent frame
 KEY_EVERY = 8  # frames between the frames that own noise
+PLUMB = 0.02  # level part of a direction that stands upright: a degree off
 BLOTCH, BLOTCH_SIGMA = 0.2, 2.5  # what is left of long waves; px of the Gaussian that tells them
 
 Frames = NDArray[np.float32]
@@ -46,6 +47,18 @@ class Look(NamedTuple):
         """The look that a seed draws, any azimuth and any palette alike."""
         azimuth, palette = np.random.Generator(np.random.Philox([seed, 2])).random(2)
         return Look(float(2.0 * math.pi * azimuth), float(palette))
+
+    def lit_from(self, sun: NDArray[np.float64] | None) -> Look:
+        """The same under a shot's own sun (shot.Shot.sun), if it has an azimuth: a lamp that nobody has turned yet
+        stands upright, and then the seed's stays."""
+        azimuth = None if sun is None else azimuth_of(sun)
+        return self if azimuth is None else self._replace(azimuth=azimuth)
+
+
+def azimuth_of(sun: NDArray[np.float64]) -> float | None:
+    """Radians about +Z from +X, 0 … 2 pi, of the mean of directions [T, 3]; None where that stands upright (PLUMB)."""
+    x, y = (float(part) for part in sun[:, :2].mean(0))
+    return None if math.hypot(x, y) < PLUMB else math.atan2(y, x) % (2.0 * math.pi)
 
 
 def shot_scale(depth: Frames) -> tuple[float, float]:

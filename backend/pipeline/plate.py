@@ -26,7 +26,7 @@ from ...protocol.shot import CameraTrack, RenderSettings, Shot
 from ..model.autoencoder import pack_time, unpack_time
 from ..model.presets import FoundModel, Preset
 from ..model.sampling import EulerSolver, denoise
-from ..model.weights import Checkpoint, load_checkpoint
+from ..model.weights import Checkpoint, load_checkpoint, network_configs
 from ..model.words import WordEncoder
 from .colour import logc3_decode
 from .detail import DetailPlan, detailed, resampled, resampled_colour
@@ -87,14 +87,18 @@ def questions(guidance: float, geometry_guidance: float) -> list[Question]:
 
 @functools.lru_cache(maxsize=1)
 def loaded(folder: Path, device: str) -> Checkpoint:
-    """The checkpoint of a folder, kept in memory between jobs.
+    """The checkpoint of a folder, kept in memory between jobs."""
+    check_conditions(folder)
+    return load_checkpoint(folder, device)
 
-    FarplaneError for one that an earlier or later Farplane was made for: it is told other conditions than this one has.
-    """
-    found = load_checkpoint(folder, device)
-    takes = [(found.transformer.config.vace_in_channels, CONTROL_CHANNELS)]
-    if found.detail is not None:
-        takes.append((found.detail.config.surface_channels, SURFACE_CHANNELS))
+
+def check_conditions(folder: Path) -> None:
+    """Raise FarplaneError for a model that an earlier or later Farplane was made for: it is told other conditions than
+    this one has.  Only its configuration is read."""
+    transformer, detail = network_configs(folder)
+    takes = [(transformer.vace_in_channels, CONTROL_CHANNELS)]
+    if detail is not None:
+        takes.append((detail.surface_channels, SURFACE_CHANNELS))
     for its, ours in takes:
         if its != ours:
             raise FarplaneError(
@@ -102,7 +106,6 @@ def loaded(folder: Path, device: str) -> Checkpoint:
                 f"{folder.name} takes {its} channels of conditions, and this version of Farplane has {ours}",
                 "Choose the model that ships with this version, or run the version that this model came with",
             )
-    return found
 
 
 def generate(
@@ -122,7 +125,8 @@ def generate(
     margin = checkpoint.transformer.config.patch_size[1]
     fitted = overscanned(fit_shot(shot, preset, margin), margin).patterned(settings.seed)
     starts = window_starts(len(fitted.depth), preset.clip)
-    asked, look = questions(guidance, preset.geometry_guidance), Look.of_seed(settings.seed)
+    asked = questions(guidance, preset.geometry_guidance)
+    look = Look.of_seed(settings.seed).lit_from(shot.sun)
 
     def condition_of(start: int) -> Condition:
         parts = [window_condition(fitted, start, preset.clip, look, with_depth=q.geometry) for q in asked]
@@ -177,7 +181,7 @@ def generate(
     plate = cropped(torch.from_numpy(locked).permute(0, 3, 1, 2).to(device), margin)
     if checkpoint.detail is not None:
         words = checkpoint.text.bag([shot.prompt.text])
-        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, middle, words)
+        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, look, middle, words)
         plate = detailed(checkpoint.detail, plate, shot, plan, report_fine, check)
     return to_linear(plate)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...protocol.shot import RenderSettings, Shot
 from ..model.presets import FoundModel, find_model
+from .geometry import azimuth_of
 from .job import Cancelled, Job, Sink
 
 Frames = NDArray[np.float32]
@@ -60,6 +61,10 @@ def check_model(name: str) -> int | None:
 
     found = find_model(name)
     check_weights(found.folder, found.preset.kind)
+    if found.preset.kind == "farplane":
+        from .plate import check_conditions
+
+        check_conditions(found.folder)
     return found.preset.longest
 
 
@@ -84,6 +89,8 @@ def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Si
 
     frames, notes = plate.generate(shot, settings, found, on_step, check), plate.prompt_notes(shot, found)
     notes += cautions(shot, plate.words_of(found))
+    if shot.sun is not None and azimuth_of(shot.sun) is not None:
+        notes += ("the light comes from where the scene's sun stands; how high it stands follows the prompt",)
     if fall := asked_fall(plate.known_words(shot, found)):
         draw_fall(frames, shot, fall, settings.seed, check)
         notes += (f"{fall.name} that falls is drawn over the plate as particles, not painted by the network",)

@@ -276,11 +276,8 @@ def size_of(args: argparse.Namespace) -> Size:
 
 def check(args: argparse.Namespace) -> None:
     """Raise FarplaneError for cases that no section has, or a folder without shards."""
-    if (
-        not 0
-        <= args.first
-        < SECTION_SEEDS - max(args.count, args.bare, args.pairs, args.kinds, args.words, args.moving)
-    ):
+    most = max(args.count, args.bare, args.pairs, args.kinds, args.words, args.moving)
+    if not 0 <= args.first < SECTION_SEEDS - most:
         raise FarplaneError("first", f"a section has no case {args.first}", f"Give a number under {SECTION_SEEDS}")
     for folder in args.data:
         if not any(folder.glob("*.json")):

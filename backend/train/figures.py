@@ -154,13 +154,15 @@ def ratios_told(rows: Sequence[Row], draws: int = 200, most: int = 500) -> list[
     replacement; `most` values of each are enough for that.
     """
     rng = np.random.default_rng(0)
-    steps = [max(1, len(r.plate_light) // most) for r in rows]
-    light = [[r.plate_light[::n] for r, n in zip(rows, steps, strict=True)]]
-    light += [[r.render_light[::n] for r, n in zip(rows, steps, strict=True)]]
+    thinned = [slice(None, None, max(1, len(r.plate_light) // most)) for r in rows]
+    plates = [r.plate_light[some] for r, some in zip(rows, thinned, strict=True)]
+    renders = [r.render_light[some] for r, some in zip(rows, thinned, strict=True)]
     found = []
     for _ in range(draws):
         drawn = rng.integers(len(rows), size=len(rows))
-        plate, render = (np.percentile(np.concatenate([side[i] for i in drawn]), PERCENTILES) for side in light)
+        plate, render = (
+            np.percentile(np.concatenate([side[i] for i in drawn]), PERCENTILES) for side in (plates, renders)
+        )
         found.append((plate + BLACK) / (render + BLACK))
     low, high = np.percentile(found, [16, 84], axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))
@@ -169,7 +171,8 @@ def ratios_told(rows: Sequence[Row], draws: int = 200, most: int = 500) -> list[
 def light_lines(rows: Sequence[Row]) -> list[Line]:
     """HDR: percentiles of luminance over all clips, and how far each clip is from its own render.
 
-    Beside their target stands how far these clips tell it (ratios_told).  The floor of the last is the plate against the next clip's render.
+    Beside their target stands how far these clips tell it (ratios_told).  The floor of the last is the plate against the
+    next clip's render.
     """
     clips = len(rows)
     plate, render = (np.concatenate([getattr(r, f"{s}_light") for r in rows]) for s in ("plate", "render"))

@@ -87,6 +87,12 @@ def keep_render(name: str) -> None:
     bpy.data.images["Render Result"].save_render(str(FOLDER / f"render-{name}.exr"), scene=scene)
 
 
+def unread(generation: Any) -> bool:
+    """Whether a pass is rendered whose file a thread still reads, so that it is not counted as done."""
+    extraction = generation._extraction
+    return extraction is not None and extraction._reading is not None
+
+
 def f12(
     meanwhile: Callable[[], object] | None = None, shown: str = "", watch: Callable[[], object] | None = None
 ) -> Iterator[None]:
@@ -97,18 +103,24 @@ def f12(
     """
     operators = ui("operators")
     seen: list[Any] = []
+
+    def note() -> None:
+        g = operators.running_generation()
+        where = None if g is None else (g.stage, g.done, g.gives_way, unread(g))
+        if where not in seen:
+            seen.append(where)
+
     key("F12")
     yield from wait_for(renders)
+    if operators.running_generation() is not None:
+        note()  # before a save takes the stand-in away
     if meanwhile is not None:
         meanwhile()
     if shown:
         yield from wait(0.6)
         picture(shown)
     while renders():
-        generation = operators.running_generation()
-        where = None if generation is None else (generation.stage, generation.done, generation.gives_way)
-        if where not in seen:
-            seen.append(where)
+        note()
         if watch is not None:
             watch()
         yield

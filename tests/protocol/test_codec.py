@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent))
 from strategies import any_message, messages
@@ -156,7 +157,15 @@ def colours_of(frames: int) -> np.ndarray:
     return colours
 
 
-def small_shot(frames: int = 3, reference: bool = False, base_colour: bool = False, **changes: object) -> Shot:
+def suns_of(frames: int) -> NDArray[np.float64]:
+    """[T, 3] a sun that goes round, 30 degrees high."""
+    around = 0.3 * np.arange(frames)
+    return np.stack([np.cos(around), np.sin(around), np.full(frames, 1 / np.sqrt(3))], -1) * np.sqrt(3) / 2
+
+
+def small_shot(
+    frames: int = 3, reference: bool = False, base_colour: bool = False, sun: bool = False, **changes: object
+) -> Shot:
     rng = np.random.default_rng(frames)
     K = np.tile(np.array([[50.0, 0, 24.5], [0, 50, 17], [0, 0, 1]]), (frames, 1, 1))
     z = rng.uniform(0.5, 60, (frames, 34, 48)).astype(np.float32)
@@ -171,22 +180,24 @@ def small_shot(frames: int = 3, reference: bool = False, base_colour: bool = Fal
         "prompt": Prompt("valley ⛰", "haze"),
         "reference": rng.random((frames, 34, 48, 3), np.float32) if reference else None,
         "base_colour": colours_of(frames) if base_colour else None,
+        "sun": suns_of(frames) if sun else None,
     }
     return Shot(**{**values, **changes})
 
 
+@pytest.mark.parametrize("sun", [False, True])
 @pytest.mark.parametrize("base_colour", [False, True])
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("frames", [2, 7])
-def test_a_shot_survives_the_way(frames: int, reference: bool, base_colour: bool) -> None:
-    shot = small_shot(frames, reference, base_colour).validate()
+def test_a_shot_survives_the_way(frames: int, reference: bool, base_colour: bool, sun: bool) -> None:
+    shot = small_shot(frames, reference, base_colour, sun).validate()
     submit, buffers = codec.describe(JOB, shot, RenderSettings(seed=2**53 - 1))
     again = codec.decode([bytes(part) for part in codec.encode(submit)], FROM_CLIENT)
     assert again == submit
     assert isinstance(again, events.Submit)
     stream = b"".join(bytes(data) for _, data in codec.pieces(buffers, 0, 10**6))
     expected = codec.expected_upload(frames, 48, 34, reference=reference, base_colour=base_colour)
-    assert len(stream) == codec.upload_size(again) == expected
+    assert len(stream) == codec.upload_size(again) == expected + sun * frames * 3 * 8
     arrays = {}
     for info, offset, size in codec.upload_layout(again):
         data = stream[offset : offset + size]
@@ -199,7 +210,7 @@ def test_a_shot_survives_the_way(frames: int, reference: bool, base_colour: bool
     np.testing.assert_array_equal(back.depth.z, shot.depth.z)
     np.testing.assert_array_equal(back.camera.K, shot.camera.K)
     np.testing.assert_array_equal(back.camera.world_from_camera, shot.camera.world_from_camera)
-    for name, sent in (("reference", reference), ("base_colour", base_colour)):
+    for name, sent in (("reference", reference), ("base_colour", base_colour), ("sun", sun)):
         told = getattr(back, name)
         assert (told is not None) == sent
         if sent:
@@ -209,10 +220,12 @@ def test_a_shot_survives_the_way(frames: int, reference: bool, base_colour: bool
 
 
 @pytest.mark.parametrize("reference", [False, True])
-def test_a_backend_that_does_not_take_base_colours_gets_the_shot_without(reference: bool) -> None:
-    """To the last byte what is sent for the same shot without them."""
-    submit, buffers = codec.describe(JOB, small_shot(3, reference, base_colour=True), RenderSettings())
+def test_a_backend_gets_the_shot_without_what_it_does_not_take(reference: bool) -> None:
+    """To the last byte what is sent for the same shot without it."""
+    submit, buffers = codec.describe(JOB, small_shot(3, reference, base_colour=True, sun=True), RenderSettings())
     plain, plain_buffers = codec.describe(JOB, small_shot(3, reference), RenderSettings())
+    coloured = codec.describe(JOB, small_shot(3, reference, base_colour=True), RenderSettings())
+    assert codec.known_to(frozenset({"base_colour"}), submit, buffers) == coloured
     assert codec.known_to(frozenset(), submit, buffers) == (plain, plain_buffers)
     assert codec.known_to(events.EXTENSIONS, submit, buffers) == (submit, buffers)
     assert codec.known_to(frozenset(), plain, plain_buffers) == (plain, plain_buffers)
@@ -223,6 +236,7 @@ def test_a_backend_that_does_not_take_base_colours_gets_the_shot_without(referen
     [
         ("0.1.0", "0.1.0", set()),
         ("0.2.0+base_colour", "0.2.0", {"base_colour"}),
+        ("0.2.0+base_colour.sun", "0.2.0", {"base_colour", "sun"}),
         ("0.2.0+g12.base_colour.later", "0.2.0", {"base_colour"}),
         ("unknown+", "unknown", set()),
     ],
@@ -248,10 +262,11 @@ def test_an_outline_has_the_arrays_that_the_shot_will_have() -> None:
         ["K", "world_from_camera", "z", "base_colour", "reference"],
         ["K", "world_from_camera", "z", "base_colour", "base_colour"],
         ["K", "world_from_camera", "base_colour"],
+        ["K", "world_from_camera", "z", "sun", "base_colour"],
     ],
 )
 def test_arrays_in_another_order_are_refused(arrays: list[str]) -> None:
-    submit, _ = codec.describe(JOB, small_shot(3, True, True), RenderSettings())
+    submit, _ = codec.describe(JOB, small_shot(3, True, True, True), RenderSettings())
     by_name = {info.name: info for info in submit.arrays}
     with pytest.raises(RemoteProtocolError, match="do not fit"):
         codec.upload_layout(replace(submit, arrays=tuple(by_name[name] for name in arrays)))
@@ -269,6 +284,19 @@ def test_base_colours_are_judged() -> None:
         assert error.value.field == "base colour"
 
 
+def test_suns_are_judged() -> None:
+    good = suns_of(3)
+    for bad, problem in (
+        (good[:2], "does not fit"),
+        (good[..., :2], "does not fit"),
+        (1.01 * good, "not of length 1"),
+        (np.where(np.arange(3) == 1, np.nan, good), "not of length 1"),
+    ):
+        with pytest.raises(FarplaneError, match=problem) as error:
+            replace(small_shot(), sun=bad).validate()
+        assert error.value.field == "sun"
+
+
 def test_the_digest_knows_two_shots_apart_and_one_again() -> None:
     def digest(shot: Shot, job: str = JOB, **options: object) -> str:
         return codec.digest(codec.describe(job, shot, RenderSettings(**options))[0])  # type: ignore[arg-type]
@@ -284,9 +312,10 @@ def test_the_digest_knows_two_shots_apart_and_one_again() -> None:
         digest(small_shot(fps=Fraction(24))),
         digest(small_shot(reference=True)),
         digest(small_shot(base_colour=True)),
+        digest(small_shot(sun=True)),
         digest(small_shot(), seed=1),
     ]
-    assert len({same, *others}) == 7
+    assert len({same, *others}) == 8
 
 
 @given(st.lists(st.binary(max_size=3 * 1024), max_size=5), st.integers(0, 9), st.integers(1, 9))

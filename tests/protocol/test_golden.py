@@ -23,8 +23,8 @@ JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
-def shot(base_colour: bool = False) -> Shot:
-    """Two frames of 32x32 with a depth that counts up, one pixel of sky, and a reference; or with base colours."""
+def shot(base_colour: bool = False, sun: bool = False) -> Shot:
+    """Two frames of 32x32 with a depth that counts up, one pixel of sky, and a reference; or with base colours or a sun."""
     K = np.array([[[40.0, 0, 16.25], [0, 40, 16], [0, 0, 1]]] * 2)
     pose = np.tile(np.eye(4), (2, 1, 1))
     pose[1, :3, 3] = 0.1, -2, 1e-3
@@ -37,6 +37,7 @@ def shot(base_colour: bool = False) -> Shot:
     fps = Fraction(24000, 1001)
     camera, depth = CameraTrack(K, pose), DepthPass(z, 0.1, 256)
     told = {"base_colour": colours} if base_colour else {"reference": reference}
+    told |= {"sun": np.array([[0.6, 0, 0.8], [0, -1, 0]])} if sun else {}
     return Shot("Täl_010", (-3, 1), (32, 32), fps, camera, depth, prompt, **told)
 
 
@@ -71,6 +72,8 @@ def examples() -> list[events.Message]:
         events.Refused(JOB, *fault),
         events.Welcome("0.2.0+base_colour", (model,), 17179869184),
         codec.describe(JOB, shot(base_colour=True), settings)[0],
+        events.Welcome("0.3.0+base_colour.sun", (model,), 17179869184),
+        codec.describe(JOB, shot(base_colour=True, sun=True), settings)[0],
     ]
 
 

@@ -91,6 +91,17 @@ def test_several_shots_in_one_file_stay_apart():
         shot_from_json(data, two.depth.z, "middle")
 
 
+def test_a_sun_is_told_in_every_frame_or_in_none():
+    shot = make_shot()
+    sun = np.array([[0.6, 0, 0.8], [0, 1, 0], [0.36, 0.48, 0.8]])
+    data = through_text(shot_to_json(replace(shot, sun=sun)))
+    np.testing.assert_array_equal(shot_from_json(data, shot.depth.z).sun, sun)
+    assert shot_from_json(through_text(shot_to_json(shot)), shot.depth.z).sun is None
+    del data["frames"][1]["sun"]
+    with pytest.raises(FarplaneError, match="it has no 'sun'"):
+        shot_from_json(data, shot.depth.z)
+
+
 def test_base_colours_lie_beside_the_depth():
     shot = make_shot()
     told = replace(shot, base_colour=np.full((3, 32, 64, 4), 255, np.uint8))

@@ -15,12 +15,13 @@ from farplane.backend.model.config import PlateDiTConfig
 from farplane.backend.model.dit import PlateDiT
 from farplane.backend.model.weights import Checkpoint, load_transformer, save_checkpoint
 from farplane.backend.model.words import WordEncoder
+from farplane.backend.pipeline.pixel_conditioning import CONTROL_CHANNELS
 
 REFERENCE = Path(__file__).parents[1] / "model" / "conftest.py"
 
 FARPLANE = PlateDiTConfig(
     patch_size=(1, 8, 8), num_attention_heads=2, attention_head_dim=12, in_channels=12, out_channels=12, text_dim=10,
-    ffn_dim=20, num_layers=1, vace_layers=(0,), vace_in_channels=12, prediction="x0",
+    ffn_dim=20, num_layers=1, vace_layers=(0,), vace_in_channels=CONTROL_CHANNELS, prediction="x0",
 )  # fmt: skip
 WAN = PlateDiTConfig(
     num_attention_heads=2, attention_head_dim=22, text_dim=32, ffn_dim=50, num_layers=2, vace_layers=(0,)

@@ -225,11 +225,6 @@ def test_a_table_of_words_goes_over_to_another_vocabulary() -> None:
     known, wanted = ["dusk", "fir", "noon"], ["cars", "dusk", "noon"]
     table = torch.arange(2.0 * (OWN + 3)).reshape(-1, 2)
     made = respelt(table, known, wanted)
-    assert made.tolist() == [
-        [0, 1],
-        [2, 3],
-        [6, 7],
-        [4, 5],
-        [8, 9],
-    ]  # no prompt and its neighbour; the mean; dusk; noon
+    own, mean, dusk, noon = [[0, 1], [2, 3]], [6, 7], [4, 5], [8, 9]
+    assert made.tolist() == [*own, mean, dusk, noon]
     assert torch.equal(respelt(table, known, known), table)

@@ -59,7 +59,7 @@ def nothing(*_: object) -> None:
 
 
 WORDS = torch.tensor([[0.3, 0.7]])
-PLAN = DetailPlan(trust=0.5, steps=2, seed=7, shown=1, words=WORDS)
+PLAN = DetailPlan(trust=0.5, steps=2, seed=7, look=Look.of_seed(7), shown=1, words=WORDS)
 
 
 def test_every_frame_is_four_times_as_large_and_repeatable(net: DetailNet, small: torch.Tensor) -> None:

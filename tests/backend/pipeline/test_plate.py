@@ -18,6 +18,7 @@ from farplane.backend.pipeline import plate
 from farplane.backend.pipeline.geometry import Look
 from farplane.backend.pipeline.job import Cancelled
 from farplane.backend.pipeline.pixel_conditioning import CAMERA_CHANNELS, CONTROL_CHANNELS, network_time
+from farplane.backend.pipeline.render import check_model
 from farplane.backend.train.cameras import look
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
@@ -76,6 +77,21 @@ def test_shapes_seeds_and_range(found):
     assert (first >= 0).all()
     np.testing.assert_array_equal(first, plate.generate(shot, RenderSettings(seed=5), found, nothing))
     assert not np.array_equal(first, plate.generate(shot, RenderSettings(seed=6), found, nothing))
+
+
+def test_a_shots_own_sun_lights_it_whatever_the_seed(found):
+    """To the last bit the plate of a seed that has the light there; straight up says nothing."""
+    shot = make_shot()
+    azimuth = Look.of_seed(5).azimuth
+
+    def lit(around, high=0.6):
+        sun = np.tile([np.cos(around) * np.cos(high), np.sin(around) * np.cos(high), np.sin(high)], (9, 1))
+        return plate.generate(replace(shot, sun=sun).validate(), RenderSettings(seed=5), found, nothing)
+
+    own = plate.generate(shot, RenderSettings(seed=5), found, nothing)
+    np.testing.assert_array_equal(lit(azimuth), own)
+    np.testing.assert_array_equal(lit(azimuth + 2.0, np.pi / 2), own)
+    assert not np.array_equal(lit(azimuth + 2.0), own)
 
 
 @pytest.mark.parametrize("frames", [2, 9, 10, 14, 27])
@@ -243,3 +259,5 @@ def test_a_model_of_another_version_is_refused_by_name(tmp_path, control, surfac
     with pytest.raises(FarplaneError, match=r"version-6 takes \d+ channels of conditions.*has (100|18)") as caught:
         plate.loaded(tmp_path / "version-6", "cpu")
     assert caught.value.field == "model"
+    with pytest.raises(FarplaneError, match="version-6 takes"):  # what a backend asks before a shot is sent
+        check_model(str(tmp_path / "version-6"))

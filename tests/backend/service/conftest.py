@@ -41,6 +41,7 @@ def make_shot(
     size: tuple[int, int] = (96, 64),
     reference: bool = False,
     base_colour: bool = False,
+    sun: bool = False,
 ) -> Shot:
     """A shot whose depth differs from pixel to pixel; `mode` tells the painter what to do."""
     width, height = size
@@ -62,6 +63,7 @@ def make_shot(
         prompt=Prompt(f"{mode} a cliff in the evening 🌊", "people"),
         reference=rng.random((frames, height, width, 3), np.float32) if reference else None,
         base_colour=colours if base_colour else None,
+        sun=np.tile([0.48, -0.6, 0.64], (frames, 1)) if sun else None,
     )
 
 

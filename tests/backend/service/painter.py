@@ -73,8 +73,8 @@ def paint(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
             time.sleep(0.2)
         if mode == "halfway" and count == len(job.shot.frames) // 2:
             wait_for(Path(os.environ["PAINTER_GATE"]), should_stop)
-    if mode == "colours":
-        told = job.shot.base_colour
+    if mode in ("colours", "sun"):
+        told = job.shot.base_colour if mode == "colours" else job.shot.sun
         sink.artifact("report.json", b"none" if told is None else hashlib.sha256(told.tobytes()).hexdigest().encode())
     else:
         sink.artifact("report.json", b'{"depth_mean": %f}' % job.shot.depth.z[np.isfinite(job.shot.depth.z)].mean())

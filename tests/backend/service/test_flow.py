@@ -44,17 +44,19 @@ def test_a_shot_goes_up_and_its_frames_come_back(backend: Backend, call: Make) -
     assert caller.of(events.Preview)
 
 
-def test_base_colours_reach_the_worker_byte_for_byte(backend: Backend, call: Make) -> None:
-    """Through the upload, the disk and the worker's memory; the backend says beforehand that it takes them."""
-    caller, shot = call(), make_shot("colours", reference=True, base_colour=True)
-    assert shot.base_colour is not None
+@pytest.mark.parametrize("part", ["colours", "sun"])
+def test_what_is_told_besides_reaches_the_worker_byte_for_byte(backend: Backend, call: Make, part: str) -> None:
+    """Through the upload, the disk and the worker's memory; the backend says beforehand that it takes it."""
+    caller, shot = call(), make_shot(part, reference=True, base_colour=True, sun=True)
+    told = shot.base_colour if part == "colours" else shot.sun
+    assert told is not None
     job = caller.client.submit(shot, SETTINGS)
     assert caller.end(job) == events.Finished(job, items=6)
     (connected,) = caller.of(events.Connected)
-    assert connected.takes == {"base_colour"}
+    assert connected.takes == {"base_colour", "sun"}
     assert "+" not in connected.version
     (report,) = caller.of(events.ArtifactReady, job)
-    assert report.data.decode() == hashlib.sha256(shot.base_colour.tobytes()).hexdigest()
+    assert report.data.decode() == hashlib.sha256(told.tobytes()).hexdigest()
 
 
 def test_base_colours_that_are_none_are_refused(backend: Backend, call: Make) -> None:
