@@ -27,7 +27,7 @@ from .materials import (
     WALL,
     WOOD,
 )  # fmt: skip
-from .shading import AUTUMN, KIND, STYLE, WET, WINTER, hashed
+from .shading import AUTUMN, KIND, PAINT, STYLE, WET, WINTER, hashed
 
 ALPINE, DESERT, CANYON, COAST, SEA_KIND, HILLS, FOREST, ARCTIC, VILLAGE, CITY, RUINS, INTERIOR, SKY_KIND = range(13)
 assert KINDS[CITY] == "city"
@@ -212,6 +212,19 @@ def _floor(style, x, y, foot):
 
 
 @numba.njit(fastmath=True)
+def _painted(paint, thing, tone, r, g, b):
+    """A colour in the hue that an artist chose instead; two things of five keep their own."""
+    if hashed(paint, thing, tone) < 0.4:
+        return r, g, b
+    hue = 2.0 * math.pi * hashed(thing, tone, paint)
+    level, strength = hashed(tone, paint, thing) - 0.5, 0.3 + 1.1 * hashed(paint, tone, thing + 3.0)
+    red = r * math.exp(level + strength * math.cos(hue))
+    green = g * math.exp(level + strength * math.cos(hue - 2.0 * math.pi / 3.0))
+    blue = b * math.exp(level + strength * math.cos(hue + 2.0 * math.pi / 3.0))
+    return min(red, 0.85), min(green, 0.85), min(blue, 0.85)
+
+
+@numba.njit(fastmath=True)
 def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, out):
     """Fills out: albedo [0:3], emitted light [3:6], gloss [6]."""
     kind, style, autumn, winter = int(params[KIND]), params[STYLE], params[AUTUMN], params[WINTER]
@@ -306,6 +319,10 @@ def surface_colour(mark, tone, nx, ny, nz, x, y, z, grain, patch, foot, params, 
                 r, g, b = (0.42, 0.15, 0.075) if hashed(tone, 7.0, 7.0) < 0.7 else (0.15, 0.15, 0.165)
             else:
                 r, g, b = 0.20, 0.195, 0.19
+    if params[PAINT] > 0 and mark != SNOW and mark != ICE:
+        own = mark == TREE or mark == CONIFER or mark == WALL or mark == WOOD or mark == FIELD
+        roof = 20.0 if mark == WALL and nz >= 0.5 else 0.0
+        r, g, b = _painted(params[PAINT], mark + roof, tone + 1.0 if own else 0.0, r, g, b)
     snow = 0.0
     if winter > 0 and snowy:
         needed = 0.40 if mark == CONIFER or mark == TREE else 0.60

@@ -40,6 +40,7 @@ from .told_colours import Manner, told_colours
 from .world import KINDS, Attributes, World, make_world, random_attributes
 
 CLIPS = 16  # a shard
+PAINTED = 0.35  # share of the worlds whose things have other hues than nature's
 SIZE = (112, 64)  # of a clip, width and height
 UPRIGHT_EVERY = 4  # shards
 WORLDS, VIEWS = 8, 12  # of a shard of single frames
@@ -140,7 +141,8 @@ def make_shard(
     device: str = "cpu",
     moving: bool = True,
 ) -> Path:
-    """Render CLIPS clips, as render_clip does; two share a world's geometry under different light, so that light is not geometry's twin."""
+    """Render CLIPS clips, as render_clip does; two share a world's geometry under different light, so that light is not
+    geometry's twin."""
     target = folder / f"{index:05d}.json"
     if target.exists():
         return target
@@ -152,8 +154,9 @@ def make_shard(
     for i in range(CLIPS):
         seed = TRAINING_SEED + index * CLIPS + i
         wanted = shard_attributes(index, i)
+        world = training_world(seed, wanted)
         clip = render_clip(
-            seed, frames, width, height, attributes=wanted, exact=True, samples=4, device=device, moving=moving
+            seed, frames, width, height, world=world, exact=True, samples=4, device=device, moving=moving
         )
         chosen = int(np.random.default_rng([seed, 5]).integers(frames))
         fine = render_frame(clip, chosen, FACTOR, samples=2, device=device)
@@ -183,7 +186,7 @@ def make_image_shard(
     arrays = _empty((count, 1), height, width)
     rows: list[dict] = []
     for i in range(WORLDS):
-        world = make_world(IMAGE_SEED + index * WORLDS + i)
+        world = training_world(IMAGE_SEED + index * WORLDS + i)
         for view in range(VIEWS):
             seed = world.seed + view * VIEW_STEP
             lit = replace(world, seed=seed, attributes=training_attributes(seed, world.attributes.kind))
@@ -201,7 +204,7 @@ def fill(arrays: dict[str, NDArray], i: int, which: str, clip: Clip, device: str
     arrays[which + "depth"][i], arrays[which + "exact"][i] = log_depth(clip.depth[part]), log_depth(clip.exact[part])
     chance = clip_pattern(clip.world, clip.exact, clip.camera.K, clip.camera.world_from_camera, clip.first)
     arrays[which + "pattern"][i] = chance[part]
-    manner = Manner.of_seed(clip.world.seed)
+    manner = Manner.of_world(clip.world)
     for name, exact in (("base", False), ("exactbase", True)):
         arrays[which + name][i] = clip.base_colour(manner, exact, device)[part]
 
@@ -213,6 +216,7 @@ def clip_row(clip: Clip, seed: int) -> dict:
         "attributes": asdict(clip.attributes),
         "move": clip.move,
         "seen": list(clip.seen),
+        "painted": bool(clip.world.paint),
         "look": list(look_of(clip.world, seed)),
         "K": clip.camera.K.tolist(),
         "world_from_camera": clip.camera.world_from_camera.tolist(),
@@ -248,6 +252,13 @@ def training_attributes(seed: int, kind: str) -> Attributes:
         if not is_held_out(attributes):
             return attributes
     raise AssertionError(f"every pair with {kind} is held out")
+
+
+def training_world(seed: int, attributes: Attributes | None = None) -> World:
+    """make_world's, PAINTED of them in hues that nature does not have: blockouts come in such too, and a network that
+    has seen only nature's paints a red car black."""
+    world, rng = make_world(seed, attributes), np.random.default_rng([seed, 12])
+    return replace(world, paint=int(rng.integers(1, 1000))) if rng.random() < PAINTED else world
 
 
 def log_depth(depth: NDArray[np.float32]) -> NDArray[np.float16]:

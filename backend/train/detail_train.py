@@ -132,7 +132,8 @@ def make_detail_batch(
         pose = row["world_from_camera"][row["fine"]][None]
         kept = store.load_pattern(index, fine=True)
         chance = None if kept is None or rng.random() < recipe.pattern_dropout else kept[None]
-        base = None if rng.random() < recipe.base_dropout else store.load_base(index, exact, fine=True)[None]
+        untold = rng.random() < recipe.base_dropout and not row.get("painted")
+        base = None if untold else store.load_base(index, exact, fine=True)[None]
         shown = Shown(code[None].astype(np.float32), depth[None], K, pose, Look(*row["look"]), chance, base)
         mirrored = rng.random() < 0.5
         frames, depths, K, pose, look, chance, base = shown.mirrored() if mirrored else shown

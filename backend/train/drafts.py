@@ -51,7 +51,7 @@ def draft_of(
     code, depth, row = store.load(index, exact)
     K, pose, look = row["K"], row["world_from_camera"], Look(*row["look"])
     size, chance = (code.shape[1], code.shape[2]), store.load_pattern(index)
-    base = None if rng.random() < BARE else store.load_base(index, exact)
+    base = None if rng.random() < BARE and not row.get("painted") else store.load_base(index, exact)
     conditions = [
         make_condition(
             depth if q.geometry else None,

@@ -102,6 +102,7 @@ def scene_of(
         (at.STARS, light.stars), (at.STORM, light.storm), (at.WET, light.wet), (at.WINTER, light.winter),
         (at.AUTUMN, light.autumn), (at.DISC, light.disc), (at.DISC_SIZE, light.disc_size), (at.SEA, world.sea),
         (at.KIND, KINDS.index(LOOKS_LIKE.get(kind, kind))), (at.STYLE, world.style), (at.BAY, 1.0), (at.NOW, times),
+        (at.PAINT, world.paint),
     ):  # fmt: skip
         params[:, place] = value
     if world.ceiling:

@@ -20,9 +20,9 @@ __all__ = ["Scene", "bend", "ceiling_hit", "hashed", "march", "sample", "shadow"
 COARSE = 16  # cells a side of one block of the height maximum
 (
     HAZE, VEIL, COVER, LAMPS, STARS, STORM, WET, WINTER, AUTUMN, DISC, DISC_SIZE,
-    SEA, KIND, CEILING_Z, BAY, SKYLIGHT, STYLE, NOW, WIND_X, WIND_Y,
-) = range(20)  # fmt: skip
-PARAMS = 20
+    SEA, KIND, CEILING_Z, BAY, SKYLIGHT, STYLE, NOW, WIND_X, WIND_Y, PAINT,
+) = range(21)  # fmt: skip
+PARAMS = 21
 CROWN_STEP = 0.25  # metres that one step of a crown's height is
 
 

@@ -8,7 +8,7 @@ Legend: T frames, H rows, W columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,16 @@ class Manner:
             gain=np.exp(light + tint),
             silent=(rng.random(MATERIALS) < 0.25) & (rng.random() < 0.3),
         )
+
+    @staticmethod
+    def of_world(world: World) -> Manner:
+        """That of a world of the training.  What an artist painted in a hue of its own is told as it is, or there would
+        be nothing to learn from it."""
+        manner = Manner.of_seed(world.seed)
+        if not world.paint:
+            return manner
+        own = Manner(seasonal=manner.seasonal, textured=manner.textured, one_ground=False, one_tree=-1)
+        return replace(own, gain=np.repeat(manner.gain[:1] ** 0.4, MATERIALS, 0))
 
 
 def told_colours(

@@ -60,7 +60,8 @@ class World:
     extent: metres a side (periodic); sea: has a water plane at z = 0; texture: [256, 256] float32 unit-variance noise
     for surface detail; cloud: [512, 512] float32 unit-variance noise; style: 0 … 1, picks among a kind's palettes;
     crown: [n, n] uint8, how high trees stand, in CROWN_STEP, None where none sways; movers: None where nothing goes;
-    structures: what stands beside the heightfield (structures.py), only in worlds without movers."""
+    structures: what stands beside the heightfield (structures.py), only in worlds without movers; paint: a number by
+    which things have other hues than nature's, 0: none has."""
 
     seed: int
     attributes: Attributes
@@ -77,6 +78,7 @@ class World:
     crown: NDArray[np.uint8] | None = None
     movers: Movers | None = None
     structures: Movers | None = None
+    paint: int = 0
 
 
 def random_attributes(seed: int, kinds: tuple[str, ...] = KINDS) -> Attributes:
