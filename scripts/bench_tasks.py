@@ -39,7 +39,8 @@ RESAMPLES = 4000
 @dataclass(frozen=True)
 class Told:
     """What the network is told of a clip.  known: a key of `parts_known`; look: where the sun stands and the palette;
-    pattern: of clouds, grain and windows, the render's own; base: the colours of the blockout's materials."""
+    pattern: of clouds, grain and windows, the render's own; base: the colours of the blockout's materials; shuffled: the
+    prompt's words stand in another order."""
 
     text: bool = True
     depth: bool = True
@@ -49,6 +50,7 @@ class Told:
     base: bool = True
     known: str = ""
     reference: bool = False
+    shuffled: bool = False
 
 
 NOTHING = Told(text=False, depth=False, camera=False, look=False, pattern=False, base=False)
@@ -59,6 +61,7 @@ TASKS: tuple[tuple[str, Told, Told, str, slice], ...] = (
     ("camera only", Told(text=False, depth=False), NOTHING, "", ALL),
     ("text + depth: the depth's part", Told(), Told(depth=False), "", ALL),
     ("text + depth: the text's part", Told(), Told(text=False), "", ALL),
+    ("text + depth: the order of the words", Told(), Told(shuffled=True), "", ALL),
     ("text + depth: the camera's part", Told(), Told(camera=False), "", ALL),
     ("text + depth: the pattern's part", Told(), Told(pattern=False), "", ALL),
     ("text + depth: the base colours' part", Told(), Told(base=False), "", ALL),
@@ -104,7 +107,8 @@ def estimate(model: Checkpoint, clip: Clip, code: NDArray, text: str, told: Told
         pattern=chance, base_colour=clip.base_colour(Manner(), exact=True) if told.base else None,
     )  # fmt: skip
     nothing = torch.zeros(1, 12, *condition.control.shape[2:])
-    hidden, mask = model.text([text if told.text else ""])
+    words = list(np.random.default_rng([seed, 22]).permutation(text.split())) if told.shuffled else [text]
+    hidden, mask = model.text([" ".join(words) if told.text else ""])
     with torch.autocast("cpu", torch.bfloat16):
         out = model.transformer(
             nothing, network_time(torch.ones(1)), hidden, condition.control, camera=condition.camera, encoder_mask=mask

@@ -68,6 +68,10 @@ class Run:
     def cases(self) -> Path:
         return self.out / "cases"
 
+    def seeded(self, spec: Spec) -> Run:
+        """The same with a seed of the case's own: under one for all, one sun and one pattern would be judged."""
+        return replace(self, settings=replace(self.settings, seed=self.settings.seed + spec.seed))
+
     def key(self, prompt: str, what: object) -> str:
         """Names the plate of a prompt and of whatever else decides it."""
         settings = asdict(self.settings) | {"model": self.model}
@@ -76,6 +80,7 @@ class Run:
 
 def measured(run: Run, spec: Spec) -> Row:
     """The row of a case: from disk if it is there, else rendered, sampled and measured."""
+    run = run.seeded(spec)
     clip: Footage | None = None
     key = run.key("", [asdict(spec), run.world, VERSION])
     row = load_row(run.cases / spec.name, key)
@@ -187,7 +192,7 @@ def write_results(
     }
     size = run.size
     heading = [
-        f"model {run.settings.model} ({run.model}), seed {run.settings.seed}, steps and guidance "
+        f"model {run.settings.model} ({run.model}), seeds {run.settings.seed} and the clip's number, steps and guidance "
         f"{run.settings.steps or 'its own'}, {run.settings.guidance or 'its own'}",
         f"shots of {size.width} x {size.height}, {size.frames} frames; plates came as "
         + ", ".join(sorted({"{} x {}".format(*row.about['size']) for row in everything}))

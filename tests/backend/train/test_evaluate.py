@@ -141,6 +141,20 @@ def test_the_bare_section_sends_the_same_shots_without_colours(run: Run, monkeyp
     assert len(list((run.out / "renders").iterdir())) == 2, "the same renders stand beside both"
 
 
+def test_each_case_has_a_seed_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with and without colours, so that these can be compared."""
+    drawn: dict[str, int] = {}
+    painter = Painter()
+
+    def paint(shot: Shot, settings: RenderSettings, found: FoundModel) -> np.ndarray:
+        drawn[shot.name] = settings.seed
+        return painter(shot, settings, found)
+
+    monkeypatch.setattr(cases, "sample_plate", paint)
+    all_rows(run, [*specs(2), *specs_of("bare", 2)], [], None, Clock(0), QUIET)
+    assert drawn == {"seeds-20000": 20_003, "seeds-20001": 20_004, "bare-20000": 20_003, "bare-20001": 20_004}
+
+
 def test_only_the_moving_section_has_traffic_and_its_prompts_say_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: dict[str, str] = {}
     painter = Painter()

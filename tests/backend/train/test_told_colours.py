@@ -11,26 +11,29 @@ import pytest
 from farplane.backend.pipeline.colour import srgb_decode
 from farplane.backend.train import materials
 from farplane.backend.train.albedo import surface_colour
-from farplane.backend.train.data import Clip, ClipStore, make_image_shard, render_clip
+from farplane.backend.train.data import PAINTED, Clip, ClipStore, make_image_shard, render_clip, training_world
 from farplane.backend.train.raymarch import scene_of, trace_surfaces
 from farplane.backend.train.shading import WET, WINTER
 from farplane.backend.train.told_colours import Manner
-from farplane.backend.train.world import Attributes
+from farplane.backend.train.world import Attributes, make_world
 
 W, H = 96, 64
 OWN = Manner(one_ground=False, one_tree=-1)
 
 
-def clip_of(kind: str, season: str = "summer", seed: int = 13, weather: str = "clear") -> Clip:
-    attributes = Attributes(kind, "noon", weather, season)
-    return render_clip(seed, 1, W, H, attributes=attributes, exact=True, moving=False)
+def clip_of(kind: str, season: str = "summer", seed: int = 13, weather: str = "clear", paint: int = 0) -> Clip:
+    world = replace(make_world(seed, Attributes(kind, "noon", weather, season)), paint=paint)
+    return render_clip(seed, 1, W, H, world=world, exact=True, moving=False)
 
 
-@pytest.mark.parametrize(("kind", "season"), [("village", "winter"), ("alpine", "summer"), ("city", "autumn")])
+@pytest.mark.parametrize(
+    ("kind", "season", "paint"),
+    [("village", "winter", 0), ("alpine", "summer", 0), ("city", "autumn", 0), ("village", "autumn", 77)],
+)
 @pytest.mark.parametrize("seasonal", [False, True])
-def test_each_pixel_has_the_albedo_of_its_object(kind: str, season: str, seasonal: bool) -> None:
+def test_each_pixel_has_the_albedo_of_its_object(kind: str, season: str, seasonal: bool, paint: int) -> None:
     """Against the world's own function, asked pixel by pixel from what trace_surfaces finds there."""
-    clip = clip_of(kind, season)
+    clip = clip_of(kind, season, paint=paint)
     K, pose = clip.camera.K, clip.camera.world_from_camera
     told = clip.base_colour(replace(OWN, seasonal=seasonal), exact=True)[0]
     shown = trace_surfaces(clip.world, K, pose, W, H)
@@ -125,6 +128,37 @@ def test_manners_differ_and_repeat() -> None:
         assert 0.05 < np.mean([getattr(manner, name) for manner in drawn]) < 0.95, name
     assert 0.02 < np.mean([manner.silent.any() for manner in drawn]) < 0.5
     np.testing.assert_array_equal(drawn[3].gain, Manner.of_seed(3).gain)
+
+
+def test_what_is_painted_is_told_and_seen() -> None:
+    """The same light falls on the same places, so render and told colour change by the same factor.  Of roofs and ground in
+    sight; not of leaves and windows, which shine as well, nor of what the haze has taken."""
+    plain, painted = clip_of("village"), clip_of("village", paint=77)
+    manner = Manner.of_world(painted.world)
+    own = replace(manner, gain=np.ones_like(manner.gain), textured=False)
+    shown = trace_surfaces(plain.world, plain.camera.K, plain.camera.world_from_camera, W, H)
+    matt = np.isin(shown.material[0], (materials.GROUND, materials.FIELD, materials.WALL)) & (shown.depth[0] < 150)
+    matt &= (shown.material[0] != materials.WALL) | (shown.normal[0, ..., 2] > 0.5)
+    before, after = (
+        srgb_decode(clip.base_colour(own, exact=True)[0, ..., :3] / 255)[matt] for clip in (plain, painted)
+    )
+    told, seen = after / before, (painted.linear[0] / plain.linear[0])[matt]
+    changed = np.abs(np.log(told)).max(-1) > 0.2
+    assert 0.2 < changed.mean() < 1, "two things of five keep their own colour"
+    # Pixels at an edge show two things, and air lies before all: hence medians.
+    assert np.median(np.abs(np.log(seen[changed] / told[changed]))) < 0.1
+    assert np.median(np.abs(np.log(seen[~changed]))) < 0.02
+
+
+def test_a_share_of_the_worlds_is_painted_and_told_without_coarsening() -> None:
+    worlds = [training_world(seed, Attributes("sky", "noon", "clear", "summer")) for seed in range(60)]
+    painted = [world for world in worlds if world.paint]
+    assert abs(len(painted) / 60 - PAINTED) < 0.19, "three deviations of sixty draws"
+    assert len({world.paint for world in painted}) > len(painted) // 2
+    for world in painted:
+        manner = Manner.of_world(world)
+        assert (manner.one_ground, manner.one_tree, manner.one_house, manner.silent.any()) == (False, -1, -1, False)
+    assert make_world(5).paint == 0, "what is evaluated is as nature has it"
 
 
 def test_a_shard_keeps_them(tmp_path: Path) -> None:

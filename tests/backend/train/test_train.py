@@ -115,6 +115,20 @@ def test_the_light_is_often_left_for_the_reference_to_tell(store: ClipStore) -> 
     assert told(reference=0.0, look_dropout=0.0, reference_look_dropout=1.0) == 1.0
 
 
+def test_colours_that_were_painted_are_always_told(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else tells a network that a tree is blue."""
+    recipe = replace(RECIPE, base_dropout=1.0, depth_dropout=0.0, reference=0.0, image_batches=0.0, batch=8)
+    monkeypatch.setattr(store, "rows", [row | {"painted": index % 2 == 0} for index, row in enumerate(store.rows)])
+    loads: list[int] = []
+    load = store.load
+    monkeypatch.setattr(store, "load", lambda index, exact: (loads.append(index), load(index, exact))[1])
+    control = make_batch(store, store, recipe, np.random.default_rng(5)).condition.control
+    told = control.unflatten(1, (GROUP, -1))[:, :, -1].amax((1, 2, 3, 4)) > 0  # the last plane: whether it is told
+    seen = [bool(store.load_base(index)[..., 3].any() or store.load_base(index, True)[..., 3].any()) for index in loads]
+    assert told.tolist() == [index % 2 == 0 and any_of_it for index, any_of_it in zip(loads, seen, strict=True)]
+    assert told.any()
+
+
 def test_the_loss_leaves_the_reference_out(store: ClipStore) -> None:
     """At the first step the network sees no latents, so another target there may change nothing at all."""
     torch.manual_seed(6)
