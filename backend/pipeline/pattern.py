@@ -28,6 +28,10 @@ CLOUD = (1.0, 4.1, 11.0)  # of the sky's scale
 DRIFT = 0.4 / 24  # cells a frame
 WALL = (3.6, 3.2, 0.27, -1.0)  # width and height of a window's bay in metres, its left edge in parts; no house's number
 STEEP, UPRIGHT = 0.447, 0.2  # a normal's upward part at most: a rise of two over a run of one; a built wall, 78 degrees
+ROUND, SPAN = (
+    6.0,
+    1.2,
+)  # metres: what bends on a smaller radius (a tree's crown, a lamp post) is no built wall; looked at so far apart
 USUAL = (5.0, 1000.0)  # metres: typical depths of training shots
 
 Frames = NDArray[np.float32]
@@ -70,6 +74,7 @@ def pattern_channels(
     typical: float = 100.0,
     walls: Frames | None = None,
     windows_on: float = UPRIGHT,
+    rounder_than: float = ROUND,
 ) -> Frames:
     """[T, PATTERN_CHANNELS, H, W] of what the cameras see; about -3 … 3, the windows 0 (wall) or 0.2 … 1.
 
@@ -78,6 +83,7 @@ def pattern_channels(
     walls : [T, H, W, 4] a window's bay as in WALL, where the wall that a pixel shows has its own.
     windows_on : the upward part of a normal up to which a surface has windows.  Training told them on every STEEP one,
     and the network had to see which is a wall; at work what is not upright (a fir, a crag) is told none.
+    rounder_than : metres of radius under which a surface is told none either; training: 0, any.
     """
     unit = min(max(typical, USUAL[0]), USUAL[1]) / typical
     numbers = np.arange(len(depth)) if frames is None else np.asarray(frames)
@@ -92,6 +98,7 @@ def pattern_channels(
         float(unit),
         given,
         windows_on,
+        rounder_than,
     )
 
 
@@ -145,7 +152,22 @@ def _window(along, across, up, foot, bay):
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)  # no fastmath: it takes infinity for a number
-def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on):
+def _is_round(depth, f, i, j, step, limit):
+    """Whether a surface bends along the row by more than `limit` of its 1 / z over `step` pixels; over a plane that is
+    linear in the pixel.  Of three stencils the flattest counts: the others may step over a silhouette.  What is narrower
+    than all of them is round."""
+    width, here = depth.shape[2], 1.0 / depth[f, i, j]
+    for first in (-1, -2, 0):
+        a, b, c = j + first * step, j + (first + 1) * step, j + (first + 2) * step
+        if a >= 0 and c < width:
+            bend = 1.0 / depth[f, i, a] - 2.0 / depth[f, i, b] + 1.0 / depth[f, i, c]
+            if abs(bend) <= limit * here:
+                return False
+    return True
+
+
+@numba.njit(error_model="numpy", nogil=True, cache=True)  # no fastmath: it takes infinity for a number
+def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on, rounder_than):
     count, height, width = depth.shape
     out = np.zeros((count, PATTERN_CHANNELS, height, width), np.float32)
     at, value, bay = np.zeros((2, 3)), np.zeros(3), np.zeros(4)
@@ -176,6 +198,9 @@ def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on):
                     fade = min(max(FADE[size][0] - FADE[size][1] * foot, 0.0), 1.0)
                     if fade > 0.0:
                         out[f, size, i, j] = fade * sample(ground, u * GRAIN[size], v * GRAIN[size])
+                if rounder_than > 0.0 and steep:  # a radius R bends 1 / z by a step's angle times its metres over R
+                    step = int(min(max(SPAN / foot, 1.0), 16.0))
+                    steep = not _is_round(depth, f, i, j, step, step * step * k[0, 0] * foot / rounder_than)
                 if steep and abs(gz) < windows_on:
                     for c in range(4):
                         bay[c] = WALL[c] if walls.shape[0] == 0 else walls[f, i, j, c]

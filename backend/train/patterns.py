@@ -20,7 +20,7 @@ def clip_pattern(world: World, depth: NDArray, K: NDArray, pose: NDArray, first:
         walls = house_bays(world.attributes.kind, shown.material, shown.tone)
     fields = Pattern(world.texture, world.cloud)
     numbers = first + np.arange(count)
-    return pattern_channels(fields, depth, K, pose, frames=numbers, walls=walls, windows_on=STEEP)
+    return pattern_channels(fields, depth, K, pose, frames=numbers, walls=walls, windows_on=STEEP, rounder_than=0.0)
 
 
 def house_bays(kind: str, material: NDArray[np.uint8], tone: NDArray[np.uint8]) -> NDArray[np.float32]:

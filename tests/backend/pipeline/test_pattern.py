@@ -136,6 +136,34 @@ def test_what_is_not_upright_has_no_windows_at_work(degrees: float, at_work: boo
     assert bool(pattern_channels(PATTERN, z, K, pose, windows_on=STEEP)[0, 3].any()) is in_training
 
 
+def upright_cylinder(pose: np.ndarray, radius: float, facets: int = 0) -> np.ndarray:
+    """Depth [1, H, W] of a cylinder whose axis stands 30 metres before the camera; in `facets` flat sides, if given."""
+    d = rays(pose)
+    if facets:
+        around = 2 * np.pi * (np.arange(facets) + 0.5) / facets
+        normal = np.stack([np.sin(around), -np.cos(around)])
+        apothem = radius * np.cos(np.pi / facets)
+        towards = d[..., :2] @ normal
+        with np.errstate(divide="ignore"):
+            t = (apothem + 30.0 * normal[1]) / towards  # each side's plane; entered where its normal looks back
+        enter = np.where(towards < 0, t, -np.inf).max(-1)
+        leave = np.where(towards > 0, t, np.inf).min(-1)
+        return np.where(enter < leave, enter, np.inf)[None].astype(np.float32)
+    a, b, c = (d[..., :2] ** 2).sum(-1), -60.0 * d[..., 1], 900.0 - radius**2
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num((-b - np.sqrt(b * b - 4 * a * c)) / (2 * a), nan=np.inf)[None].astype(np.float32)
+
+
+@pytest.mark.parametrize(("radius", "facets", "windows"), [(3, 0, False), (20, 0, True), (3, 16, False), (9, 4, True)])
+def test_what_is_round_has_no_windows_at_work(radius: float, facets: int, windows: bool) -> None:
+    """A tree's crown is upright too, at its waist; a large round tower and a square one are built."""
+    pose = camera(0.0, 0.0, 12.0)
+    z = upright_cylinder(pose, radius, facets)
+    assert np.isfinite(z).mean() > 0.1
+    assert bool(pattern_channels(PATTERN, z, K, pose)[0, 3].any()) is windows
+    assert pattern_channels(PATTERN, z, K, pose, rounder_than=0.0)[0, 3].any()
+
+
 def test_a_wall_may_have_bays_of_its_own() -> None:
     pose = camera(0.0, 0.0, 12.0)
     wall, _ = on_plane(pose, 1, 30.0)
