@@ -169,7 +169,7 @@ class Extraction:
         self._samples = reference_samples
         self._views: list[maths.CameraView] = []
         self._pinholes: list[maths.Pinhole] = []
-        lamp = find_sun(scene) if sun else None
+        lamp = find_sun(scene) if sun and not look else None
         self._sun_uid = None if lamp is None else lamp.session_uid
         self._suns: list[NDArray[np.float64]] = []
         width, height = self.resolution

@@ -255,8 +255,8 @@ def training_attributes(seed: int, kind: str) -> Attributes:
 
 
 def training_world(seed: int, attributes: Attributes | None = None) -> World:
-    """make_world's, PAINTED of them in hues that nature does not have: blockouts come in such too, and a network that
-    has seen only nature's paints a red car black."""
+    """make_world's, PAINTED of them in hues that nature does not have.  Blockouts have such too, and a network that
+    never saw any paints a red car black."""
     world, rng = make_world(seed, attributes), np.random.default_rng([seed, 12])
     return replace(world, paint=int(rng.integers(1, 1000))) if rng.random() < PAINTED else world
 
