@@ -255,13 +255,14 @@ def test_shot_stops_after_extraction(scenes: Path, environment: dict[str, str], 
     assert done.returncode == 0, done.stderr
     depths, colours = {"depth.0004.exr", "depth.0005.exr"}, {"base_colour.0004.png", "base_colour.0005.png"}
     assert {p.name for p in (tmp_path / "s").iterdir()} == {"shot.json"} | depths | colours
-    bare = farplane(environment, *asked, tmp_path / "bare", "--no-colours")
+    bare = farplane(environment, *asked, tmp_path / "bare", "--no-colours", "--no-sun")
     assert bare.returncode == 0, bare.stderr
     assert {p.name for p in (tmp_path / "bare").iterdir()} == {"shot.json"} | depths
     shot = json.loads((tmp_path / "s" / "shot.json").read_text())
     assert shot["resolution"] == [64, 36]
-    frame = shot["frames"][0]
-    assert set(frame) == {"frame", "camera", "K", "world_from_camera", "depth", "base_colour"}
+    frame, (plain, _) = shot["frames"][0], json.loads((tmp_path / "bare" / "shot.json").read_text())["frames"]
+    assert set(plain) == {"frame", "camera", "K", "world_from_camera", "depth"}
+    assert set(frame) == {*plain, "base_colour", "sun"}
     # Blender's default lens: 50 mm on a 36 mm sensor, so fx = 64 * 50 / 36; the axis through the middle.
     np.testing.assert_allclose(frame["K"], [[64 * 50 / 36, 0, 32], [0, 64 * 50 / 36, 18], [0, 0, 1]], atol=1e-4)
     # Linear from x = -0.6 at frame 1 to 0.6 at frame 10 would be -0.2 at 4; Bezier ease keeps the middle symmetric.
