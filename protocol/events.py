@@ -22,9 +22,8 @@ from .shot import Operation, Prompt, RenderSettings
 VERSION = 1  # of the wire; any change of a byte that tests/golden/ pins raises it
 
 STAGES = ("conditioning", "denoise", "decode", "write", "measure")
-EXTENSIONS = frozenset(
-    {"base_colour", "sun"}
-)  # arrays that came after version 1, sent only to who says that it takes them
+# Arrays that came after version 1, sent only to who says that it takes them.
+EXTENSIONS = frozenset({"base_colour", "sun"})
 ARTIFACTS = ("report.json", "report.png", "contact.png", "preview.mp4")
 
 Item = int | str

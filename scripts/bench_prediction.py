@@ -112,8 +112,8 @@ def measured(net: DetailNet, kind: str, tests: list[Crops]) -> list[float]:
         squares = (
             F.avg_pool2d(made - crops.residual, 4).square().mean() / F.avg_pool2d(crops.residual, 4).square().mean()
         )
-        pictures = (crops.base + RESIDUAL * part for part in (made, crops.residual))
-        rows.append([*row, float(squares), high_pass(next(pictures)) / high_pass(next(pictures))])
+        ours, renders = (high_pass(crops.base + RESIDUAL * part) for part in (made, crops.residual))
+        rows.append([*row, float(squares), ours / renders])
     return np.mean(rows, 0).tolist()
 
 

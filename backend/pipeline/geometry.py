@@ -51,12 +51,15 @@ class Look(NamedTuple):
     def lit_from(self, sun: NDArray[np.float64] | None) -> Look:
         """The same under a shot's own sun (shot.Shot.sun), if it has an azimuth: a lamp that nobody has turned yet
         stands upright, and then the seed's stays."""
-        azimuth = None if sun is None else azimuth_of(sun)
+        azimuth = azimuth_of(sun)
         return self if azimuth is None else self._replace(azimuth=azimuth)
 
 
-def azimuth_of(sun: NDArray[np.float64]) -> float | None:
-    """Radians about +Z from +X, 0 … 2 pi, of the mean of directions [T, 3]; None where that stands upright (PLUMB)."""
+def azimuth_of(sun: NDArray[np.float64] | None) -> float | None:
+    """Radians about +Z from +X, 0 … 2 pi, of the mean of directions [T, 3]; None where that stands upright (PLUMB), or
+    there are none."""
+    if sun is None:
+        return None
     x, y = (float(part) for part in sun[:, :2].mean(0))
     return None if math.hypot(x, y) < PLUMB else math.atan2(y, x) % (2.0 * math.pi)
 

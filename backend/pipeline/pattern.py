@@ -28,10 +28,8 @@ CLOUD = (1.0, 4.1, 11.0)  # of the sky's scale
 DRIFT = 0.4 / 24  # cells a frame
 WALL = (3.6, 3.2, 0.27, -1.0)  # width and height of a window's bay in metres, its left edge in parts; no house's number
 STEEP, UPRIGHT = 0.447, 0.2  # a normal's upward part at most: a rise of two over a run of one; a built wall, 78 degrees
-ROUND, SPAN = (
-    6.0,
-    1.2,
-)  # metres: what bends on a smaller radius (a tree's crown, a lamp post) is no built wall; looked at so far apart
+ROUND = 6.0  # metres: what bends on a smaller radius (a tree's crown, a lamp post) is no built wall
+SPAN = 1.2  # metres between the places whose depths tell a bend: on a round thing of flat faces more than one face
 USUAL = (5.0, 1000.0)  # metres: typical depths of training shots
 
 Frames = NDArray[np.float32]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ...protocol.shot import RenderSettings, Shot
 from ..model.presets import FoundModel, find_model
-from .geometry import azimuth_of
 from .job import Cancelled, Job, Sink
 
 Frames = NDArray[np.float32]
@@ -85,11 +84,12 @@ def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Si
         return Plate(generate(shot, settings, found, on_step), HDR, ())
     from . import plate
     from .cautions import cautions
+    from .geometry import azimuth_of
     from .precipitation import asked_fall, draw_fall
 
     frames, notes = plate.generate(shot, settings, found, on_step, check), plate.prompt_notes(shot, found)
     notes += cautions(shot, plate.words_of(found))
-    if shot.sun is not None and azimuth_of(shot.sun) is not None:
+    if azimuth_of(shot.sun) is not None:
         notes += ("the light comes from where the scene's sun stands; how high it stands follows the prompt",)
     if fall := asked_fall(plate.known_words(shot, found)):
         draw_fall(frames, shot, fall, settings.seed, check)

@@ -209,6 +209,12 @@ def fill(arrays: dict[str, NDArray], i: int, which: str, clip: Clip, device: str
         arrays[which + name][i] = clip.base_colour(manner, exact, device)[part]
 
 
+def is_untold(row: dict, share: float, rng: np.random.Generator) -> bool:
+    """Whether a clip is shown without its base colours, as `share` of them are; never one that was painted, whose
+    colours nothing else tells."""
+    return rng.random() < share and not row.get("painted")
+
+
 def clip_row(clip: Clip, seed: int) -> dict:
     """What is kept of a clip beside its pictures."""
     return {

@@ -29,7 +29,7 @@ from ..model.words import OWN, WordEncoder, respelt
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import Look, surface_channels
 from .adversary import Critic, Duel
-from .data import ClipStore, look_of
+from .data import ClipStore, is_untold, look_of
 from .patterns import clip_pattern
 from .prompts import vocabulary, write_prompt
 from .told_colours import Manner
@@ -132,8 +132,7 @@ def make_detail_batch(
         pose = row["world_from_camera"][row["fine"]][None]
         kept = store.load_pattern(index, fine=True)
         chance = None if kept is None or rng.random() < recipe.pattern_dropout else kept[None]
-        untold = rng.random() < recipe.base_dropout and not row.get("painted")
-        base = None if untold else store.load_base(index, exact, fine=True)[None]
+        base = None if is_untold(row, recipe.base_dropout, rng) else store.load_base(index, exact, fine=True)[None]
         shown = Shown(code[None].astype(np.float32), depth[None], K, pose, Look(*row["look"]), chance, base)
         mirrored = rng.random() < 0.5
         frames, depths, K, pose, look, chance, base = shown.mirrored() if mirrored else shown

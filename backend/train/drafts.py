@@ -27,7 +27,7 @@ from ..model.presets import PRESETS
 from ..pipeline.geometry import Look
 from ..pipeline.pixel_conditioning import Condition, make_condition, pack_frames
 from ..pipeline.plate import Question, questions
-from .data import ClipStore
+from .data import ClipStore, is_untold
 from .prompts import write_prompt
 from .train import CODE_MEAN, CODE_STD, Model, Recipe
 from .world import Attributes
@@ -51,7 +51,7 @@ def draft_of(
     code, depth, row = store.load(index, exact)
     K, pose, look = row["K"], row["world_from_camera"], Look(*row["look"])
     size, chance = (code.shape[1], code.shape[2]), store.load_pattern(index)
-    base = None if rng.random() < BARE and not row.get("painted") else store.load_base(index, exact)
+    base = None if is_untold(row, BARE, rng) else store.load_base(index, exact)
     conditions = [
         make_condition(
             depth if q.geometry else None,

@@ -8,7 +8,7 @@ Legend: T frames, H rows, W columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,13 +64,18 @@ class Manner:
 
     @staticmethod
     def of_world(world: World) -> Manner:
-        """That of a world of the training.  What an artist painted in a hue of its own is told as it is, or there would
-        be nothing to learn from it."""
+        """That of a world of the training.  What an artist painted in a hue of its own is told as it is, but for a little
+        of lightness and tint that all has in common, or there would be nothing to learn from it."""
         manner = Manner.of_seed(world.seed)
         if not world.paint:
             return manner
-        own = Manner(seasonal=manner.seasonal, textured=manner.textured, one_ground=False, one_tree=-1)
-        return replace(own, gain=np.repeat(manner.gain[:1] ** 0.4, MATERIALS, 0))
+        return Manner(
+            seasonal=manner.seasonal,
+            textured=manner.textured,
+            one_ground=False,
+            one_tree=-1,
+            gain=np.repeat(manner.gain[:1] ** 0.4, MATERIALS, 0),
+        )
 
 
 def told_colours(

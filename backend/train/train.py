@@ -41,7 +41,7 @@ from ..pipeline.pixel_conditioning import (
     pack_frames,
     pack_references,
 )
-from .data import ClipStore
+from .data import ClipStore, is_untold
 from .loop import Processes, Run
 from .prompts import vocabulary, write_prompt
 from .world import Attributes
@@ -226,8 +226,7 @@ def make_batch(clips: ClipStore, images: ClipStore, recipe: Recipe, rng: np.rand
         code, depth = code[chosen].astype(np.float32), depth[chosen]
         kept = store.load_pattern(int(index))
         chance = None if kept is None else kept[chosen]
-        untold = rng.random() < recipe.base_dropout and not row.get("painted")
-        base = None if untold else store.load_base(int(index), exact)[chosen]
+        base = None if is_untold(row, recipe.base_dropout, rng) else store.load_base(int(index), exact)[chosen]
         shown = Shown(code, depth, row["K"][chosen], row["world_from_camera"][chosen], Look(*row["look"]), chance, base)
         code, depth, K, pose, look, chance, base = shown.mirrored() if rng.random() < 0.5 else shown
         frames = standardised(code)

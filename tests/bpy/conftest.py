@@ -83,6 +83,22 @@ def poll_until() -> Callable[[Callable[[], bool]], None]:
 
 
 @pytest.fixture
+def made(poll_until: Callable[..., None]) -> Callable[[], Path]:
+    """Generate as the button does; the folder of the take that comes of it."""
+    bpy = pytest.importorskip("bpy")
+    from farplane.addon.ui.session import session
+
+    def make() -> Path:
+        bpy.ops.farplane.generate()
+        poll_until(lambda: session.job is None)
+        assert session.message is not None
+        assert not session.message.is_error, session.message
+        return session.takes[0].folder
+
+    return make
+
+
+@pytest.fixture
 def render(tmp_path: Path) -> Callable[..., Any]:
     """(scene, camera) -> [H, W, 3] scene-linear, row 0 at the top: one ray through each pixel's centre, by Cycles.
 

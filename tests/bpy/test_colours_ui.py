@@ -40,15 +40,6 @@ def coloured(connected: Any) -> Any:
     return connected
 
 
-def made(poll_until: Any) -> Path:
-    """Generate as the button does; the folder of the take that comes of it."""
-    bpy.ops.farplane.generate()
-    poll_until(lambda: session.job is None)
-    assert session.message is not None
-    assert not session.message.is_error, session.message
-    return session.takes[0].folder
-
-
 def kept(folder: Path) -> str:
     """The digest of what the take has kept, or "none"."""
     files = [folder / f"base_colour.{frame:04d}.png" for frame in FRAMES]
@@ -61,8 +52,8 @@ def sent(folder: Path) -> str:
     return (folder / "report.json").read_text()
 
 
-def test_they_arrive_and_are_kept_beside_the_take(coloured: Any, poll_until: Any) -> None:
-    folder = made(poll_until)
+def test_they_arrive_and_are_kept_beside_the_take(coloured: Any, made: Any) -> None:
+    folder = made()
     assert sent(folder) == kept(folder) != "none"
     colours = read_colours(folder / "base_colour.0013.png")
     assert set(map(tuple, colours.reshape(-1, 4).tolist())) == {(0, 0, 0, 0), (203, 63, 63, 255)}  # the curve by hand
@@ -73,28 +64,26 @@ def test_they_arrive_and_are_kept_beside_the_take(coloured: Any, poll_until: Any
     )
 
 
-def test_the_checkbox_leaves_them_out(coloured: Any, poll_until: Any) -> None:
+def test_the_checkbox_leaves_them_out(coloured: Any, made: Any) -> None:
     assert coloured.farplane.use_colours, "on, until somebody says otherwise"
     coloured.farplane.use_colours = False
-    folder = made(poll_until)
+    folder = made()
     assert sent(folder) == kept(folder) == "none"
     assert resume.unsent(Take.open(folder))[0].base_colour is None
 
 
-def test_an_older_backend_gets_the_shot_without(
-    coloured: Any, poll_until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_backend_gets_the_shot_without(coloured: Any, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events.Welcome, "takes", frozenset())
-    folder = made(poll_until)
+    folder = made()
     assert sent(folder) == kept(folder) == "none"
     assert session.takes_also == frozenset()
 
 
-def test_settings_used_again_know_whether_colours_were_sent(coloured: Any, poll_until: Any) -> None:
+def test_settings_used_again_know_whether_colours_were_sent(coloured: Any, made: Any) -> None:
     asked, window_manager = coloured.farplane, bpy.context.window_manager.farplane
     for on in (True, False):
         asked.use_colours = on
-        folder = made(poll_until)
+        folder = made()
         asked.use_colours = not on
         window_manager.take_index = next(i for i, t in enumerate(window_manager.takes) if Path(t.folder) == folder)
         bpy.ops.farplane.use_settings()
@@ -129,8 +118,8 @@ def test_room_and_upload_count_them(coloured: Any, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "some"])
-def test_a_damaged_file_is_not_sent_again(coloured: Any, poll_until: Any, damage: str) -> None:
-    folder = made(poll_until)
+def test_a_damaged_file_is_not_sent_again(coloured: Any, made: Any, damage: str) -> None:
+    folder = made()
     path = folder / "base_colour.0013.png"
     if damage == "gone":
         path.unlink()

@@ -22,7 +22,6 @@ from farplane.addon.scene import Extraction, plan_shots  # noqa: E402
 from farplane.addon.sun import find_sun  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import resume  # noqa: E402
-from farplane.addon.ui.session import session  # noqa: E402
 from farplane.protocol import events  # noqa: E402
 from farplane.protocol.shot import Prompt  # noqa: E402
 
@@ -148,15 +147,6 @@ def sunny(connected: Any) -> Any:
     return connected
 
 
-def made(poll_until: Any) -> Path:
-    """Generate as the button does; the folder of the take that comes of it."""
-    bpy.ops.farplane.generate()
-    poll_until(lambda: session.job is None)
-    assert session.message is not None
-    assert not session.message.is_error, session.message
-    return session.takes[0].folder
-
-
 def kept(folder: Path) -> str:
     """The digest of what the take has kept, or "none"."""
     frames = json.loads((folder / "shot.json").read_text())["frames"]
@@ -168,20 +158,20 @@ def sent(folder: Path) -> str:
     return (folder / "report.json").read_text()
 
 
-def test_it_arrives_and_is_kept_beside_the_take(sunny: Any, poll_until: Any) -> None:
-    folder = made(poll_until)
+def test_it_arrives_and_is_kept_beside_the_take(sunny: Any, made: Any) -> None:
+    folder = made()
     assert sent(folder) == kept(folder) != "none"
     again, _ = resume.unsent(Take.open(folder))
     assert again.sun is not None
     assert hashlib.sha256(again.sun.tobytes()).hexdigest() == sent(folder), "what would be sent again is the same"
 
 
-def test_the_checkbox_leaves_it_out_and_settings_used_again_know(sunny: Any, poll_until: Any) -> None:
+def test_the_checkbox_leaves_it_out_and_settings_used_again_know(sunny: Any, made: Any) -> None:
     asked, window_manager = sunny.farplane, bpy.context.window_manager.farplane
     assert asked.use_sun, "on, until somebody says otherwise"
     for on in (True, False):
         asked.use_sun = on
-        folder = made(poll_until)
+        folder = made()
         assert (sent(folder) == "none") == (kept(folder) == "none") == (not on)
         asked.use_sun = not on
         window_manager.take_index = next(i for i, t in enumerate(window_manager.takes) if Path(t.folder) == folder)
@@ -193,9 +183,9 @@ def test_the_checkbox_leaves_it_out_and_settings_used_again_know(sunny: Any, pol
     assert asked.use_sun
 
 
-def test_an_older_backend_gets_the_shot_without(sunny: Any, poll_until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_backend_gets_the_shot_without(sunny: Any, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events.Welcome, "takes", frozenset({"base_colour"}))
-    assert sent(made(poll_until)) == "none"
+    assert sent(made()) == "none"
 
 
 @pytest.mark.parametrize("words", [[], ["--no-sun"], ["panel"]])

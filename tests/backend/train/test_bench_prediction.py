@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,19 +13,10 @@ import torch
 from farplane.backend.train.data import ClipStore, make_shard
 from farplane.backend.train.detail_train import DetailPlan, DetailRecipe
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "bench_prediction.py"
-
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_prediction", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(sys.modules, "bench_prediction", module)  # where dataclasses look their module up
-        spec.loader.exec_module(module)
-    return module
+def bench(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("bench_prediction")
 
 
 @pytest.mark.parametrize("kind", ["x0", "velocity"])

@@ -1,25 +1,12 @@
 """scripts/bench_tasks.py: what is measured is what was to be made, and a condition that helps reads as one."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "bench_tasks.py"
-
 
 @pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("bench_tasks", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(sys.modules, "bench_tasks", module)  # where dataclasses look their module up
-        spec.loader.exec_module(module)
-    return module
+def bench(script):
+    return script("bench_tasks")
 
 
 def test_every_task_leaves_something_to_make(bench):
