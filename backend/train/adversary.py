@@ -9,13 +9,18 @@ Legend: M crops, H rows, W columns.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..model.words import respelt
+
+EXPORTED = "critic.safetensors"  # beside an exported checkpoint's weights; nothing but training reads it
 SLOPE = 0.2
 SPREAD = 0.25  # deviation of a render's residual
 
@@ -97,7 +102,7 @@ class Duel:
         return self.weight * balance * word
 
     def kept(self) -> dict[str, Any]:
-        """All that a checkpoint needs to go on."""
+        """All that a run needs to go on."""
         return {"critic": self.critic.state_dict(), "optimiser": self.optimiser.state_dict(), "told": self.told}
 
     def fits(self, kept: dict[str, Any] | None) -> bool:
@@ -108,7 +113,28 @@ class Duel:
         return own == {name: value.shape for name, value in kept["critic"].items()}
 
     def resume(self, kept: dict[str, Any]) -> None:
-        """Go on from `kept`."""
+        """Go on from `kept`; of an exported critic the optimiser's memory is gone, which it has again in fifty steps."""
         self.critic.load_state_dict(kept["critic"])
-        self.optimiser.load_state_dict(kept["optimiser"])
+        if "optimiser" in kept:
+            self.optimiser.load_state_dict(kept["optimiser"])
         self.told = kept["told"]
+
+
+def export_critic(kept: dict[str, Any], folder: Path) -> None:
+    """Write a run's critic (`Duel.kept`) as float16 into the folder of an exported checkpoint.
+
+    Without it every training that begins from the checkpoint spends its first half hour on a critic that knows nothing.
+    """
+    tensors = {name: value.to("cpu", torch.float16).contiguous() for name, value in kept["critic"].items()}
+    save_file(tensors | {"told": torch.tensor(kept["told"])}, folder / EXPORTED)
+
+
+def exported_critic(folder: Path, known: list[str], wanted: list[str]) -> dict[str, Any] | None:
+    """What `Duel.resume` takes, out of a checkpoint's folder, its words respelt from the vocabulary `known` to
+    `wanted`; None where there is no critic."""
+    if not (folder / EXPORTED).is_file():
+        return None
+    weights = {name: value.float() for name, value in load_file(folder / EXPORTED).items()}
+    told = float(weights.pop("told"))
+    weights["words.weight"] = respelt(weights["words.weight"].T, known, wanted).T.contiguous()
+    return {"critic": weights, "told": told}

@@ -28,7 +28,7 @@ from ..model.weights import load_checkpoint
 from ..model.words import OWN, WordEncoder, respelt
 from ..pipeline.colour import linear_to_display, logc3_decode
 from ..pipeline.geometry import Look, surface_channels
-from .adversary import Critic, Duel
+from .adversary import Critic, Duel, exported_critic
 from .data import ClipStore, is_untold, look_of
 from .patterns import clip_pattern
 from .prompts import vocabulary, write_prompt
@@ -290,13 +290,14 @@ class DetailPlan:
             rows.append(np.concatenate([display(picture) for picture in shown], 1))
         Image.fromarray(np.concatenate(rows)).save(path)
 
-    def exported(self, folder: Path) -> dict[str, Tensor]:
+    def exported(self, folder: Path) -> dict[str, Any]:
         kept = load_checkpoint(folder)
         if kept.detail is None:
             raise FarplaneError("start-from", f"{folder} has no detail stage", "Train that stage from nothing")
-        weights = kept.detail.state_dict()
-        table = respelt(weights["words.weight"].T, kept.text.vocabulary, self.encoder.vocabulary)
-        return weights | {"words.weight": table.T.contiguous()}
+        weights, spellings = kept.detail.state_dict(), (kept.text.vocabulary, self.encoder.vocabulary)
+        table = respelt(weights["words.weight"].T, *spellings)
+        weights |= {"words.weight": table.T.contiguous()}
+        return {"ema": weights, "duel": exported_critic(folder, *spellings)}
 
     def config(self) -> dict[str, Any]:
         return asdict(self.recipe)

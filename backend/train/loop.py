@@ -55,8 +55,9 @@ class Plan(Protocol[Batch]):
         """A sheet of samples."""
         ...
 
-    def exported(self, folder: Path) -> dict[str, Tensor]:
-        """This stage's weights in an exported checkpoint; FarplaneError where it holds none."""
+    def exported(self, folder: Path) -> dict[str, Any]:
+        """What an exported checkpoint holds of this stage, as last.pt has it: `ema` and perhaps `duel`; FarplaneError
+        where it holds nothing."""
         ...
 
     def config(self) -> dict[str, Any]: ...
@@ -183,7 +184,7 @@ class Run:
             if (start_from / "last.pt").exists():
                 kept = torch.load(start_from / "last.pt", map_location=device, weights_only=True)
             else:
-                kept = {"ema": plan.exported(start_from)}
+                kept = plan.exported(start_from)
             weights = kept["ema"]
             count = load_matching(self.model, weights)
             self.ema.load_state_dict(self.model.state_dict())

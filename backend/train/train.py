@@ -335,12 +335,12 @@ class BasePlan:
 
         draw_sheet(model, path)
 
-    def exported(self, folder: Path) -> dict[str, Tensor]:
+    def exported(self, folder: Path) -> dict[str, Any]:
         kept = load_checkpoint(folder)
         parts = {"transformer.": kept.transformer, "text.": kept.text}
         weights = {name + key: value for name, part in parts.items() for key, value in part.state_dict().items()}
         table = "text.embedding.weight"
-        return weights | {table: respelt(weights[table], kept.text.vocabulary, vocabulary())}
+        return {"ema": weights | {table: respelt(weights[table], kept.text.vocabulary, vocabulary())}}
 
     def config(self) -> dict[str, Any]:
         return asdict(self.recipe)
@@ -348,6 +348,7 @@ class BasePlan:
 
 def export(run: Path, folder: Path) -> None:
     """Turn the averaged weights of a run's two stages into the checkpoint folder that `--model` takes."""
+    from .adversary import export_critic
     from .detail_train import DetailPlan, DetailRecipe
 
     def kept(stage: str) -> dict[str, Any]:
@@ -358,7 +359,7 @@ def export(run: Path, folder: Path) -> None:
     model = Model(recipe)
     model.load_state_dict(base["ema"])
     notes = {"recipe": base["recipe"], "state": base["state"], "data": "procedural world, backend/train/world.py"}
-    detail = None
+    detail, fine = None, {}
     if (run / "detail" / "last.pt").exists():
         fine = kept("detail")
         detail = DetailPlan(DetailRecipe(**fine["recipe"]), ClipStore(run)).make_model()
@@ -366,6 +367,8 @@ def export(run: Path, folder: Path) -> None:
         notes |= {"detail_recipe": fine["recipe"], "detail_state": fine["state"]}
     codec = PixelCodec((CODE_MEAN, CODE_MEAN, CODE_MEAN), (CODE_STD, CODE_STD, CODE_STD))
     save_checkpoint(folder, Checkpoint(model.transformer, model.text, codec, detail, notes))
+    if "duel" in fine:
+        export_critic(fine["duel"], folder)
 
 
 def wait_for(store: ClipStore) -> None:

@@ -14,6 +14,7 @@ from farplane.backend import cli
 from farplane.backend.model.weights import load_checkpoint, save_checkpoint
 from farplane.backend.model.words import OWN
 from farplane.backend.train import detail_train, drafts, train
+from farplane.backend.train.adversary import Critic, Duel, export_critic, exported_critic
 from farplane.backend.train.data import CLIPS, ClipStore, make_shard
 
 SHARDS, SIZE, FRAMES = 4, (32, 32), 5  # large frames of 128 x 128: one crop of the detail stage
@@ -105,11 +106,15 @@ def test_a_stage_alone_draws_nothing(data: Path, tmp_path: Path) -> None:
 
 
 def test_training_goes_on_from_an_exported_checkpoint(data: Path, tmp_path: Path) -> None:
-    """What is in the repository is enough to go on with: both stages begin where the exported weights stand."""
+    """What is in the repository is enough to go on with: both stages and the critic begin where they stood."""
     first, folder, second = tmp_path / "first", tmp_path / "exported", tmp_path / "second"
-    farplane_train(first, data)
+    farplane_train(first, data, "--adversarial", "0.8")
     train.export(first, folder)
-    farplane_train(second, data, "--start-from", str(folder), minutes=0.0)
+    farplane_train(second, data, "--start-from", str(folder), "--adversarial", "0.8", minutes=0.0)
+    ours, theirs = kept(first, "detail")["duel"], kept(second, "detail")["duel"]
+    assert theirs["told"] == pytest.approx(ours["told"], rel=1e-6)  # float32
+    for name, value in ours["critic"].items():
+        torch.testing.assert_close(theirs["critic"][name], value, rtol=5e-4, atol=1e-7)  # as below
     for stage in ("base", "detail"):
         ours, theirs = kept(first, stage)["ema"], kept(second, stage)["ema"]
         assert ours.keys() == theirs.keys()
@@ -136,3 +141,17 @@ def test_a_checkpoint_that_knew_fewer_words_keeps_those_it_knew(data: Path, tmp_
         ours, theirs = kept(first, stage)["ema"][name], kept(second, stage)["ema"][name]
         rows = torch.tensor(stay)
         torch.testing.assert_close(theirs.index_select(axis, rows), ours.index_select(axis, rows), rtol=5e-4, atol=1e-7)
+
+
+def test_a_critic_that_knew_fewer_words_keeps_those_it_knew(tmp_path: Path) -> None:
+    known, wanted = ["fog", "rain"], ["dusk", "fog", "rain"]
+    duel = Duel(Critic(OWN + len(known)), 1.0, 1e-3)
+    export_critic(duel.kept(), tmp_path)
+    found = exported_critic(tmp_path, known, wanted)
+    assert found is not None
+    assert Duel(Critic(OWN + len(wanted)), 1.0, 1e-3).fits(found)
+    rows, before = found["critic"]["words.weight"], duel.critic.words.weight.detach()
+    for i, word in enumerate(known):
+        there = rows[:, OWN + wanted.index(word)]
+        torch.testing.assert_close(there, before[:, OWN + i], rtol=5e-4, atol=1e-7)  # float16, as above
+    assert exported_critic(tmp_path / "none", known, wanted) is None
