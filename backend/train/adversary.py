@@ -75,21 +75,23 @@ class Duel:
         self.critic.to(device)
 
     def teach(self, real: Tensor, made: Tensor, words: Tensor) -> None:
-        """One step of the critic on rendered and made residuals [M, 3, H, W] (hinge loss)."""
+        """One step of the critic on rendered and made residuals [M, 3, H, W] (hinge loss).  M may be 0: of several
+        processes each takes part in every step, also one whose batch has nothing to judge."""
         self.critic.requires_grad_(True)
-        with torch.autocast(real.device.type, torch.bfloat16):
-            scores = self.critic(torch.cat((real, made.detach())), torch.cat((words, words))).float()
-        yes, no = scores.chunk(2)
-        loss = F.relu(1 - yes).mean() + F.relu(1 + no).mean()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        if len(real):
+            with torch.autocast(real.device.type, torch.bfloat16):
+                scores = self.critic(torch.cat((real, made.detach())), torch.cat((words, words))).float()
+            yes, no = scores.chunk(2)
+            (F.relu(1 - yes).mean() + F.relu(1 + no).mean()).backward()
+            self.told = 0.98 * self.told + 0.02 * float((yes.mean() - no.mean()).detach())
         if dist.is_initialized():
             for parameter in self.critic.parameters():
-                if parameter.grad is not None:
-                    dist.all_reduce(parameter.grad)
-                    parameter.grad /= dist.get_world_size()
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= dist.get_world_size()
         self.optimiser.step()
-        self.told = 0.98 * self.told + 0.02 * float((yes.mean() - no.mean()).detach())
 
     def loss(self, made: Tensor, words: Tensor, error: Tensor, last: Tensor) -> Tensor:
         """The critic's word on made residuals, scaled to `weight` times the pull that `error` has on `last`, the

@@ -251,11 +251,11 @@ class DetailPlan:
         duel: Duel, model: nn.Module, guess: Tensor, target: Tensor, words: Tensor, judged: Tensor, wrong: Tensor
     ) -> Tensor:
         """What the critic says of the `judged` crops, after a lesson of its own."""
-        if not judged.any():
-            return guess.new_zeros(())
         assert isinstance(model, DetailNet)
         duel.to(str(guess.device))
         duel.teach(target[judged], guess[judged], words[judged])
+        if not judged.any():
+            return guess.new_zeros(())
         return duel.loss(guess[judged], words[judged], wrong, model.last.weight)
 
     def clips(self) -> int:
