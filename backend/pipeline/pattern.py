@@ -26,11 +26,7 @@ GRAIN = (0.22, 1.7, 9.0)  # cells of the ground's field in a metre
 FADE = ((1.5, 0.12), (1.3, 0.9), (1.2, 5.0))  # of a size: a - b * metres that a pixel covers
 CLOUD = (1.0, 4.1, 11.0)  # of the sky's scale
 DRIFT = 0.4 / 24  # cells a frame
-# A window's bay: width and height in metres, left edge in parts; no house's number; no shift, in parts.
-WALL = (3.6, 3.2, 0.27, -1.0, 0.0, 0.0)
-BAY = len(WALL)
-LOW, HIGH = 0.25, 0.82  # of a bay's height, where its window begins and ends
-GLASS = HIGH - LOW
+WALL = (3.6, 3.2, 0.27, -1.0)  # width and height of a window's bay in metres, its left edge in parts; no house's number
 STEEP, UPRIGHT = 0.447, 0.2  # a normal's upward part at most: a rise of two over a run of one; a built wall, 78 degrees
 ROUND = 6.0  # metres: what bends on a smaller radius (a tree's crown, a lamp post) is no built wall
 SPAN = 1.2  # metres between the places whose depths tell a bend: on a round thing of flat faces more than one face
@@ -82,15 +78,14 @@ def pattern_channels(
 
     frames : [T] the frames' numbers, for the clouds' drift; None: 0 … T-1.
     typical : median depth of the shot in metres: one far from USUAL is taken for another unit of length.
-    walls : [T, H, W, BAY] a window's bay as in WALL, where the wall that a pixel shows has its own.  Shifted (in parts of
-    a bay, along and up), the windows lie elsewhere and keep the numbers of the bays that are there.
+    walls : [T, H, W, 4] a window's bay as in WALL, where the wall that a pixel shows has its own.
     windows_on : the upward part of a normal up to which a surface has windows.  Training told them on every STEEP one,
     and the network had to see which is a wall; at work what is not upright (a fir, a crag) is told none.
     rounder_than : metres of radius under which a surface is told none either; training: 0, any.
     """
     unit = min(max(typical, USUAL[0]), USUAL[1]) / typical
     numbers = np.arange(len(depth)) if frames is None else np.asarray(frames)
-    given = np.empty((0, 0, 0, BAY), np.float32) if walls is None else np.ascontiguousarray(walls, np.float32)
+    given = np.empty((0, 0, 0, 4), np.float32) if walls is None else np.ascontiguousarray(walls, np.float32)
     return _pattern(
         np.ascontiguousarray(depth, np.float32),
         np.linalg.inv(K),
@@ -146,10 +141,10 @@ def _window(along, across, up, foot, bay):
         house = math.floor(across / 4.0)
     fu, fv = along / wide, up / tall
     iu, iv = math.floor(fu), math.floor(fv)
-    fu, fv = fu + bay[4], fv + bay[5]
-    fu, fv = fu - math.floor(fu), fv - math.floor(fv)
+    fu, fv = fu - iu, fv - iv
     near = min(max(1.9 - 1.1 * foot, 0.0), 1.0)
-    if left < fu < 1.0 - left and LOW < fv < HIGH:
+    low = 0.25
+    if left < fu < 1.0 - left and low < fv < 0.82:
         return near * (1.0 - 0.8 * hashed(iu, iv, house))
     return 0.0
 
@@ -173,7 +168,7 @@ def _is_round(depth, f, i, j, step, limit):
 def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on, rounder_than):
     count, height, width = depth.shape
     out = np.zeros((count, PATTERN_CHANNELS, height, width), np.float32)
-    at, value, bay = np.zeros((2, 3)), np.zeros(3), np.zeros(BAY)
+    at, value, bay = np.zeros((2, 3)), np.zeros(3), np.zeros(4)
     for f in range(count):
         m, k = pose[f], inverse[f]
         for i in range(height):
@@ -205,7 +200,7 @@ def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on, 
                     step = int(min(max(SPAN / foot, 1.0), 16.0))
                     steep = not _is_round(depth, f, i, j, step, step * step * k[0, 0] * foot / rounder_than)
                 if steep and abs(gz) < windows_on:
-                    for c in range(BAY):
+                    for c in range(4):
                         bay[c] = WALL[c] if walls.shape[0] == 0 else walls[f, i, j, c]
                     across = py if abs(gy) > abs(gx) else px
                     out[f, 3, i, j] = _window(u, across, pz, foot, bay)

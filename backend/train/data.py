@@ -34,7 +34,7 @@ from ..pipeline.geometry import Look
 from ..pipeline.pattern import PATTERN_CHANNELS
 from .light import make_light
 from .movers import SEEN_AS
-from .patterns import clip_pattern, has_windows
+from .patterns import clip_pattern
 from .prompts import is_held_out
 from .told_colours import Manner, told_colours
 from .world import KINDS, Attributes, World, make_world, random_attributes
@@ -202,23 +202,17 @@ def fill(arrays: dict[str, NDArray], i: int, which: str, clip: Clip, device: str
     part = 0 if which else slice(None)
     arrays[which + "code"][i] = logc3_encode(clip.linear[part])
     arrays[which + "depth"][i], arrays[which + "exact"][i] = log_depth(clip.depth[part]), log_depth(clip.exact[part])
-    manner, seen = Manner.of_world(clip.world), (clip.exact, clip.camera.K, clip.camera.world_from_camera)
-    chance = clip_pattern(clip.world, *seen, clip.first, astray=shows_windows(clip.world))
+    chance = clip_pattern(clip.world, clip.exact, clip.camera.K, clip.camera.world_from_camera, clip.first)
     arrays[which + "pattern"][i] = chance[part]
+    manner = Manner.of_world(clip.world)
     for name, exact in (("base", False), ("exactbase", True)):
         arrays[which + name][i] = clip.base_colour(manner, exact, device)[part]
 
 
-def shows_windows(world: World) -> bool:
-    """Whether the blockout's colours show the windows.  An artist's windows overrule those that a seed draws, so the
-    pattern's lie elsewhere then."""
-    return has_windows(world) and Manner.of_world(world).windows is not None
-
-
 def is_untold(row: dict, share: float, rng: np.random.Generator) -> bool:
-    """Whether a clip is shown without its base colours, as `share` of them are; never one that was painted or shows its
-    windows, which nothing else tells."""
-    return rng.random() < share and not (row.get("painted") or row.get("windows"))
+    """Whether a clip is shown without its base colours, as `share` of them are; never one that was painted, whose
+    colours nothing else tells."""
+    return rng.random() < share and not row.get("painted")
 
 
 def clip_row(clip: Clip, seed: int) -> dict:
@@ -229,7 +223,6 @@ def clip_row(clip: Clip, seed: int) -> dict:
         "move": clip.move,
         "seen": list(clip.seen),
         "painted": bool(clip.world.paint),
-        "windows": shows_windows(clip.world),
         "look": list(look_of(clip.world, seed)),
         "K": clip.camera.K.tolist(),
         "world_from_camera": clip.camera.world_from_camera.tolist(),

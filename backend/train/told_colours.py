@@ -17,7 +17,6 @@ from ..pipeline.colour import srgb_encode
 from . import frames
 from . import shading as at
 from .materials import CONIFER, FIELD, GROUND, ICE, NOTHING, ROCK, SAND, SNOW, TREE, WALL
-from .patterns import glazing
 from .raymarch import STEP, loops, scene_of
 from .world import World
 
@@ -32,7 +31,7 @@ class Manner:
 
     seasonal: as the season has it, else as in summer; textured: with the grain of the surface, else one colour to an
     object; one_ground: all open ground as the commonest of it; one_tree, one_house: all trees, all houses alike, of
-    this number, or -1; roofs: in a colour of their own; windows: of this colour in the walls, None: none are modelled; gain [MATERIALS, 3]: of each material's colour; silent
+    this number, or -1; roofs: in a colour of their own; gain [MATERIALS, 3]: of each material's colour; silent
     [MATERIALS]: left without one.
     """
 
@@ -42,7 +41,6 @@ class Manner:
     one_tree: int = 128
     one_house: int = -1
     roofs: bool = True
-    windows: NDArray[np.float64] | None = None
     gain: NDArray[np.float64] = field(default_factory=lambda: np.ones((MATERIALS, 3)))
     silent: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(MATERIALS, bool))
 
@@ -53,7 +51,6 @@ class Manner:
         seasonal, textured, ground, trees, houses, walls = rng.random(6) < (0.4, 0.3, 0.5, 0.6, 0.2, 0.15)
         tree, house = rng.integers(256, size=2)
         light, tint = rng.normal(0.0, 0.25, (MATERIALS, 1)), rng.normal(0.0, 0.1, (MATERIALS, 3))
-        silent = (rng.random(MATERIALS) < 0.25) & (rng.random() < 0.3)
         return Manner(
             seasonal=bool(seasonal),
             textured=bool(textured),
@@ -61,9 +58,8 @@ class Manner:
             one_tree=int(tree) if trees else -1,
             one_house=int(house) if houses else -1,
             roofs=not walls,
-            windows=None if silent[WALL] else _windows_of_seed(seed),
             gain=np.exp(light + tint),
-            silent=silent,
+            silent=(rng.random(MATERIALS) < 0.25) & (rng.random() < 0.3),
         )
 
     @staticmethod
@@ -78,18 +74,8 @@ class Manner:
             textured=manner.textured,
             one_ground=False,
             one_tree=-1,
-            windows=manner.windows,
             gain=np.repeat(manner.gain[:1] ** 0.4, MATERIALS, 0),
         )
-
-
-def _windows_of_seed(seed: int) -> NDArray[np.float64] | None:
-    """Half of the artists model windows: dark panes, or now and then light ones."""
-    rng = np.random.default_rng([seed, 14])
-    if rng.random() < 0.5:
-        return None
-    lightness = rng.uniform(0.01, 0.08) if rng.random() < 0.8 else rng.uniform(0.2, 0.6)
-    return lightness * np.exp(rng.normal((-0.15, 0.0, 0.15), 0.15))
 
 
 def told_colours(
@@ -116,16 +102,12 @@ def told_colours(
         params[:, [at.WINTER, at.AUTUMN]] = 0.0
     scene = scene._replace(params=params)
     normal, marks, tones, parts = loops(device).surface_frames(scene, depth)
-    panes = None if manner.windows is None else glazing(world, depth, K, pose, normal[..., 2], marks, tones)[..., None]
     normal, marks, tones = _coarsened(normal, marks, tones, manner)
     albedo = frames.base_frames(scene, depth, normal, marks, tones, parts, manner.textured)
     nothing = marks == NOTHING
     index = np.where(nothing, 0, marks)
     told = ~(nothing | manner.silent[index]) & np.isfinite(albedo).all(-1)
-    chosen = albedo * manner.gain[index]
-    if panes is not None:
-        chosen += panes * (manner.windows - chosen)
-    chosen = np.where(told[..., None], np.clip(chosen, 0.0, 1.0), 0.0).astype(np.float32)
+    chosen = np.where(told[..., None], np.clip(albedo * manner.gain[index], 0.0, 1.0), 0.0).astype(np.float32)
     code = np.round(255.0 * srgb_encode(chosen))
     out = np.concatenate([np.where(told[..., None], code, 0.0), 255.0 * told[..., None]], -1)
     return out.astype(np.uint8)

@@ -11,17 +11,7 @@ import pytest
 from farplane.backend.pipeline.colour import srgb_decode
 from farplane.backend.train import materials
 from farplane.backend.train.albedo import surface_colour
-from farplane.backend.train.data import (
-    PAINTED,
-    Clip,
-    ClipStore,
-    is_untold,
-    make_image_shard,
-    render_clip,
-    shows_windows,
-    training_world,
-)
-from farplane.backend.train.patterns import glazing
+from farplane.backend.train.data import PAINTED, Clip, ClipStore, make_image_shard, render_clip, training_world
 from farplane.backend.train.raymarch import scene_of, trace_surfaces
 from farplane.backend.train.shading import WET, WINTER
 from farplane.backend.train.told_colours import Manner
@@ -169,32 +159,6 @@ def test_a_share_of_the_worlds_is_painted_and_told_without_coarsening() -> None:
         manner = Manner.of_world(world)
         assert (manner.one_ground, manner.one_tree, manner.one_house, manner.silent.any()) == (False, -1, -1, False)
     assert make_world(5).paint == 0, "what is evaluated is as nature has it"
-
-
-def test_windows_are_told_in_their_own_colour_and_nothing_else_changes() -> None:
-    clip, pane = clip_of("city", seed=77), np.array([0.03, 0.04, 0.06])
-    shown = trace_surfaces(clip.world, clip.camera.K, clip.camera.world_from_camera, W, H)
-    seen = clip.camera.K, clip.camera.world_from_camera, shown.normal[..., 2], shown.material, shown.tone
-    assert clip.exact is not None
-    share = glazing(clip.world, clip.exact, *seen)[0]
-    plain, told = (clip.base_colour(manner, exact=True)[0] for manner in (Manner(), Manner(windows=pane)))
-    np.testing.assert_array_equal(told[share == 0], plain[share == 0])
-    assert (share > 0.99).sum() > 50
-    # Half a step of the code, at its flat beginning.
-    np.testing.assert_allclose(
-        srgb_decode(told[share > 0.99, :3] / 255), np.tile(pane, ((share > 0.99).sum(), 1)), atol=0.02
-    )
-
-
-def test_half_of_the_training_blockouts_show_their_windows_and_always_tell_them() -> None:
-    cities = [training_world(seed, Attributes("city", "noon", "clear", "summer")) for seed in range(60)]
-    shown = [world for world in cities if shows_windows(world)]
-    assert abs(len(shown) / 60 - 0.5) < 0.2, "three deviations of sixty draws"
-    assert not shows_windows(training_world(shown[0].seed, Attributes("alpine", "noon", "clear", "summer")))
-    rng = np.random.default_rng(0)
-    assert not any(is_untold({"windows": True}, 0.9, rng) for _ in range(20))
-    assert any(is_untold({"windows": False}, 0.9, rng) for _ in range(20))
-    assert Manner().windows is None, "evaluations tell the plainest blockout"
 
 
 def test_a_shard_keeps_them(tmp_path: Path) -> None:
