@@ -22,8 +22,9 @@ from ..model.detail import FACTOR, RESIDUAL, DetailNet, detail_levels, detail_st
 from .colour import srgb_decode, srgb_encode
 from .fusion import Trail
 from .geometry import Look, shot_scale, surface_channels, warped_noise
-from .pattern import Pattern, pattern_channels
+from .pattern import Pattern, pattern_channels, unit_of
 from .warp import Camera
+from .windows import modelled_windows
 
 ALONE = 0.1  # the noise level from which every frame is drawn by itself; above it, frames agree on every estimate
 SAME_DEPTH = 0.03  # of the depth: past this another surface lends no colour
@@ -66,6 +67,19 @@ def resampled_colour(shot: Shot, size: tuple[int, int], frames: NDArray) -> NDAr
     return np.stack([_colour_around(shot.base_colour[t], shot.depth.z[t], *_nearest(shot, size)) for t in frames])
 
 
+def resampled_windows(shot: Shot, size: tuple[int, int], frames: NDArray, finer: int = 1) -> NDArray[np.uint8] | None:
+    """The windows [len(frames), H, W] that the shot's colours show (windows.py) at (W, H) = `size`, found at `finer` times
+    that; None: no colours are told."""
+    wide = finer * size[0], finer * size[1]
+    base_colour = resampled_colour(shot, wide, frames)
+    if base_colour is None:
+        return None
+    depth, camera = resampled(shot, wide, frames)
+    metres = depth * np.float32(unit_of(shot_scale(shot.depth.z)[1]))
+    made = modelled_windows(base_colour, metres, camera.K, camera.world_from_camera)
+    return made[:, finer // 2 :: finer, finer // 2 :: finer]
+
+
 def _colour_around(base: NDArray, depth: NDArray, rows: NDArray, columns: NDArray) -> NDArray[np.uint8]:
     """[H, W, 4] the colours about the given rows and columns of one frame."""
     light = _LIGHT[base[..., :3]]
@@ -99,7 +113,7 @@ def _nearest(shot: Shot, size: tuple[int, int]) -> tuple[NDArray[np.int_], NDArr
 class _Surfaces:
     """What the network is told of each frame's geometry [1, C, H, W]: every step asks, so the first frames are kept.
 
-    depth [T, H, W], its cameras and base colours [T, H, W, 4]; seed : of the pattern; typical : median depth of
+    depth [T, H, W], its cameras, base colours [T, H, W, 4] and the windows that they show [T, H, W]; seed : of the pattern; typical : median depth of
     the shot in metres.
     """
 
@@ -108,11 +122,13 @@ class _Surfaces:
         depth: NDArray[np.float32],
         camera: CameraTrack,
         base_colour: NDArray[np.uint8] | None,
+        windows: NDArray[np.uint8] | None,
         seed: int,
         look: Look,
         typical: float,
     ) -> None:
-        self._depth, self._camera, self._base, self._typical = depth, camera, base_colour, typical
+        self._depth, self._camera, self._typical = depth, camera, typical
+        self._base, self._windows = base_colour, windows
         self._scale, self._look, self._pattern = shot_scale(depth), look, Pattern.of_seed(seed)
         self._kept: dict[int, Tensor] = {}
 
@@ -122,14 +138,15 @@ class _Surfaces:
             return self._kept[t]
         one, camera = slice(t, t + 1), self._camera
         seen = self._depth[one], camera.K[one], camera.world_from_camera[one]
-        chance = pattern_channels(self._pattern, *seen, frames=np.array([t]), typical=self._typical)
+        base, made = (None if told is None else told[one] for told in (self._base, self._windows))
+        chance = pattern_channels(self._pattern, *seen, frames=np.array([t]), typical=self._typical, made=made)
         told = surface_channels(
             *seen,
             scale=self._scale,
             like=camera,
             look=self._look,
             pattern=chance,
-            base_colour=None if self._base is None else self._base[one],
+            base_colour=base,
         )
         surface = torch.from_numpy(told)
         if (len(self._kept) + 1) * surface.nbytes <= KEPT_BYTES:
@@ -156,8 +173,10 @@ def detailed(
     del fresh
     # In place of the noise, frame by frame: a minute of frames is held once.
     state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
-    base_colour = resampled_colour(shot, (width, height), np.arange(len(small)))
-    surfaces = _Surfaces(depth, camera, base_colour, plan.seed, plan.look, shot_scale(shot.depth.z)[1])
+    colours, windows = (
+        find(shot, (width, height), np.arange(len(small))) for find in (resampled_colour, resampled_windows)
+    )
+    surfaces = _Surfaces(depth, camera, colours, windows, plan.seed, plan.look, shot_scale(shot.depth.z)[1])
     for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
         shown, trail = small[:1], Trail()
         for t in range(len(small)):

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .geometry import PATTERN_CHANNELS, camera_normal, pixel_ray, turned
+from .windows import PANE, UPRIGHT
 
 GROUND_SIDE, SKY_SIDE = 256, 512
 GROUND_SLOPE, SKY_SLOPE = 1.1, 2.6  # of the fields' spectra
@@ -27,7 +28,7 @@ FADE = ((1.5, 0.12), (1.3, 0.9), (1.2, 5.0))  # of a size: a - b * metres that a
 CLOUD = (1.0, 4.1, 11.0)  # of the sky's scale
 DRIFT = 0.4 / 24  # cells a frame
 WALL = (3.6, 3.2, 0.27, -1.0)  # width and height of a window's bay in metres, its left edge in parts; no house's number
-STEEP, UPRIGHT = 0.447, 0.2  # a normal's upward part at most: a rise of two over a run of one; a built wall, 78 degrees
+STEEP = 0.447  # a normal's upward part at most: a rise of two over a run of one
 ROUND = 6.0  # metres: what bends on a smaller radius (a tree's crown, a lamp post) is no built wall
 SPAN = 1.2  # metres between the places whose depths tell a bend: on a round thing of flat faces more than one face
 USUAL = (5.0, 1000.0)  # metres: typical depths of training shots
@@ -73,6 +74,7 @@ def pattern_channels(
     walls: Frames | None = None,
     windows_on: float = UPRIGHT,
     rounder_than: float = ROUND,
+    made: NDArray[np.uint8] | None = None,
 ) -> Frames:
     """[T, PATTERN_CHANNELS, H, W] of what the cameras see; about -3 … 3, the windows 0 (wall) or 0.2 … 1.
 
@@ -82,8 +84,8 @@ def pattern_channels(
     windows_on : the upward part of a normal up to which a surface has windows.  Training told them on every STEEP one,
     and the network had to see which is a wall; at work what is not upright (a fir, a crag) is told none.
     rounder_than : metres of radius under which a surface is told none either; training: 0, any.
+    made : [T, H, W] windows.modelled_windows, which stand in place of the pattern's own; None: there are none.
     """
-    unit = min(max(typical, USUAL[0]), USUAL[1]) / typical
     numbers = np.arange(len(depth)) if frames is None else np.asarray(frames)
     given = np.empty((0, 0, 0, 4), np.float32) if walls is None else np.ascontiguousarray(walls, np.float32)
     return _pattern(
@@ -93,11 +95,17 @@ def pattern_channels(
         pattern.ground,
         pattern.sky,
         numbers.astype(np.float64) * DRIFT,
-        float(unit),
+        float(unit_of(typical)),
         given,
         windows_on,
         rounder_than,
+        np.zeros((0, 0, 0), np.uint8) if made is None else np.ascontiguousarray(made),
     )
+
+
+def unit_of(typical: float) -> float:
+    """Metres in a unit of a shot whose median depth is `typical`, as far as that can be told."""
+    return min(max(typical, USUAL[0]), USUAL[1]) / typical
 
 
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
@@ -134,8 +142,9 @@ def _clouds(sky, dx, dy, dz, pixel, drift, out):
 
 
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
-def _window(along, across, up, foot, bay):
-    """0 on the wall, 0.2 … 1 in a window (another number in each), gone where a pixel covers more than one."""
+def _window(along, across, up, foot, bay, anywhere):
+    """0 on the wall, 0.2 … 1 in a window (another number in each bay), gone where a pixel covers more than one;
+    anywhere: all of the bay is window."""
     wide, tall, left, house = bay[0], bay[1], bay[2], bay[3]
     if house < 0.0:
         house = math.floor(across / 4.0)
@@ -144,7 +153,7 @@ def _window(along, across, up, foot, bay):
     fu, fv = fu - iu, fv - iv
     near = min(max(1.9 - 1.1 * foot, 0.0), 1.0)
     low = 0.25
-    if left < fu < 1.0 - left and low < fv < 0.82:
+    if anywhere or (left < fu < 1.0 - left and low < fv < 0.82):
         return near * (1.0 - 0.8 * hashed(iu, iv, house))
     return 0.0
 
@@ -165,7 +174,7 @@ def _is_round(depth, f, i, j, step, limit):
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)  # no fastmath: it takes infinity for a number
-def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on, rounder_than):
+def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on, rounder_than, made):
     count, height, width = depth.shape
     out = np.zeros((count, PATTERN_CHANNELS, height, width), np.float32)
     at, value, bay = np.zeros((2, 3)), np.zeros(3), np.zeros(4)
@@ -196,12 +205,15 @@ def _pattern(depth, inverse, pose, ground, sky, drift, unit, walls, windows_on, 
                     fade = min(max(FADE[size][0] - FADE[size][1] * foot, 0.0), 1.0)
                     if fade > 0.0:
                         out[f, size, i, j] = fade * sample(ground, u * GRAIN[size], v * GRAIN[size])
-                if rounder_than > 0.0 and steep:  # a radius R bends 1 / z by a step's angle times its metres over R
+                known = made[f, i, j] if made.shape[0] > 0 else 0
+                glazed = known == PANE or (known == 0 and steep and abs(gz) < windows_on)
+                if glazed and known == 0 and rounder_than > 0.0:
+                    # A radius R bends 1 / z by a step's angle times its metres over R.
                     step = int(min(max(SPAN / foot, 1.0), 16.0))
-                    steep = not _is_round(depth, f, i, j, step, step * step * k[0, 0] * foot / rounder_than)
-                if steep and abs(gz) < windows_on:
+                    glazed = not _is_round(depth, f, i, j, step, step * step * k[0, 0] * foot / rounder_than)
+                if glazed:
                     for c in range(4):
                         bay[c] = WALL[c] if walls.shape[0] == 0 else walls[f, i, j, c]
-                    across = py if abs(gy) > abs(gx) else px
-                    out[f, 3, i, j] = _window(u, across, pz, foot, bay)
+                    along, across = (px, py) if abs(gy) > abs(gx) else (py, px)
+                    out[f, 3, i, j] = _window(along, across, pz, foot, bay, known == PANE)
     return out

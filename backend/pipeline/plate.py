@@ -24,12 +24,13 @@ from torch import Tensor
 from ...protocol.errors import FarplaneError
 from ...protocol.shot import CameraTrack, RenderSettings, Shot
 from ..model.autoencoder import pack_time, unpack_time
+from ..model.detail import FACTOR
 from ..model.presets import FoundModel, Preset
 from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint, network_configs
 from ..model.words import WordEncoder
 from .colour import logc3_decode
-from .detail import DetailPlan, detailed, resampled, resampled_colour
+from .detail import DetailPlan, detailed, resampled, resampled_colour, resampled_windows
 from .fusion import fused
 from .geometry import SURFACE_CHANNELS, Look, shot_scale, warped_noise, without_blotches
 from .pattern import Pattern, pattern_channels
@@ -46,7 +47,7 @@ class ModelShot:
     """The shot as the network sees it: T >= N frames at the network's size, the shot's own `count` first.
 
     typical : median depth in metres.  pattern : [T, P, H, W] what chance decides (pattern_channels), None: untold.
-    base_colour : [T, H, W, 4] the shot's, None: untold.
+    base_colour : [T, H, W, 4] the shot's, None: untold.  windows : [T, H, W] those it shows (windows.py).
     """
 
     count: int
@@ -55,11 +56,13 @@ class ModelShot:
     typical: float
     pattern: NDArray[np.float32] | None = None
     base_colour: NDArray[np.uint8] | None = None
+    windows: NDArray[np.uint8] | None = None
 
     def patterned(self, seed: int) -> ModelShot:
         """The same with the pattern that a seed draws."""
         seen = self.depth, self.camera.K, self.camera.world_from_camera
-        return replace(self, pattern=pattern_channels(Pattern.of_seed(seed), *seen, typical=self.typical))
+        pattern = pattern_channels(Pattern.of_seed(seed), *seen, typical=self.typical, made=self.windows)
+        return replace(self, pattern=pattern)
 
 
 class Question(NamedTuple):
@@ -213,8 +216,8 @@ def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
     frames = np.minimum(np.arange(max(count, preset.clip)), count - 1)
     size = model_size(shot.resolution, preset.max_pixels, patch)
     depth, camera = resampled(shot, size, frames)
-    base_colour = resampled_colour(shot, size, frames)
-    return ModelShot(count, depth, camera, shot_scale(shot.depth.z)[1], base_colour=base_colour)
+    colours, windows = resampled_colour(shot, size, frames), resampled_windows(shot, size, frames, finer=FACTOR)
+    return ModelShot(count, depth, camera, shot_scale(shot.depth.z)[1], base_colour=colours, windows=windows)
 
 
 def overscanned(shot: ModelShot, margin: int) -> ModelShot:
@@ -226,12 +229,15 @@ def overscanned(shot: ModelShot, margin: int) -> ModelShot:
     camera = CameraTrack(shot.camera.K + margin * BORDER, shot.camera.world_from_camera)
     near = 1.0 / shot.depth
     wide = np.pad(near, ((0, 0), (margin, margin), (margin, margin)), mode="reflect", reflect_type="odd")
-    base_colour = shot.base_colour
+    base_colour, windows = shot.base_colour, shot.windows
+    sides = (0, 0), (margin, margin), (margin, margin)
     if base_colour is not None:
-        base_colour = np.pad(base_colour, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+        base_colour = np.pad(base_colour, (*sides, (0, 0)), mode="reflect")
+    if windows is not None:
+        windows = np.pad(windows, sides, mode="reflect")
     with np.errstate(divide="ignore"):
         depth = 1.0 / np.clip(wide, 0.0, 2.0 * near.max())
-    return replace(shot, depth=depth, camera=camera, base_colour=base_colour)
+    return replace(shot, depth=depth, camera=camera, base_colour=base_colour, windows=windows)
 
 
 def cropped(pictures: Tensor, margin: int) -> Tensor:
