@@ -47,9 +47,9 @@ def modelled_windows(base_colour: NDArray[np.uint8], depth: Frame, K: NDArray, p
         light = srgb_decode(colour[..., :3].astype(np.float32) / 255.0).astype(np.float32)
         luminance = np.where(told, light @ LUMINANCE, np.float32(0.0))
         brightest = size.highest(luminance, AROUND)
-        pane = told & (luminance < np.minimum(DARK[0], SHARE * brightest)) & (light.max(-1) < DARK[1])
-        pane &= (brightest > BRIGHT) & ~_stands_before(size, z)
-        pane &= size.highest(np.where(pane, np.float32(0.0), np.float32(1.0)), LARGEST) > 0
+        dark = told & (luminance < DARK[0]) & (light.max(-1) < DARK[1])
+        large = size.highest(-size.highest((~dark).astype(np.float32), LARGEST), LARGEST) == 0  # its opening
+        pane = dark & ~large & (luminance < SHARE * brightest) & (brightest > BRIGHT) & ~_stands_before(size, z)
         near = size.highest(pane.astype(np.float32), WINDOWED) > 0
         out[frame] = np.where(pane, PANE, np.where(told & near, WALL, 0))
     return out
