@@ -37,7 +37,7 @@ _LIGHT = srgb_decode(np.arange(256) / 255.0)  # of 8-bit codes
 @dataclass(frozen=True)
 class DetailPlan:
     """trust : how far the small plate is believed, 0 … 1; steps; seed of noise and pattern; look; shown : frame of the preview;
-    words [1, V] : the prompt (WordEncoder.bag)."""
+    words [1, V] : the prompt (WordEncoder.bag); windows [T, H, W] : resampled_windows at the large size."""
 
     trust: float
     steps: int
@@ -45,6 +45,7 @@ class DetailPlan:
     look: Look
     shown: int
     words: Tensor
+    windows: NDArray[np.uint8] | None = None
 
 
 def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArray[np.float32], CameraTrack]:
@@ -67,17 +68,14 @@ def resampled_colour(shot: Shot, size: tuple[int, int], frames: NDArray) -> NDAr
     return np.stack([_colour_around(shot.base_colour[t], shot.depth.z[t], *_nearest(shot, size)) for t in frames])
 
 
-def resampled_windows(shot: Shot, size: tuple[int, int], frames: NDArray, finer: int = 1) -> NDArray[np.uint8] | None:
-    """The windows [len(frames), H, W] that the shot's colours show (windows.py) at (W, H) = `size`, found at `finer` times
-    that; None: no colours are told."""
-    wide = finer * size[0], finer * size[1]
-    base_colour = resampled_colour(shot, wide, frames)
+def resampled_windows(shot: Shot, size: tuple[int, int], frames: NDArray) -> NDArray[np.uint8] | None:
+    """The windows [len(frames), H, W] that the shot's colours show at (W, H) = `size` (windows.py); None: no colours."""
+    base_colour = resampled_colour(shot, size, frames)
     if base_colour is None:
         return None
-    depth, camera = resampled(shot, wide, frames)
+    depth, camera = resampled(shot, size, frames)
     metres = depth * np.float32(unit_of(shot_scale(shot.depth.z)[1]))
-    made = modelled_windows(base_colour, metres, camera.K, camera.world_from_camera)
-    return made[:, finer // 2 :: finer, finer // 2 :: finer]
+    return modelled_windows(base_colour, metres, camera.K, camera.world_from_camera)
 
 
 def _colour_around(base: NDArray, depth: NDArray, rows: NDArray, columns: NDArray) -> NDArray[np.uint8]:
@@ -173,10 +171,8 @@ def detailed(
     del fresh
     # In place of the noise, frame by frame: a minute of frames is held once.
     state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
-    colours, windows = (
-        find(shot, (width, height), np.arange(len(small))) for find in (resampled_colour, resampled_windows)
-    )
-    surfaces = _Surfaces(depth, camera, colours, windows, plan.seed, plan.look, shot_scale(shot.depth.z)[1])
+    colours = resampled_colour(shot, (width, height), np.arange(len(small)))
+    surfaces = _Surfaces(depth, camera, colours, plan.windows, plan.seed, plan.look, shot_scale(shot.depth.z)[1])
     for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
         shown, trail = small[:1], Trail()
         for t in range(len(small)):

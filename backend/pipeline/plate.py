@@ -14,7 +14,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -42,12 +42,15 @@ BORDER = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])  # the principal point's pl
 STRIDE = 4  # frames between windows: every frame but the ends is seen by two
 
 
+Pictures = TypeVar("Pictures", Tensor, NDArray[np.uint8])
+
+
 @dataclass(frozen=True, eq=False)
 class ModelShot:
     """The shot as the network sees it: T >= N frames at the network's size, the shot's own `count` first.
 
     typical : median depth in metres.  pattern : [T, P, H, W] what chance decides (pattern_channels), None: untold.
-    base_colour : [T, H, W, 4] the shot's, None: untold.  windows : [T, H, W] those it shows (windows.py).
+    base_colour : [T, H, W, 4] the shot's, None: untold.  windows : those it shows, at FACTOR times the size (windows.py).
     """
 
     count: int
@@ -61,7 +64,8 @@ class ModelShot:
     def patterned(self, seed: int) -> ModelShot:
         """The same with the pattern that a seed draws."""
         seen = self.depth, self.camera.K, self.camera.world_from_camera
-        pattern = pattern_channels(Pattern.of_seed(seed), *seen, typical=self.typical, made=self.windows)
+        made = None if self.windows is None else self.windows[:, FACTOR // 2 :: FACTOR, FACTOR // 2 :: FACTOR]
+        pattern = pattern_channels(Pattern.of_seed(seed), *seen, typical=self.typical, made=made)
         return replace(self, pattern=pattern)
 
 
@@ -184,7 +188,8 @@ def generate(
     plate = cropped(torch.from_numpy(locked).permute(0, 3, 1, 2).to(device), margin)
     if checkpoint.detail is not None:
         words = checkpoint.text.bag([shot.prompt.text])
-        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, look, middle, words)
+        windows = None if fitted.windows is None else cropped(fitted.windows[:count], FACTOR * margin)
+        plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, look, middle, words, windows)
         plate = detailed(checkpoint.detail, plate, shot, plan, report_fine, check)
     return to_linear(plate)
 
@@ -216,7 +221,8 @@ def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
     frames = np.minimum(np.arange(max(count, preset.clip)), count - 1)
     size = model_size(shot.resolution, preset.max_pixels, patch)
     depth, camera = resampled(shot, size, frames)
-    colours, windows = resampled_colour(shot, size, frames), resampled_windows(shot, size, frames, finer=FACTOR)
+    colours = resampled_colour(shot, size, frames)
+    windows = resampled_windows(shot, (FACTOR * size[0], FACTOR * size[1]), frames)
     return ModelShot(count, depth, camera, shot_scale(shot.depth.z)[1], base_colour=colours, windows=windows)
 
 
@@ -230,17 +236,16 @@ def overscanned(shot: ModelShot, margin: int) -> ModelShot:
     near = 1.0 / shot.depth
     wide = np.pad(near, ((0, 0), (margin, margin), (margin, margin)), mode="reflect", reflect_type="odd")
     base_colour, windows = shot.base_colour, shot.windows
-    sides = (0, 0), (margin, margin), (margin, margin)
     if base_colour is not None:
-        base_colour = np.pad(base_colour, (*sides, (0, 0)), mode="reflect")
+        base_colour = np.pad(base_colour, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
     if windows is not None:
-        windows = np.pad(windows, sides, mode="reflect")
+        windows = np.pad(windows, ((0, 0), *(2 * ((FACTOR * margin, FACTOR * margin),))), mode="reflect")
     with np.errstate(divide="ignore"):
         depth = 1.0 / np.clip(wide, 0.0, 2.0 * near.max())
     return replace(shot, depth=depth, camera=camera, base_colour=base_colour, windows=windows)
 
 
-def cropped(pictures: Tensor, margin: int) -> Tensor:
+def cropped(pictures: Pictures, margin: int) -> Pictures:
     """[..., H, W] without the overscan."""
     return pictures[..., margin:-margin, margin:-margin]
 

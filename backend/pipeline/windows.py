@@ -24,7 +24,7 @@ AROUND = 2.5  # metres within which that wall begins
 LARGEST = 2.2  # metres: what is dark further than this in every direction is no window
 WINDOWED = 5.0  # metres from a pane within which a wall has no windows but those that were made
 SLENDER, BEFORE = 2.5, 0.8  # metres: a post or a tree is less than twice as wide and stands further before the wall
-REACH = (1, 2, 4, 8, 16, 32, 64)  # pixels: the sizes that neighbourhoods are looked at in
+REACH = 6  # neighbourhoods reach 1, 2, 4 … 2**REACH pixels
 UPRIGHT = 0.2  # a normal's upward part at most: a built wall, 78 degrees
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
@@ -77,18 +77,17 @@ def _stands_before(size: _Neighbourhood, depth: Frame) -> NDArray[np.bool_]:
 
 
 class _Neighbourhood:
-    """Squares around each pixel, as large as so many metres look there, of the nearest size in REACH."""
+    """Squares around each pixel, as large as so many metres look there, to the next power of two."""
 
     def __init__(self, covered: Frame) -> None:
         """covered [H, W]: metres that a pixel covers."""
-        self._covered = np.log(np.maximum(covered, 1e-6))
+        self._covered = np.log2(np.maximum(covered, 1e-6))
 
     def highest(self, values: Frame, metres: float) -> Frame:
         """The largest of values [H, W] around each pixel."""
-        wanted = np.log(metres) - self._covered
-        choice = np.abs(wanted[..., None] - np.log(REACH)).argmin(-1)
+        power = np.clip(np.rint(np.log2(metres) - self._covered), 0, REACH).astype(np.int8)
         out = np.zeros_like(values)
-        for index in np.unique(choice):
-            side = 2 * REACH[index] + 1
-            out = np.where(choice == index, cv2.dilate(values, np.ones((side, side), np.uint8)), out)
+        for which in np.unique(power):
+            side = 2 * 2 ** int(which) + 1
+            np.copyto(out, cv2.dilate(values, np.ones((side, side), np.uint8)), where=power == which)
         return out

@@ -13,6 +13,7 @@ from farplane.backend.model.presets import find_model
 from farplane.backend.pipeline import plate
 from farplane.backend.pipeline.detail import resampled_windows
 from farplane.backend.pipeline.pattern import Pattern, pattern_channels
+from farplane.backend.pipeline.plate import cropped, fit_shot, overscanned
 from farplane.backend.pipeline.windows import PANE, WALL
 from farplane.backend.train.cameras import look
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
@@ -74,11 +75,18 @@ def test_every_pane_and_nothing_else() -> None:
     assert x.size < 0.9 * W, "the ground beside the house is told nothing"
 
 
-def test_a_small_picture_samples_what_the_large_one_shows() -> None:
-    shot = house()[0]
-    small = resampled_windows(shot, (W // 4, H // 4), np.arange(2), finer=4)
-    assert small is not None
-    np.testing.assert_array_equal(small, found(shot)[:, 2::4, 2::4])
+def test_both_stages_are_told_the_same_windows() -> None:
+    """The small picture's at the middles of its pixels, also beyond the frame's border."""
+    shot, preset = house()[0], find_model("farplane-s").preset
+    small = overscanned(fit_shot(shot, preset, 16), 16)
+    assert small.windows is not None
+    np.testing.assert_array_equal(cropped(small.windows, 64)[:2], found(shot))
+    told = small.patterned(4).pattern
+    assert told is not None
+    middles = small.windows[:, 2::4, 2::4]
+    assert (told[:, 3][middles == PANE] > 0).all()
+    assert not told[:, 3][middles == WALL].any()
+    assert (told[:, 3][:, 10:-10, 10:-10] > 0).any()
 
 
 def painted(shot: Shot, where: NDArray[np.bool_], codes: NDArray[np.uint8]) -> Shot:
