@@ -111,8 +111,8 @@ def _nearest(shot: Shot, size: tuple[int, int]) -> tuple[NDArray[np.int_], NDArr
 class _Surfaces:
     """What the network is told of each frame's geometry [1, C, H, W]: every step asks, so the first frames are kept.
 
-    depth [T, H, W], its cameras, base colours [T, H, W, 4] and the windows that they show [T, H, W]; seed : of the pattern; typical : median depth of
-    the shot in metres.
+    depth [T, H, W], its cameras, base colours [T, H, W, 4] and the windows that they show [T, H, W]; seed : of the
+    pattern; typical : median depth of the shot in metres.
     """
 
     def __init__(

@@ -222,7 +222,8 @@ def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
     size = model_size(shot.resolution, preset.max_pixels, patch)
     depth, camera = resampled(shot, size, frames)
     colours = resampled_colour(shot, size, frames)
-    windows = resampled_windows(shot, (FACTOR * size[0], FACTOR * size[1]), frames)
+    windows = resampled_windows(shot, (FACTOR * size[0], FACTOR * size[1]), np.arange(count))
+    windows = None if windows is None else windows[frames]  # looked for once in a frame that is repeated
     return ModelShot(count, depth, camera, shot_scale(shot.depth.z)[1], base_colour=colours, windows=windows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,3 +39,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
     folder: Path = tmp_path_factory.mktemp("shards")
     make_shard(folder, 1, frames=1, size=(32, 16))
     return ClipStore(folder)
+
+
+@pytest.fixture
+def in_two_processes(tmp_path: Path) -> Callable[[str], None]:
+    """Runs a program under torchrun on the CPU, twice; it finds the tests' modules, and `tmp_path` as its argument."""
+
+    def run(program: str) -> None:
+        path = tmp_path / "both.py"
+        path.write_text(f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n" + program)
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(path)]
+        done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    return run

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -114,18 +112,14 @@ def test_the_rate_warms_up_holds_and_falls() -> None:
     assert schedule(100, 100, 50, 10) == pytest.approx(0.03)
 
 
-def test_two_processes_learn_as_one(tmp_path: Path) -> None:
+def test_two_processes_learn_as_one(in_two_processes: Callable[[str], None], tmp_path: Path) -> None:
     """torchrun on the CPU: both end with the same weights, and clips are counted over both."""
-    script = tmp_path / "both.py"
-    script.write_text(
-        f"import sys, torch\nfrom pathlib import Path\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    in_two_processes(
+        "import torch\nfrom pathlib import Path\n"
         "from test_loop import Line, ticks\nfrom farplane.backend.train.loop import Run\n"
         "out = Path(sys.argv[1])\nrun = Run(out, Line(), 'cpu', now=ticks())\nrun.train(0.5 / 60)\n"
         "torch.save((run.model.state_dict(), run.state.clips, run.state.step), out / f'{run.processes.rank}.pt')\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
-    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
     (a, clips, step), (b, _, _) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert torch.equal(a["weight"], b["weight"])
     assert clips == 2 * 16 * step
