@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .colour import srgb_decode
+from .colour import luminance, srgb_decode
 from .geometry import camera_normal, turned
 
 WALL, PANE = 1, 2  # of modelled_windows; 0: nothing is known
@@ -26,7 +26,6 @@ WINDOWED = 5.0  # metres from a pane within which a wall has no windows but thos
 SLENDER, BEFORE = 2.5, 0.8  # metres: a post or a tree is less than twice as wide and stands further before the wall
 REACH = 6  # neighbourhoods reach 1, 2, 4 … 2**REACH pixels
 UPRIGHT = 0.2  # a normal's upward part at most: a built wall, 78 degrees
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 Frame = NDArray[np.float32]
 
@@ -45,11 +44,11 @@ def modelled_windows(base_colour: NDArray[np.uint8], depth: Frame, K: NDArray, p
             continue
         size = _Neighbourhood(np.where(told, z, 1.0) / np.float32(K[frame, 0, 0]))
         light = srgb_decode(colour[..., :3].astype(np.float32) / 255.0).astype(np.float32)
-        luminance = np.where(told, light @ LUMINANCE, np.float32(0.0))
-        brightest = size.highest(luminance, AROUND)
-        dark = told & (luminance < DARK[0]) & (light.max(-1) < DARK[1])
+        bright = np.where(told, luminance(light), np.float32(0.0))
+        brightest = size.highest(bright, AROUND)
+        dark = told & (bright < DARK[0]) & (light.max(-1) < DARK[1])
         large = size.highest(-size.highest((~dark).astype(np.float32), LARGEST), LARGEST) == 0  # its opening
-        pane = dark & ~large & (luminance < SHARE * brightest) & (brightest > BRIGHT) & ~_stands_before(size, z)
+        pane = dark & ~large & (bright < SHARE * brightest) & (brightest > BRIGHT) & ~_stands_before(size, z)
         near = size.highest(pane.astype(np.float32), WINDOWED) > 0
         out[frame] = np.where(pane, PANE, np.where(told & near, WALL, 0))
     return out
