@@ -1,0 +1,425 @@
+"""What of a scene is sent: its Foreground and its Set, and how a stand-in leaves the rest out.
+
+The plate is what stands behind a hero.  So a scene may name objects and collections that are its Foreground: they are
+never sent, never projected on and never part of the plate, and they stay in the artist's own render.  It may name one
+collection as its Set: then only what is in it is sent.  Both lie in the scene's custom properties as pointers to
+datablocks, so that a rename, an undo, a deletion or a link from another file needs nothing of ours, and so that the
+panel, the command line and a farm read the same.
+
+Whatever the scene's view layers exclude, hold out or show indirectly only, and whatever is hidden from rendering,
+counts as it does in a render: it is not sent either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+
+FOREGROUND_KEY = "farplane_foreground"  # a group of pointers, "0", "1" …
+SET_KEY = "farplane_set"  # a pointer to a collection
+
+# Objects that a depth pass can show.  Volumes and grease pencil are no surfaces in it.
+_SURFACES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "POINTCLOUD"}
+_SEEN = _SURFACES | {"VOLUME", "GPENCIL", "GREASEPENCIL"}
+
+
+# -- what the scene carries -------------------------------------------------------------------------------------------
+
+
+def listed(scene: bpy.types.Scene) -> list[Any]:
+    """The objects and collections that the artist put into the Foreground, in their order; without those deleted since."""
+    group = scene.get(FOREGROUND_KEY)
+    if not hasattr(group, "items"):
+        return []
+    found = [block for _, block in sorted(group.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)]
+    return [block for block in found if isinstance(block, (bpy.types.Object, bpy.types.Collection)) and block.users]
+
+
+def set_listed(scene: bpy.types.Scene, blocks: Iterable[bpy.types.Object | bpy.types.Collection]) -> None:
+    """Make these the Foreground, each once; none at all takes the property away."""
+    each = list(dict.fromkeys(blocks))
+    if each:
+        scene[FOREGROUND_KEY] = {str(index): block for index, block in enumerate(each)}
+    elif FOREGROUND_KEY in scene:
+        del scene[FOREGROUND_KEY]
+
+
+def set_collection(scene: bpy.types.Scene) -> bpy.types.Collection | None:
+    """The collection that alone is sent, where the artist has named one."""
+    found = scene.get(SET_KEY)
+    return found if isinstance(found, bpy.types.Collection) else None
+
+
+def set_set_collection(scene: bpy.types.Scene, collection: bpy.types.Collection | None) -> None:
+    """Send only what is in this collection; None sends everything that renders again."""
+    if collection is not None:
+        scene[SET_KEY] = collection
+    elif SET_KEY in scene:
+        del scene[SET_KEY]
+
+
+# -- what follows from it ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many objects of the scene are what; an object that instances a collection is one.
+
+    sent : a render shows them and they are sent.  left_out : a render shows them, and they are Foreground or not in
+    the Set.  unseen : they take part in a render and the camera does not see their surface: held out, indirect only,
+    or not visible to the camera.
+    """
+
+    sent: int
+    left_out: int
+    unseen: int = 0
+
+
+@dataclass
+class Scope:
+    """What is sent of a scene as it stands; read it once for many questions.
+
+    barred : Foreground by themselves: in no collection and in no instance are they sent.
+    outside : not in the Set, where there is one; instanced by something of the Set they would be sent.
+    sent : objects of the scene that render and are sent.  instanced : those that are sent as part of an instance.
+    left_out, unseen : as in Summary.
+    """
+
+    barred: set[bpy.types.Object]
+    outside: set[bpy.types.Object]
+    sent: list[bpy.types.Object] = field(default_factory=list)
+    left_out: list[bpy.types.Object] = field(default_factory=list)
+    unseen: list[bpy.types.Object] = field(default_factory=list)
+    instanced: set[bpy.types.Object] = field(default_factory=set)
+
+    @property
+    def foreground(self) -> set[bpy.types.Object]:
+        """Whatever must never be sent, projected on, or be part of the plate."""
+        return self.barred | self.outside
+
+    def is_sent(self, obj: bpy.types.Object) -> bool:
+        """Whether a render shows this object, by itself or in an instance, and it is sent."""
+        return obj in self.instanced or obj in self.sent
+
+
+def read(scene: bpy.types.Scene) -> Scope:
+    """What is sent of this scene as it stands."""
+    barred = _barred(scene)
+    scope = Scope(barred, _outside(scene, barred))
+    gone = scope.foreground
+    for obj, is_seen in _rendered(scene).items():
+        if not _shows_surface(obj):
+            continue
+        if obj in gone:
+            scope.left_out.append(obj)
+        elif not is_seen:
+            scope.unseen.append(obj)
+        else:
+            scope.sent.append(obj)
+            if (inside := instanced_collection(obj)) is not None:
+                _note_instanced(inside, barred, scope.instanced)
+    return scope
+
+
+def foreground(scene: bpy.types.Scene) -> set[bpy.types.Object]:
+    """Objects that must never be sent, projected on, or be part of the plate: the Foreground, and what is not in the Set."""
+    barred = _barred(scene)
+    return barred | _outside(scene, barred)
+
+
+def sent(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    """Objects of the scene that a render shows and that are sent; an instance stands for what it holds."""
+    return read(scene).sent
+
+
+def is_sent(scene: bpy.types.Scene, obj: bpy.types.Object) -> bool:
+    """Whether a render shows this object, by itself or in an instance, and it is sent.  `read` answers many at once."""
+    return read(scene).is_sent(obj)
+
+
+def summary(scene: bpy.types.Scene) -> Summary:
+    """Counts for the panel and the command line."""
+    scope = read(scene)
+    return Summary(len(scope.sent), len(scope.left_out), len(scope.unseen))
+
+
+def instanced_collection(obj: bpy.types.Object) -> bpy.types.Collection | None:
+    """The collection that an empty instances, if it does."""
+    return obj.instance_collection if obj.instance_type == "COLLECTION" else None
+
+
+def _barred(scene: bpy.types.Scene) -> set[bpy.types.Object]:
+    """What is Foreground by itself, in a collection, or as an instance of nothing else."""
+    collections: set[Any] = set()
+    objects: set[Any] = set()
+    for block in listed(scene):
+        if isinstance(block, bpy.types.Collection):
+            collections |= {block, *block.children_recursive}
+            objects.update(block.all_objects)
+        else:
+            objects.add(block)
+    if not objects and not collections:
+        return set()
+    reachable = _reachable(scene)
+    while True:
+        more = {obj for obj in reachable - objects if _goes_with(obj, objects, collections)}
+        if not more:
+            return {obj for obj in objects if obj.type != "CAMERA"}  # a camera shows nothing, and may be the shot's
+        objects |= more
+
+
+def _goes_with(obj: Any, objects: set[Any], collections: set[Any]) -> bool:
+    """Whether an object is only there to show what is Foreground: an instance of it, or what it is itself repeated by."""
+    inside = instanced_collection(obj)
+    if inside is not None:
+        held = inside.all_objects
+        return inside in collections or (len(held) > 0 and all(one in objects for one in held))
+    parent = obj.parent
+    return parent is not None and parent in objects and parent.instance_type in ("VERTS", "FACES")
+
+
+def _outside(scene: bpy.types.Scene, barred: set[Any]) -> set[bpy.types.Object]:
+    """What has a surface and is not in the Set."""
+    chosen = set_collection(scene)
+    if chosen is None:
+        return set()
+    inside: set[Any] = set(chosen.all_objects)
+    for obj in chosen.all_objects:
+        if obj not in barred and (held := instanced_collection(obj)) is not None:
+            _contents(held, inside)
+    return {obj for obj in _reachable(scene) - inside - barred if _is_seen_type(obj)}
+
+
+def _reachable(scene: bpy.types.Scene) -> set[bpy.types.Object]:
+    """All objects of the scene and its Background Sets, and all that their instances hold."""
+    found: set[Any] = set()
+    for one in _with_background(scene):
+        _contents(one.collection, found)
+    return found
+
+
+def _contents(collection: bpy.types.Collection, found: set[Any]) -> set[bpy.types.Object]:
+    """Add objects of a collection, of its children, and of what those instance to `found`, and return it."""
+    new = set(collection.all_objects) - found
+    found |= new
+    for obj in new:
+        if (inside := instanced_collection(obj)) is not None:
+            _contents(inside, found)
+    return found
+
+
+def _with_background(scene: bpy.types.Scene) -> list[bpy.types.Scene]:
+    """The scene, then its Background Set, then that one's."""
+    chain: list[Any] = []
+    one: Any = scene
+    while one is not None and one not in chain:
+        chain.append(one)
+        one = one.background_set
+    return chain
+
+
+def _is_seen_type(obj: bpy.types.Object) -> bool:
+    return obj.type in _SEEN or instanced_collection(obj) is not None
+
+
+def _shows_surface(obj: bpy.types.Object) -> bool:
+    return obj.type in _SURFACES or instanced_collection(obj) is not None
+
+
+# -- what a render shows ----------------------------------------------------------------------------------------------
+
+
+def _rendered(scene: bpy.types.Scene) -> dict[bpy.types.Object, bool]:
+    """Objects that take part in a render of the scene, and whether the camera sees their surface."""
+    found: dict[Any, bool] = {}
+    for one in _with_background(scene):
+        for layer in _used_layers(one) if one == scene else list(one.view_layers)[:1]:
+            for obj in _objects_of(layer.layer_collection, False):
+                if found.get(obj) or _is_hidden(obj):
+                    continue
+                seen = obj.visible_camera and not obj.is_holdout
+                found[obj] = (
+                    seen and not obj.holdout_get(view_layer=layer) and not obj.indirect_only_get(view_layer=layer)
+                )
+    return found
+
+
+def _used_layers(scene: bpy.types.Scene) -> list[bpy.types.ViewLayer]:
+    """The view layers that are rendered."""
+    return [layer for layer in scene.view_layers if layer.use] or list(scene.view_layers)[:1]
+
+
+def _objects_of(layer: bpy.types.LayerCollection, is_hidden: bool) -> Iterator[bpy.types.Object]:
+    """Objects of a layer's collections that render; a hidden collection hides its children, an excluded one does not."""
+    is_hidden = is_hidden or layer.collection.hide_render
+    if is_hidden:
+        return
+    if not layer.exclude:
+        yield from layer.collection.objects
+    for child in layer.children:
+        yield from _objects_of(child, is_hidden)
+
+
+def _is_hidden(obj: bpy.types.Object) -> bool:
+    """Whether the object is hidden from rendering at every frame."""
+    return obj.hide_render and not _is_animated(obj, "hide_render")
+
+
+def _is_animated(obj: bpy.types.Object, path: str) -> bool:
+    """Whether a key, a driver or the NLA may change this property."""
+    animation = obj.animation_data
+    if animation is None:
+        return False
+    curves: list[Any] = list(animation.drivers)
+    actions = [animation.action, *(strip.action for track in animation.nla_tracks for strip in track.strips)]
+    for action in actions:
+        if action is not None:
+            curves += _curves(action)
+    return any(curve.data_path == path for curve in curves)
+
+
+def _curves(action: Any) -> list[Any]:
+    """All F-curves of an action; until 4.3 and again by layers since 4.4."""
+    if hasattr(action, "fcurves"):
+        return list(action.fcurves)
+    bags = (bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags)
+    return [curve for bag in bags for curve in bag.fcurves]
+
+
+def _note_instanced(collection: bpy.types.Collection, barred: set[Any], found: set[Any]) -> None:
+    """Add what an instance of this collection shows to `found`."""
+    if collection.hide_render:
+        return
+    for obj in collection.objects:
+        if obj in found or obj in barred or _is_hidden(obj):
+            continue
+        found.add(obj)
+        if (inside := instanced_collection(obj)) is not None:
+            _note_instanced(inside, barred, found)
+    for child in collection.children:
+        _note_instanced(child, barred, found)
+
+
+# -- the stand-in -----------------------------------------------------------------------------------------------------
+
+
+def leave_out(copy: bpy.types.Scene, scene: bpy.types.Scene, prefix: str) -> None:
+    """Take out of `copy`, a fresh copy of `scene`, what is not sent; all that is made is named with `prefix`.
+
+    Objects and collections are the artist's own and stay as they are: a collection that holds something to leave out
+    is replaced, in the copy alone, by one of ours that holds the rest, and an empty that instances such a collection
+    by one of ours that hangs on it.  What is left out is still evaluated where something else depends on it.
+    """
+    barred = _barred(scene)
+    outside = _outside(scene, barred)
+    if not barred and not outside:
+        return
+    own, theirs = copy, scene
+    while True:
+        _Pruning(barred, outside, prefix).prune(own, theirs)
+        behind = theirs.background_set
+        if behind is None or behind in (scene, theirs):
+            return
+        own.background_set = behind.copy()
+        own, theirs = own.background_set, behind
+        own.name = prefix
+
+
+@dataclass
+class _Pruning:
+    """Replaces collections of one scene."""
+
+    barred: set[Any]
+    outside: set[Any]
+    prefix: str
+    _made: dict[tuple[Any, bool], Any] = field(default_factory=dict)
+
+    def prune(self, copy: bpy.types.Scene, scene: bpy.types.Scene) -> None:
+        """Rebuild what has to be of the copy's own tree, and give its view layers the flags of the artist's."""
+        for obj in list(copy.collection.objects):
+            if self._is_out(obj, False):
+                copy.collection.objects.unlink(obj)
+            elif (ours := self._instead(obj)) is not obj:
+                copy.collection.objects.unlink(obj)
+                copy.collection.objects.link(ours)
+        for child in list(copy.collection.children):
+            ours = self._pruned(child, False)
+            if ours is not child:
+                copy.collection.children.unlink(child)
+                copy.collection.children.link(ours)
+        for theirs, own in zip(scene.view_layers, copy.view_layers, strict=True):
+            self._flag(theirs.layer_collection, own.layer_collection)
+
+    def _is_out(self, obj: Any, is_instanced: bool) -> bool:
+        return obj in self.barred or (not is_instanced and obj in self.outside)
+
+    def _pruned(self, collection: Any, is_instanced: bool) -> Any:
+        """The collection without what is left out: itself where it has nothing of that."""
+        key = collection, is_instanced
+        if key not in self._made:
+            self._made[key] = collection  # also an end to instances that hold themselves
+            objects = [self._instead(obj) for obj in collection.objects if not self._is_out(obj, is_instanced)]
+            children = [self._pruned(child, is_instanced) for child in collection.children]
+            if objects != list(collection.objects) or children != list(collection.children):
+                self._made[key] = self._replace(collection, objects, children)
+        return self._made[key]
+
+    def _replace(self, collection: Any, objects: list[Any], children: list[Any]) -> Any:
+        ours = bpy.data.collections.new(f"{self.prefix} {len(self._made)}")
+        ours.hide_render, ours.hide_viewport = collection.hide_render, collection.hide_viewport
+        ours.instance_offset = collection.instance_offset
+        for obj in objects:
+            ours.objects.link(obj)
+        for child in children:
+            ours.children.link(child)
+        return ours
+
+    def _instead(self, obj: Any) -> Any:
+        """The object itself, or where it instances something to leave out, an empty of ours that instances the rest."""
+        inside = instanced_collection(obj)
+        if inside is None:
+            return obj
+        rest = self._pruned(inside, True)
+        if rest is inside:
+            return obj
+        key = obj, True
+        if key not in self._made:
+            self._made[key] = self._stand_for(obj, rest)
+        return self._made[key]
+
+    def _stand_for(self, obj: Any, rest: Any) -> Any:
+        ours = bpy.data.objects.new(f"{self.prefix} instance", None)
+        ours.parent = obj  # at rest: it is wherever the artist's goes
+        ours.instance_type, ours.instance_collection = "COLLECTION", rest
+        for name in ("hide_render", "hide_viewport", "is_holdout", "visible_camera"):
+            setattr(ours, name, getattr(obj, name))
+            if _is_animated(obj, name):
+                _follow(ours, obj, name)
+        return ours
+
+    def _flag(self, theirs: Any, own: Any) -> None:
+        """Give a layer's collections the artist's flags, from the top down: excluding one excludes its children."""
+        for name in ("exclude", "holdout", "indirect_only", "hide_viewport"):
+            if getattr(own, name) != getattr(theirs, name) and not (name == "exclude" and _is_master(theirs)):
+                setattr(own, name, getattr(theirs, name))
+        ours = {layer.collection: layer for layer in own.children}
+        for layer in theirs.children:
+            found = ours.get(self._made.get((layer.collection, False), layer.collection))
+            if found is not None:
+                self._flag(layer, found)
+
+
+def _is_master(layer: bpy.types.LayerCollection) -> bool:
+    return bool(layer.collection.is_embedded_data)
+
+
+def _follow(ours: Any, theirs: Any, name: str) -> None:
+    """Drive a property of ours by the artist's, without Python."""
+    driver = ours.driver_add(name).driver
+    driver.type = "SUM"
+    variable = driver.variables.new()
+    variable.type = "SINGLE_PROP"
+    variable.targets[0].id, variable.targets[0].data_path = theirs, name
