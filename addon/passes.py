@@ -28,6 +28,7 @@ from ..protocol.errors import FarplaneError
 from .base_colour import base_colours
 from .camera import CameraView
 from .exr import read_passes
+from .scope import leave_out
 
 Engine = Literal["AUTO", "CYCLES", "BLENDER_WORKBENCH"]
 Pass = Literal["depth", "surface", "beauty"]
@@ -245,8 +246,8 @@ class PassRenderer:
 def remove_leftovers() -> None:
     """Remove what a renderer made, also one that was killed before it could clean up."""
     scenes, others = _ours(bpy.data.scenes), []
-    for collection in (bpy.data.objects, bpy.data.cameras):
-        others += _ours(collection)
+    for blocks in (bpy.data.objects, bpy.data.cameras, bpy.data.collections):
+        others += _ours(blocks)
     if scenes and len(scenes) == sum(scene.library is None for scene in bpy.data.scenes):
         bpy.data.scenes.new("Scene")  # the artist deleted the last one of theirs: Blender wants one to stay
     for scene in scenes:
@@ -292,6 +293,7 @@ def _depth_engines(scene: bpy.types.Scene) -> list[str]:
 def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Scene:
     copy = scene.copy()
     copy.name = PREFIX
+    leave_out(copy, scene, PREFIX)
     copy.timeline_markers.clear()  # a marker would swap our camera for its own
     copy.sequence_editor_clear()
     for layer in copy.view_layers:

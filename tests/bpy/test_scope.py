@@ -1,0 +1,269 @@
+"""addon/scope.py: what is Foreground is not in the depth, to the bit as if it were deleted; nothing of it is written.
+
+Each case builds a scene, says what is Foreground, and afterwards really deletes it: the depth that is sent must be
+the depth of that scene, by Cycles at one sample.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from farplane.addon import scope  # noqa: E402
+from farplane.addon.passes import PREFIX, PassRenderer, remove_leftovers  # noqa: E402
+from farplane.addon.scene import read_camera  # noqa: E402
+
+SIZE = (64, 40)
+
+
+@pytest.fixture
+def scene() -> Any:
+    """A floor, a wall of the set in a collection, and a camera that looks at the middle."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    camera = bpy.data.objects.new("cam", bpy.data.cameras.new("cam"))
+    camera.data.lens, camera.location, camera.rotation_euler = 24, (0, -12, 3), (math.radians(80), 0, 0)
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    place = collection("Place")
+    box("floor", (0, 0, -0.5), 0.5, place).scale = (40, 40, 1)
+    box("wall", (0, 6, 2), 2, place).scale = (3, 0.2, 1)
+    return scene
+
+
+def collection(name: str, parent: Any = None) -> Any:
+    made = bpy.data.collections.new(name)
+    (parent or bpy.context.scene.collection).children.link(made)
+    return made
+
+
+def box(name: str, at: tuple[float, float, float], half: float = 0.8, into: Any = None) -> Any:
+    mesh = bpy.data.meshes.new(name)
+    corners = [(x * half, y * half, z * half) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    mesh.from_pydata(corners, [], faces)
+    obj = bpy.data.objects.new(name, mesh)
+    obj.location = at
+    (into or bpy.context.scene.collection).objects.link(obj)
+    return obj
+
+
+def instance(name: str, of: Any, at: tuple[float, float, float], into: Any = None) -> Any:
+    empty = bpy.data.objects.new(name, None)
+    empty.instance_type, empty.instance_collection, empty.location = "COLLECTION", of, at
+    (into or bpy.context.scene.collection).objects.link(empty)
+    return empty
+
+
+def depth(scene: Any, frame: int = 1, engine: Any = "CYCLES") -> np.ndarray:
+    """[H, W] of a frame as it is sent."""
+    with PassRenderer(scene, *SIZE, engine) as passes:
+        passes.scene.camera = scene.camera
+        passes.scene.frame_set(frame)
+        view = read_camera(passes.scene, scene.camera, frame)
+        passes.use_own_camera()
+        return passes.depth(view)
+
+
+def one_object(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero = box("hero", (0, -4, 1))
+    return [hero], [hero]
+
+
+def one_of_a_shared_collection(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero = box("hero", (0, -4, 1), into=bpy.data.collections["Place"])
+    return [hero], [hero]
+
+
+def a_collection_and_its_children(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero = collection("Hero")
+    parts = [box("body", (0, -4, 1), into=hero), box("hat", (0, -4, 2.4), 0.4, collection("Clothes", hero))]
+    return [hero], parts
+
+
+def also_in_another_collection(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero = collection("Hero")
+    body = box("body", (0, -4, 1), into=hero)
+    bpy.data.collections["Place"].objects.link(body)
+    scene.collection.objects.link(body)
+    return [hero], [body]
+
+
+def a_child_collection_linked_twice(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero = collection("Hero")
+    clothes = collection("Clothes", hero)
+    bpy.data.collections["Place"].children.link(clothes)
+    return [hero], [box("hat", (0, -4, 2), into=clothes)]
+
+
+def an_instance_of_it(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero = bpy.data.collections.new("Hero")  # linked nowhere
+    box("body", (0, 0, 1), into=hero)
+    return [hero], [instance("hero here", hero, (0, -4, 0)), instance("hero there", hero, (3, -3, 0))]
+
+
+def an_instance_of_one_that_holds_it(scene: Any) -> tuple[list[Any], list[Any]]:
+    everything = bpy.data.collections.new("Everything")
+    rock = box("rock", (2, 0, 1), into=everything)
+    hero = bpy.data.collections.new("Hero")
+    everything.children.link(hero)
+    body = box("body", (0, 0, 1), into=hero)
+    outer = instance("everything", everything, (0, -4, 0))
+    outer.rotation_euler, outer.scale = (0, 0, 0.4), (0.8, 1.2, 1)
+    assert rock
+    return [hero], [body]
+
+
+def an_instance_within_an_instance(scene: Any) -> tuple[list[Any], list[Any]]:
+    props = bpy.data.collections.new("Props")
+    box("table", (2, 0, 1), into=props)
+    mug = box("mug", (0, 0, 2), 0.5, props)
+    room = bpy.data.collections.new("Room")
+    inner = instance("props", props, (0, 0.5, 0), room)
+    inner.rotation_euler = (0, 0, 0.3)
+    box("chair", (-3, 0, 0.6), into=room)
+    instance("room", room, (0, -3, 0), bpy.data.collections["Place"]).scale = (1.1, 1, 0.9)
+    return [mug], [mug]
+
+
+def the_empty_that_instances(scene: Any) -> tuple[list[Any], list[Any]]:
+    car = bpy.data.collections.new("Car")
+    box("body", (0, 0, 1), into=car)
+    mine = instance("my car", car, (0, -4, 0))
+    instance("a parked car", car, (4, 0, 0))
+    return [mine], [mine]
+
+
+def its_particles(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero, flake = box("hero", (0, -4, 1)), box("flake", (0, 50, -30), 0.2)
+    hero.modifiers.new("snow", "PARTICLE_SYSTEM")
+    settings = hero.particle_systems[0].settings
+    settings.count, settings.frame_start, settings.frame_end, settings.lifetime = 40, -20, 0, 200
+    settings.render_type, settings.instance_object, settings.particle_size = "OBJECT", flake, 1.0
+    return [hero], [hero]
+
+
+def its_geometry_nodes(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero, leaf = box("hero", (0, -4, 1)), box("leaf", (0, 50, -30), 0.2)
+    tree = bpy.data.node_groups.new("leaves", "GeometryNodeTree")
+    tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    into, out = tree.nodes.new("NodeGroupInput"), tree.nodes.new("NodeGroupOutput")
+    info, on = tree.nodes.new("GeometryNodeObjectInfo"), tree.nodes.new("GeometryNodeInstanceOnPoints")
+    info.inputs["Object"].default_value = leaf
+    tree.links.new(into.outputs[0], on.inputs["Points"])
+    tree.links.new(info.outputs["Geometry"], on.inputs["Instance"])
+    tree.links.new(on.outputs[0], out.inputs[0])
+    hero.modifiers.new("leaves", "NODES").node_group = tree
+    return [hero], [hero]
+
+
+def what_it_repeats_on_its_faces(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero, spike = box("hero", (0, -4, 1)), box("spike", (0, 0, 0), 0.2)
+    spike.parent, hero.instance_type = hero, "VERTS"
+    return [hero], [hero, spike]
+
+
+def of_several_view_layers(scene: Any) -> tuple[list[Any], list[Any]]:
+    hero = collection("Hero")
+    body = box("body", (0, -4, 1), into=hero)
+    box("bush", (3, -3, 1), into=collection("Bushes"))
+    second = scene.view_layers.new("second")
+    scene.view_layers[0].layer_collection.children["Hero"].exclude = True
+    second.layer_collection.children["Place"].exclude = True
+    scene.view_layers[0].layer_collection.children["Bushes"].exclude = True
+    return [hero], [body]
+
+
+def beside_flags_of_layers(scene: Any) -> tuple[list[Any], list[Any]]:
+    """One of the Foreground in every collection, so that all are rebuilt, and each keeps its own flag."""
+    gone = []
+    for index, flag in enumerate(("holdout", "indirect_only", "exclude", "hide_render", "")):
+        own = collection(f"flag {flag}")
+        inner = collection(f"inner {flag}", own)
+        box(f"kept {flag}", (index * 2 - 4, -2, 1), 0.6, own)
+        box(f"kept inside {flag}", (index * 2 - 4, -2, 3), 0.6, inner)
+        gone.append(box(f"gone {flag}", (index * 2 - 4, -3, 1), 0.7, inner))
+        layer = scene.view_layers[0].layer_collection.children[own.name]
+        if flag == "hide_render":
+            own.hide_render = True
+        elif flag:
+            setattr(layer, flag, True)
+        if flag == "exclude":
+            layer.children[inner.name].exclude = False  # under an excluded one, and shown
+    return gone, gone
+
+
+def of_the_background_set(scene: Any) -> tuple[list[Any], list[Any]]:
+    behind = bpy.data.scenes.new("Behind")
+    hills = bpy.data.collections.new("Hills")
+    behind.collection.children.link(hills)
+    box("hill", (-4, 2, 1), 1.5, hills)
+    hero = box("extra", (2, -3, 1), into=hills)
+    scene.background_set = behind
+    return [hero], [hero]
+
+
+CASES = (
+    one_object,
+    one_of_a_shared_collection,
+    a_collection_and_its_children,
+    also_in_another_collection,
+    a_child_collection_linked_twice,
+    an_instance_of_it,
+    an_instance_of_one_that_holds_it,
+    an_instance_within_an_instance,
+    the_empty_that_instances,
+    its_particles,
+    its_geometry_nodes,
+    what_it_repeats_on_its_faces,
+    of_several_view_layers,
+    beside_flags_of_layers,
+    of_the_background_set,
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_the_foreground_is_as_if_deleted(scene: Any, case: Any) -> None:
+    foreground, objects = case(scene)
+    whole = depth(scene)
+    scope.set_listed(scene, foreground)
+    before = state()
+    found = depth(scene)
+    assert state() == before
+    scope.set_listed(scene, [])
+    for obj in objects:
+        bpy.data.objects.remove(obj)
+    expected = depth(scene)
+    np.testing.assert_array_equal(found, expected)
+    assert (whole != expected).mean() > 0.005  # the case shows something at all
+
+
+def state() -> Any:
+    """What a stand-in could have touched of the artist's: every datablock's users, collections' and layers' contents."""
+    blocks = {
+        (kind.identifier, block.name): block.users
+        for kind in bpy.data.bl_rna.properties
+        if kind.type == "COLLECTION"
+        for block in getattr(bpy.data, kind.identifier)
+        if block.name != "Render Result"
+    }
+    collections = {c.name: ([o.name for o in c.objects], [k.name for k in c.children]) for c in bpy.data.collections}
+    objects = {
+        o.name: (o.hide_render, o.is_holdout, o.visible_camera, o.instance_type, o.location[:], str(o.parent))
+        for o in bpy.data.objects
+    }
+    layers = [
+        (scene.name, layer.name, flags(layer.layer_collection)) for scene in bpy.data.scenes for layer in scene.view_layers
+    ]
+    return blocks, collections, objects, layers
+
+
+def flags(layer: Any) -> Any:
+    own = layer.name, layer.exclude, layer.holdout, layer.indirect_only, layer.hide_viewport
+    return *own, [flags(child) for child in layer.children]
