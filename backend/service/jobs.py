@@ -10,7 +10,9 @@ Durable by WAL with synchronous=FULL: what was said to a client is still true af
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -19,7 +21,10 @@ from pathlib import Path
 
 from ...protocol.errors import FarplaneError
 from ...protocol.events import Item, ItemInfo
+from . import folders, quarantine
 from .spool import item_file
+
+log = logging.getLogger("farplane.service")
 
 MAX_ATTEMPTS = 3
 ENDED = ("finished", "failed", "cancelled")
@@ -42,6 +47,10 @@ CREATE TABLE IF NOT EXISTS items (
 """
 
 
+_OURS = re.compile(r"jobs|jobs\.sqlite(-\w+)?|lock|[\w.-]+\.log|quarantine")  # what a data folder holds
+JOB_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 @dataclass(frozen=True)
 class JobRow:
     """One job as the queue knows it.  attempt : runs begun.  fault : (field, problem, remedy) of a failed one."""
@@ -60,12 +69,12 @@ class JobStore:
     def __init__(self, data: Path) -> None:
         """Open or make the folder.  Raises FarplaneError when it cannot be used or another backend holds it."""
         try:
-            (data / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(data / "lock")
-            self._db = sqlite3.connect(data / "jobs.sqlite", isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            folders.make_folder(data / "jobs")
+            self._lock = folders.lock(data / "lock")
+            folders.tighten(data, lambda name: _OURS.fullmatch(name) is not None)
+            self._aside = quarantine.Quarantine(data)
+            self._new = not (data / "jobs.sqlite").exists()
+            self._db = self._open(data / "jobs.sqlite")
         except BlockingIOError as error:
             raise FarplaneError(
                 "data", f"another backend is using {data}", "Stop it, or give this one another --data folder"
@@ -73,6 +82,20 @@ class JobStore:
         except (OSError, sqlite3.Error) as error:
             raise FarplaneError("data", f"{data} cannot be used ({error})", "Give a --data folder of yours") from error
         self.data = data
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        """The queue's file; one that is damaged is set aside, and the queue begins anew."""
+        try:
+            return _open(path)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            log.error("%s is damaged (%s)", path, error)
+            self._new = True
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                if (path.parent / name).exists():
+                    self._aside.take(path.parent / name, "damaged-queue")
+            return _open(path)
 
     def close(self) -> None:
         self._db.close()
@@ -131,6 +154,21 @@ class JobStore:
         for path in self.folder(job).glob("attempt-*"):
             if int(path.name.removeprefix("attempt-")) not in kept:
                 shutil.rmtree(path, ignore_errors=True)
+        if kept:
+            self._record(job)
+
+    def _record(self, job: str) -> None:
+        """Keep an ended job's row beside its results, so that they outlive the queue's file."""
+        query = "SELECT owner, digest, state, attempt, field, problem, remedy, created FROM jobs WHERE id = ?"
+        owner, digest, state, attempt, *fault, created = self._db.execute(query, (job,)).fetchone()
+        items = self._db.execute("SELECT item, size, sha256, attempt FROM items WHERE job = ?", (job,))
+        row = {"owner": owner, "digest": digest, "state": state, "attempt": attempt, "fault": fault, "created": created}
+        try:
+            quarantine.write_record(
+                self.folder(job), row | {"items": [[json.loads(item), *rest] for item, *rest in items]}
+            )
+        except OSError as error:  # the queue has it as well
+            log.error("the record of job %s: %s", job, error)
 
     def add_item(self, job: str, attempt: int, info: ItemInfo) -> None:
         """Note a result that is on disk; a later attempt's replaces an earlier one's."""
@@ -166,12 +204,22 @@ class JobStore:
         shutil.rmtree(self.folder(job), ignore_errors=True)
 
     def forget_older(self, seconds: float) -> None:
-        """Delete jobs that ended longer ago than that."""
+        """Forget jobs that ended longer ago than that.  Their results are set aside: the clock may be wrong."""
         for (job,) in self._db.execute("SELECT id FROM jobs WHERE ended < ?", (time.time() - seconds,)).fetchall():
+            if any(self.folder(job).glob("attempt-*")):
+                if quarantine.read_record(self.folder(job)) is None:
+                    self._record(job)
+                try:
+                    self._aside.take(self.folder(job), "expired")
+                except OSError as error:
+                    log.error("job %s cannot be set aside and stays: %s", job, error)
+                    continue
             self.forget(job)
+        self._aside.age()
 
     def recover(self) -> None:
-        """After a start: queue what was running when the last backend fell, clear away what was never accepted."""
+        """After a start: queue what was running when the last backend fell, take in ended jobs that the queue does not
+        know but their folders do, set aside other results, clear away what was never accepted."""
         for row in self._rows("WHERE state = 'cancelling'"):
             self.end(row.id, "cancelled")
         for row in self._rows("WHERE state = 'running'"):
@@ -181,31 +229,68 @@ class JobStore:
             else:
                 self._db.execute("UPDATE jobs SET state = 'queued' WHERE id = ?", (row.id,))
         known = {row[0] for row in self._db.execute("SELECT id FROM jobs")}
-        for folder in (self.data / "jobs").iterdir():
-            if folder.name not in known:
-                shutil.rmtree(folder, ignore_errors=True)
+        for folder in sorted((self.data / "jobs").iterdir()):
+            if folder.name not in known and not self._take_in(folder):
+                self._clear(folder)
+
+    def _take_in(self, folder: Path) -> bool:
+        """Put an ended job back into the queue from its own record.  False when it has none."""
+        record = quarantine.read_record(folder) if JOB_NAME.fullmatch(folder.name) else None
+        if record is None:
+            return False
+        log.warning("job %s was not in the queue and is taken in from its folder", folder.name)
+        self._db.execute(
+            "INSERT INTO jobs (id, owner, digest, state, attempt, field, problem, remedy, created, ended)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                folder.name,
+                *(record[name] for name in ("owner", "digest", "state", "attempt")),
+                *record["fault"],
+                record["created"],
+                time.time(),  # its time begins anew: the clock may have been what was wrong
+            ),
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)",
+            [(folder.name, json.dumps(item), *rest) for item, *rest in record["items"]],
+        )
+        return True
+
+    def _clear(self, folder: Path) -> None:
+        """Delete what was never accepted.  Results, and whatever a lost queue may have accepted, are set aside."""
+        if any(folder.glob("attempt-*")) or (self._new and (folder / "submit.json").exists()):
+            try:
+                self._aside.take(folder, "unknown")
+            except OSError as error:
+                log.error("%s cannot be set aside and stays: %s", folder, error)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _rows(self, where: str, *values: object) -> list[JobRow]:
         query = f"SELECT id, owner, digest, state, attempt, field, problem, remedy FROM jobs {where}"
         return [JobRow(*row[:5], fault=row[5:]) for row in self._db.execute(query, values).fetchall()]
 
 
-def _lock(path: Path) -> int:
-    """Hold a file until this process ends.  Raises BlockingIOError when another process does."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _open(path: Path) -> sqlite3.Connection:
+    """Open or make the queue's file.  Raises OSError, sqlite3.Error; sqlite3.DatabaseError for a damaged one."""
+    with folders.open_private(path, "ab"):  # SQLite gives its other two files the mode of this one
+        pass
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            import msvcrt
-
-            try:
-                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            except OSError as error:
-                raise BlockingIOError(str(error)) from error
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+        db.executescript(_SCHEMA)
+        db.execute("SELECT id, owner, digest, state, attempt, field, created, ended FROM jobs LIMIT 1").fetchall()
+        db.execute("SELECT job, item, size, sha256, attempt FROM items LIMIT 1").fetchall()
     except BaseException:
-        os.close(handle)
+        db.close()
         raise
-    return handle
+    return db
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is at fault, not the disk, its permissions or another program."""
+    code = getattr(error, "sqlite_errorcode", None)  # None: found by quick_check
+    return code is None or code & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -5,6 +5,7 @@
     input.part      the upload, growing; gone unless it is finished
     input.bin       the arrays, whole and checked; gone when the job has ended
     submit.json     the submit message's header; written last, so with it the job is whole
+    job.json        what the queue knew when the job ended (quarantine.py)
     attempt-N/      what the N-th run has made: frame.NUMBER.exr, report.json …
 
 Every file is written beside its place, flushed to the disk and renamed: it is whole or it is absent.
@@ -24,6 +25,7 @@ from ...protocol.codec import assemble, decode, encode, upload_layout
 from ...protocol.events import Item, RemoteProtocolError, Submit
 from ...protocol.schema import CHUNK, FROM_CLIENT
 from ...protocol.shot import Shot
+from .folders import make_folder, open_private
 
 SLAB = 64 << 20  # bytes of depth that are looked at together
 
@@ -37,7 +39,7 @@ def write_durable(path: Path, data: bytes | memoryview) -> None:
     """Write a whole file that survives a power cut, or none.  Raises OSError."""
     temporary = path.with_name(path.name + ".part")
     try:
-        with temporary.open("wb") as file:
+        with open_private(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -72,8 +74,8 @@ class Upload:
         self._layout = upload_layout(submit)
         self.total = self._layout[-1][1] + self._layout[-1][2]
         self._hashes = [hashlib.sha256() for _ in self._layout]
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "input.part").open("wb")
+        make_folder(folder)
+        self._file = open_private(folder / "input.part", "wb")
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Take the next chunk.  Raises RemoteProtocolError when it is not the next one, OSError from the disk."""

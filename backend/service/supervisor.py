@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .folders import open_private
+
 MAX_LINE = 64 << 10  # bytes; the longest true line is a failure's texts
 MAX_LOG = 8 << 20  # bytes of worker.log before it begins anew
 
@@ -39,7 +41,7 @@ class Worker:
         self.attempt = 0
         self.usable = True
         self._post = post
-        with log.open("ab" if log.exists() and log.stat().st_size < MAX_LOG else "wb") as stderr:
+        with open_private(log, "ab" if log.exists() and log.stat().st_size < MAX_LOG else "wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "farplane.backend.service.worker", "--pipeline", pipeline],
                 stdin=subprocess.PIPE,

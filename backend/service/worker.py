@@ -37,6 +37,7 @@ from ...protocol.errors import FarplaneError
 from ...protocol.events import ARTIFACTS, STAGES, Item
 from ...protocol.schema import MAX_ITEM, MAX_PREVIEW
 from ..pipeline.job import Cancelled, Job, Sink
+from .folders import make_folder, open_private
 from .spool import item_file, read_shot, write_durable
 
 Pipeline = Callable[[Job, Sink, Callable[[], bool]], None]
@@ -70,7 +71,8 @@ class SpoolSink:
             raise ValueError(f"a preview of {len(png)} bytes")
         path = self._folder / f"preview.{int(step)}.png"
         with suppress(OSError):  # neither flushed nor worth a failure; the server deletes it
-            path.write_bytes(png)
+            with open_private(path, "wb") as file:
+                file.write(png)
             self._say("preview", step=int(step), file=path.name)
 
     def frame(self, number: int, exr: bytes) -> None:
@@ -182,7 +184,7 @@ def _run(command: dict[str, Any], render: Pipeline | BaseException, stop: thread
         spool = Path(command["folder"])
         shot, submit = read_shot(spool)
         folder = spool / f"attempt-{command['attempt']}"
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         sink = SpoolSink(folder, shot.frames, say)
         render(Job(command["job"], shot, submit.settings), sink, stop.is_set)
     except Cancelled:
