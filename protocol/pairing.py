@@ -6,6 +6,8 @@ Both sides read and write the same folder when they run for the same user on one
     client.key          this user's key pair, 0600            made by the first client
     client-HASH.key     the same, for one remote backend      from its invitation (invitation.py)
     backend.json        address, public key, pid              published by a running backend, 0600
+    lock                held by a running backend             one configuration has one
+    models.txt          folders of models for any client      written by hand, if at all
     clients/NAME.pub    public keys that may connect          a local client adds its own; `farplane clients add`
 
 A key is 32 bytes as 40 characters of Z85 (ZeroMQ RFC 32).
@@ -169,7 +171,9 @@ def _read(path: Path) -> str:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in (*reversed(folder.parents), folder):  # mkdir(parents=True) would leave the parents to the umask
+            if not path.is_dir():
+                path.mkdir(0o700, exist_ok=True)
     except OSError as error:
         raise FarplaneError(
             "configuration", f"{folder} cannot be made ({error.strerror})", "Set FARPLANE_CONFIG to a folder of yours"

@@ -50,11 +50,12 @@ class Dispatch:
         version: str,
         post: Callable[[object], None],
         kill_seconds: float = KILL_SECONDS,
+        may_name: Callable[[str, str], bool] = lambda key, path: False,
     ) -> None:
         self.peers: list[Peer] = []
         self._store = store
         self._pipeline = pipeline
-        self._offers = Offers(models, longest)
+        self._offers = Offers(models, longest, may_name)
         self._version = version
         self._post = post
         self._kill_seconds = kill_seconds
@@ -138,7 +139,7 @@ class Dispatch:
             self._take_over(coming, peer)
         else:
             try:
-                self._offers.check(message.settings.model, len(message.frames))
+                self._offers.check(message.settings.model, len(message.frames), peer.key)
                 coming = sum(other.owner == peer.key for other in self._incoming.values())
                 check_submit(message, self._store.waiting_of(peer.key) + coming, self._store.data)
                 upload = Upload(self._store.folder(job), message)

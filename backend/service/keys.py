@@ -3,11 +3,17 @@
 libzmq asks the doorkeeper (ZAP, ZeroMQ RFC 27) during the CURVE handshake; a stranger's connection ends there,
 before the backend's own socket has seen a byte of it.  The list is read anew for every handshake, so adding or
 deleting a file in ``clients/`` takes effect on the next connection.
+
+Who may name a model by its folder's path: the user whose backend it is, and for the folders that the file
+``models.txt`` of the configuration allows (one absolute path a line, # begins a comment), everybody who may connect.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
+import re
 import socket
 import stat
 import threading
@@ -20,8 +26,12 @@ from ...protocol import pairing
 from ...protocol.errors import FarplaneError
 from ...protocol.invitation import Invitation
 from ...protocol.pairing import KeyPair
+from . import folders
 
 ZAP_DOMAIN = b"farplane"
+ALLOWED_MODELS = "models.txt"
+# What a configuration folder holds; on macOS the backend's data lies in it too.
+_OURS = re.compile(r"[\w-]+\.key|backend\.json|clients|models\.txt|lock|data")
 
 
 def backend_keys(config: Path) -> KeyPair:
@@ -34,6 +44,88 @@ def backend_keys(config: Path) -> KeyPair:
         if os.name == "posix" and folder.exists() and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise FarplaneError("keys", f"other users can write to {folder}", f"Run: chmod 700 {folder}")
     return pair
+
+
+def hold(config: Path) -> int:
+    """Claim a configuration for this process, until it ends or closes the handle that is returned.
+
+    Takes from other users what an older version let them read.  Raises FarplaneError when another backend runs on it.
+    """
+    try:
+        folders.make_folder(config)
+        handle = folders.lock(config / "lock")
+    except BlockingIOError:
+        running = pairing.find_backend(config)
+        which = f" (process {running.pid} at {running.address})" if running else ""
+        problem = f"another backend{which} is using {config}"
+        raise FarplaneError(
+            "configuration", problem, "Use that one, stop it, or give this one its own --config"
+        ) from None
+    except OSError as error:
+        problem = f"{config} cannot be used ({error.strerror})"
+        raise FarplaneError("configuration", problem, "Give a --config folder of yours") from error
+    folders.tighten(config, lambda name: _OURS.fullmatch(name) is not None)
+    return handle
+
+
+def may_name_model(config: Path, key: str, path: str) -> bool:
+    """Whether the client with this public key may name a model by its folder's path.
+
+    The disk is asked only for what lies inside an allowed folder, so that the answer tells nothing of any other.
+    """
+    return (key != "" and key == _own_client(config)) or any(_is_inside(path, root) for root in _allowed_models(config))
+
+
+def _own_client(config: Path) -> str:
+    """The public key of the user whose backend this is, or nothing when no client of theirs has run yet."""
+    try:
+        return pairing.key_pair(config, "client", _no_pair).public
+    except FarplaneError:
+        return ""
+
+
+def _no_pair() -> tuple[bytes, bytes]:
+    raise FarplaneError("keys", "there is no client here yet", "Start one")
+
+
+def _allowed_models(config: Path) -> list[Path]:
+    """The folders of models.txt; lines that are no absolute path are passed over."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = (line.partition("#")[0].strip() for line in (config / ALLOWED_MODELS).read_text("utf-8").splitlines())
+        return [Path(line) for line in lines if line and Path(line).is_absolute()]
+    return []
+
+
+def _is_inside(path: str, root: Path) -> bool:
+    """Whether a path is `root` or lies in it, first as it is written, then as the disk resolves its links."""
+    if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(root)):
+        return False
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        return Path(path).resolve().is_relative_to(root.resolve())
+    return False
+
+
+def exposure(host: str, port: int) -> str:
+    """What listening on this address means for the network, in one line; nothing for an address of this machine alone.
+
+    host : as bound: a numeric address, a name, * for all.
+    """
+    try:
+        address = ipaddress.ip_address("0.0.0.0" if host == "*" else host.partition("%")[0])
+    except ValueError:
+        return "" if host in ("localhost", "lo") else _exposure(f"on {host}", port)
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    if mapped.is_loopback:
+        return ""
+    return _exposure("on every network of this machine" if mapped.is_unspecified else f"on {host}", port)
+
+
+def _exposure(where: str, port: int) -> str:
+    return (
+        f"listening {where}: whoever reaches port {port} can try to connect. Only clients that you paired get in "
+        "(`farplane clients list`) and all is encrypted, but keep the port off the internet; --host 127.0.0.1 is for "
+        "this machine alone"
+    )
 
 
 def add_client(config: Path, key: str, name: str = "") -> Path:

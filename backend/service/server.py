@@ -19,6 +19,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,12 @@ class Server:
         """Bind, publish, start the worker.  Raises FarplaneError when the keys, the folder or the port are not ours."""
         pair = keys.backend_keys(self._config)
         self.public_key = pair.public
-        self._store = JobStore(self._data)
+        self._held = keys.hold(self._config)
+        try:
+            self._store = JobStore(self._data)
+        except BaseException:
+            os.close(self._held)
+            raise
         self._context = zmq.Context()
         try:
             # First the doorkeeper: a server without one would let everybody in.
@@ -98,6 +104,7 @@ class Server:
         except BaseException:
             self._context.term()
             self._store.close()
+            os.close(self._held)
             raise
         self._dispatch = Dispatch(
             self._store,
@@ -107,6 +114,7 @@ class Server:
             package_version(),
             self._post,
             self._kill_seconds,
+            partial(keys.may_name_model, self._config),
         )
         # Who listens on every address is reached on this machine by the loopback one.
         local = self.address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
@@ -182,6 +190,7 @@ class Server:
         self._router.close(linger=200)  # the last words to clients that read
         self._context.term()
         self._store.close()
+        os.close(self._held)
         self._knock.close()
         self._knocked.close()
 
@@ -302,6 +311,8 @@ def serve(
     server.open()
     line = {"ready": True, "address": server.address, "public_key": server.public_key, "pid": os.getpid()}
     print(json.dumps(line), flush=True)
+    if warning := keys.exposure(host, int(server.address.rpartition(":")[2])):
+        log.warning("%s", warning)
     server.run(lambda: parent_pid is None or _is_alive(parent_pid))
 
 

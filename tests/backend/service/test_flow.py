@@ -226,7 +226,11 @@ def test_results_go_when_they_are_forgotten(backend: Backend, call: Make, tmp_pa
     job = caller.client.submit(make_shot(), SETTINGS)
     caller.end(job)
     folder = tmp_path / "data" / "jobs" / job
-    assert sorted(path.name for path in folder.iterdir()) == ["attempt-1", "submit.json"]  # the upload is gone
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "attempt-1",
+        "job.json",
+        "submit.json",
+    ]  # the upload is gone
     caller.client.forget(job)
     deadline = time.monotonic() + 30
     while folder.exists() and time.monotonic() < deadline:
