@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -35,20 +36,25 @@ class ShotPlan:
 
     name : the scene's name, or the timeline marker's where the scene has cuts.
     camera : the camera object's name.  frames : absolute frame numbers.
+    uid : the camera's session_uid, since a linked one may share its name with a local one; 0 where only the name is known.
     """
 
     name: str
     camera: str
     frames: tuple[int, ...]
+    uid: int = field(default=0, compare=False)
 
 
-def plan_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) -> tuple[ShotPlan, ...]:
+def plan_shots(
+    scene: bpy.types.Scene, frames: tuple[int, int] | None = None, camera: bpy.types.Object | None = None
+) -> tuple[ShotPlan, ...]:
     """Return one plan per timeline camera marker in the range, or a single one for the scene's active camera.
 
     frames : first and last frame, both included; without it the scene's own range.  The scene's frame step counts
-    from the first frame of the range, as in a render.
+    from the first frame of the range, as in a render.  camera : this one over the whole range, whatever the markers say.
+    A marker whose shot has one frame only is left out; `one_frame_shots` names them.
 
-    Raises FarplaneError when there is no camera, or a shot has too few or too many frames.
+    Raises FarplaneError when there is no camera, or a shot has too many frames, or none has two.
     """
     first, last = frames or (scene.frame_start, scene.frame_end)
     if last < first:
@@ -56,36 +62,55 @@ def plan_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) ->
     if not 0 <= first <= last <= MAX_FRAME:
         raise FarplaneError("frames", f"{first}-{last} is out of range", f"Move the shot to frames 0 to {MAX_FRAME}")
     numbers = range(first, last + 1, scene.frame_step)
+    if camera is not None:
+        return (_planned(plain_name(scene.name), camera, tuple(numbers)),)
     cuts = _camera_cuts(scene)
     if not cuts:
         if scene.camera is None:
             raise FarplaneError("camera", "the scene has none", "Add a camera and make it the scene's active one")
-        _require_perspective(scene.camera)
-        validate_frames(tuple(numbers))
-        return (ShotPlan(plain_name(scene.name), scene.camera.name, tuple(numbers)),)
-    plans = []
-    for index, marker in enumerate(cuts):
-        # Frames before the first marker show the first marker's camera, as in Blender.
-        start = cuts[index].frame if index else first
-        stop = cuts[index + 1].frame if index + 1 < len(cuts) else last + 1
-        inside = tuple(number for number in numbers if start <= number < stop)
-        if inside:
-            _require_perspective(marker.camera)
-            validate_frames(inside)
-            plans.append(ShotPlan(plain_name(marker.name), marker.camera.name, inside))
+        return (_planned(plain_name(scene.name), scene.camera, tuple(numbers)),)
+    shots = list(_cut(scene, cuts, numbers))
+    plans = [_planned(plain_name(marker.name), marker.camera, inside) for marker, inside in shots if len(inside) > 1]
+    if not plans:  # not one shot that could be rendered: say what is wrong with the first
+        validate_frames(next((inside for _, inside in shots), ()))
     return _unique(plans)
 
 
-def plan_camera(scene: bpy.types.Scene, plan: ShotPlan) -> bpy.types.Object:
-    """The camera object of a plan; a linked one may share its name with a local one, so names alone do not do.
+def one_frame_shots(scene: bpy.types.Scene, frames: tuple[int, int] | None = None) -> tuple[tuple[str, int], ...]:
+    """Return (marker, frame) of the camera markers whose shot has one frame only; plan_shots leaves them out."""
+    first, last = frames or (scene.frame_start, scene.frame_end)
+    shots = _cut(scene, _camera_cuts(scene), range(first, last + 1, scene.frame_step))
+    return tuple((marker.name, inside[0]) for marker, inside in shots if len(inside) == 1)
 
-    Raises FarplaneError when it is gone since the plan was made.
-    """
-    cuts = [marker for marker in _camera_cuts(scene) if marker.frame <= plan.frames[0]]
-    bound = [cuts[-1].camera] if cuts else [marker.camera for marker in _camera_cuts(scene)[:1]]
-    for camera in (*bound, scene.camera, *scene.objects):
-        if camera is not None and camera.type == "CAMERA" and camera.name == plan.camera:
+
+def _cut(
+    scene: bpy.types.Scene, cuts: list[bpy.types.TimelineMarker], numbers: range
+) -> Iterator[tuple[bpy.types.TimelineMarker, tuple[int, ...]]]:
+    """Each marker whose camera is seen at all, and its frames; those before the first marker show its camera, as in Blender."""
+    for index, marker in enumerate(cuts):
+        start = marker.frame if index else numbers.start
+        stop = cuts[index + 1].frame if index + 1 < len(cuts) else numbers.stop
+        inside = tuple(number for number in numbers if start <= number < stop)
+        if inside:
+            yield marker, inside
+
+
+def _planned(name: str, camera: bpy.types.Object, frames: tuple[int, ...]) -> ShotPlan:
+    _require_perspective(camera)
+    validate_frames(frames)
+    return ShotPlan(name, camera.name, frames, camera.session_uid)
+
+
+def plan_camera(scene: bpy.types.Scene, plan: ShotPlan) -> bpy.types.Object:
+    """The camera object of a plan.  Raises FarplaneError when it is gone since the plan was made."""
+    bound = [marker.camera for marker in _camera_cuts(scene)]
+    there = [camera for camera in (scene.camera, *bound, *scene.objects) if camera and camera.type == "CAMERA"]
+    named = [camera for camera in there if camera.name == plan.camera]
+    for camera in named:
+        if camera.session_uid == plan.uid:
             return camera
+    if named:  # an undo gives every datablock another uid
+        return named[0]
     raise FarplaneError("camera", f"{plan.camera} is gone from {scene.name}", "Choose another camera")
 
 
@@ -417,6 +442,5 @@ def _unique(plans: list[ShotPlan]) -> tuple[ShotPlan, ...]:
     """Number shots whose markers carry the same name."""
     names = [plan.name for plan in plans]
     return tuple(
-        ShotPlan(f"{plan.name} {plan.frames[0]}" if names.count(plan.name) > 1 else plan.name, plan.camera, plan.frames)
-        for plan in plans
+        replace(plan, name=f"{plan.name} {plan.frames[0]}") if names.count(plan.name) > 1 else plan for plan in plans
     )

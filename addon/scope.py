@@ -30,12 +30,16 @@ _SEEN = _SURFACES | {"VOLUME", "GPENCIL", "GREASEPENCIL"}
 
 
 def listed(scene: bpy.types.Scene) -> list[Any]:
-    """The objects and collections that the artist put into the Foreground, in their order; without those deleted since."""
+    """The objects and collections that the artist put into the Foreground, in their order.
+
+    Without those that are gone since: an object that was deleted from the scene lives on where something points to it.
+    """
     group = scene.get(FOREGROUND_KEY)
     if not hasattr(group, "items"):
         return []
     found = [block for _, block in sorted(group.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)]
-    return [block for block in found if isinstance(block, (bpy.types.Object, bpy.types.Collection)) and block.users]
+    there = _reachable(scene) if any(isinstance(block, bpy.types.Object) for block in found) else set()
+    return [block for block in found if isinstance(block, bpy.types.Collection) or block in there]
 
 
 def set_listed(scene: bpy.types.Scene, blocks: Iterable[bpy.types.Object | bpy.types.Collection]) -> None:

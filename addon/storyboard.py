@@ -17,7 +17,7 @@ from ..protocol.errors import FarplaneError
 from .batch import Record
 from .landing.plate import TAG, Plate, read_plate
 from .landing.sequencer import add_pictures, prepare, release, remove_tagged, strips_of
-from .scene import ShotPlan, plan_shots
+from .scene import ShotPlan, one_frame_shots, plan_shots
 from .scene import _camera_cuts as camera_cuts
 from .variations import expand, has_alternatives
 
@@ -87,9 +87,11 @@ def board_shots(
     plans = plan_shots(scene, frames)
     if len(plans) > MAX_SHOTS:
         raise FarplaneError("storyboard", f"{len(plans)} shots are more than {MAX_SHOTS}", "Choose a range of frames")
-    stops = [plan.frames[0] for plan in plans[1:]] + [(frames[1] if frames else scene.frame_end) + 1]
+    starts = [plan.frames[0] for plan in plans] + [frame for _, frame in one_frame_shots(scene, frames)]
+    end = (frames[1] if frames else scene.frame_end) + 1
     shots = []
-    for plan, stop in zip(plans, stops, strict=True):
+    for plan in plans:
+        stop = min((start for start in starts if start > plan.frames[0]), default=end)
         before = [cut for cut in cuts if cut.frame <= plan.frames[0]]
         marker = (before or cuts)[-1 if before else 0].name
         prompt = marker_prompt(scene, marker) or scene_prompt

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
-from farplane.addon.scene import Extraction, metres_per_unit, plan_shots, scene_fps, scene_resolution  # noqa: E402
+from farplane.addon.scene import (  # noqa: E402
+    Extraction,
+    metres_per_unit,
+    one_frame_shots,
+    plan_camera,
+    plan_shots,
+    scene_fps,
+    scene_resolution,
+)
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 from farplane.protocol.shot import Prompt  # noqa: E402
 
@@ -135,6 +143,42 @@ def test_progress_counts_every_frame_of_every_stage(scene):
         assert extraction.shot().reference.shape == (3, 32, 32, 3)
     stages = [(stage, index) for stage in ("camera", "depth", "reference") for index in range(3)]
     assert seen == [(stage, done, 3, index) for index, (stage, done) in enumerate(stages)]
+
+
+def test_markers_that_give_one_frame_are_left_out_and_named(scene):
+    """A marker on the last frame, two on neighbouring frames, one made so by the frame step: the others are shots."""
+    scene.timeline_markers.clear()
+    cameras = [add_camera(scene, f"c{i}") for i in range(4)]
+    for frame, camera in zip((1, 5, 6, 10), cameras, strict=True):
+        mark(scene, frame, camera)
+    names = [marker.name for marker in sorted(scene.timeline_markers, key=lambda marker: marker.frame)]
+    plans = plan_shots(scene, (1, 10))
+    assert [(plan.camera, plan.frames[0], plan.frames[-1]) for plan in plans] == [("c0", 1, 4), ("c2", 6, 9)]
+    assert one_frame_shots(scene, (1, 10)) == ((names[1], 5), (names[3], 10))
+    scene.frame_step = 4
+    assert [(plan.camera, plan.frames) for plan in plan_shots(scene, (1, 21))] == [("c3", (13, 17, 21))]
+    assert one_frame_shots(scene, (1, 21)) == ((names[0], 1), (names[1], 5), (names[2], 9))
+    scene.frame_step = 1
+    assert one_frame_shots(scene, (1, 4)) == ()
+    with pytest.raises(FarplaneError, match="frames: a shot of 1 frame"):
+        plan_shots(scene, (10, 10))
+
+
+def test_a_camera_that_is_named_and_one_of_the_same_name(scene, tmp_path):
+    """Over the whole range, whatever markers say; and the linked twin is not the local one."""
+    main, other = bpy.data.objects["main"], add_camera(scene, "other")
+    mark(scene, 1, main)
+    (plan,) = plan_shots(scene, (1, 8), other)
+    assert (plan.camera, plan.frames) == ("other", tuple(range(1, 9)))
+    assert plan_camera(scene, plan) == other
+    bpy.data.libraries.write(str(tmp_path / "other.blend"), {other})
+    with bpy.data.libraries.load(str(tmp_path / "other.blend"), link=True) as (_, into):
+        into.objects = ["other"]
+    twin = into.objects[0]
+    scene.collection.objects.link(twin)
+    assert twin.name == other.name
+    for camera in (twin, other):
+        assert plan_camera(scene, plan_shots(scene, (1, 8), camera)[0]) == camera
 
 
 # -- refused before any work ------------------------------------------------------------------------------------------

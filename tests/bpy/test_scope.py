@@ -261,7 +261,9 @@ def state() -> Any:
         for o in bpy.data.objects
     }
     layers = [
-        (scene.name, layer.name, flags(layer.layer_collection)) for scene in bpy.data.scenes for layer in scene.view_layers
+        (scene.name, layer.name, flags(layer.layer_collection))
+        for scene in bpy.data.scenes
+        for layer in scene.view_layers
     ]
     return blocks, collections, objects, layers
 
@@ -269,3 +271,178 @@ def state() -> Any:
 def flags(layer: Any) -> Any:
     own = layer.name, layer.exclude, layer.holdout, layer.indirect_only, layer.hide_viewport
     return *own, [flags(child) for child in layer.children]
+
+
+def test_what_hangs_on_the_foreground_stays_where_it_is(scene: Any) -> None:
+    """A parent, a constraint, a driver and a modifier of the set that need something of the Foreground; animated."""
+    hero = collection("Hero")
+    rig, body, cutter = (
+        box("rig", (0, -4, 1), 0.5, hero),
+        box("body", (0, -5, 2), into=hero),
+        box("cutter", (3, 5.6, 2), 1, hero),
+    )
+    for obj, far in ((rig, 3.0), (body, -2.0)):
+        obj.keyframe_insert("location", frame=1)
+        obj.location.x = far
+        obj.keyframe_insert("location", frame=10)
+    held, led, driven = box("held", (0, 0, 2), 0.5), box("led", (0, 0, 0), 0.4), box("driven", (-4, -2, 0), 0.5)
+    held.parent = rig
+    led.constraints.new("COPY_LOCATION").target = body
+    led.constraints[0].use_offset = True
+    led.location.y = 3
+    variable = driven.driver_add("location", 2).driver.variables.new()
+    variable.type = "TRANSFORMS"
+    variable.targets[0].id, variable.targets[0].transform_type = rig, "LOC_X"
+    driven.animation_data.drivers[0].driver.type = "SUM"
+    cut = bpy.data.objects["wall"].modifiers.new("cut", "BOOLEAN")
+    cut.object, cut.operation = cutter, "DIFFERENCE"
+    scope.set_listed(scene, [hero])
+    found = depth(scene, 10)
+    scope.set_listed(scene, [])
+    for obj in (rig, body, cutter):
+        obj.visible_camera = False  # in Cycles nobody sees them, and everything else is evaluated as before
+    np.testing.assert_array_equal(found, depth(scene, 10))
+    held.hide_render = led.hide_render = driven.hide_render = True
+    assert (found != depth(scene, 10)).mean() > 0.01
+
+
+def test_a_camera_in_the_foreground_still_looks(scene: Any) -> None:
+    hero = collection("Hero")
+    body = box("body", (0, -4, 1), into=hero)
+    carrier = box("carrier", (0, -12, 3), 0.1, hero)
+    hero.objects.link(scene.camera)
+    scene.camera.parent, scene.camera.location = carrier, (0, 0, 0)
+    carrier.keyframe_insert("location", frame=1)
+    carrier.location.x = 2
+    carrier.keyframe_insert("location", frame=10)
+    scope.set_listed(scene, [hero])
+    found = depth(scene, 10)
+    scope.set_listed(scene, [])
+    body.visible_camera = carrier.visible_camera = False
+    np.testing.assert_array_equal(found, depth(scene, 10))
+
+
+def test_only_the_set_is_sent(scene: Any) -> None:
+    """Objects beside the Set go, also those behind a flag; lights and cameras are no matter of it."""
+    place = bpy.data.collections["Place"]
+    tree = bpy.data.collections.new("Tree")
+    trunk = box("trunk", (0, 0, 1), 0.5, tree)
+    instance("a tree", tree, (3, -2, 0), place)
+    scene.collection.children.link(tree)  # in the scene as well, where it is not of the Set
+    prop = box("prop", (-3, -4, 1))
+    lamp = bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "SUN"))
+    scene.collection.objects.link(lamp)
+    scope.set_set_collection(scene, place)
+    found = depth(scene)
+    read = scope.read(scene)
+    assert lamp not in read.foreground
+    assert scene.camera not in read.foreground
+    assert read.is_sent(trunk)  # as a part of the tree that is of the Set
+    assert {obj.name for obj in read.sent} == {"floor", "wall", "a tree", "trunk"}
+    assert [obj.name for obj in read.left_out] == ["prop"]
+    scope.set_set_collection(scene, None)
+    bpy.data.objects.remove(prop)
+    np.testing.assert_array_equal(found, depth(scene))
+
+
+@pytest.mark.parametrize("engine", ["CYCLES", "BLENDER_WORKBENCH"])
+def test_an_instance_that_comes_and_goes(scene: Any, engine: str) -> None:
+    """An empty of which a part is Foreground is replaced: its keyed visibility and its path are followed."""
+    both = bpy.data.collections.new("Both")
+    box("rock", (2, 0, 1), into=both)
+    body = box("body", (-1, 0, 1), into=both)
+    empty = instance("both", both, (0, -4, 0))
+    for frame, hidden, x in ((1, False, 0), (5, True, 0), (8, False, 2)):
+        empty.hide_render, empty.location.x = hidden, x
+        empty.keyframe_insert("hide_render", frame=frame)
+        empty.keyframe_insert("location", frame=frame)
+    scope.set_listed(scene, [body])
+    found = [depth(scene, frame, engine) for frame in (1, 6, 8)]
+    scope.set_listed(scene, [])
+    bpy.data.objects.remove(body)
+    expected = [depth(scene, frame, engine) for frame in (1, 6, 8)]
+    np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(expected[0], expected[1])
+    assert not np.array_equal(expected[0], expected[2])
+
+
+def test_a_linked_collection_and_a_linked_instance(scene: Any, tmp_path: Any) -> None:
+    """Datablocks of another file, which cannot be written at all."""
+    kit = bpy.data.collections.new("Kit")
+    box("crate", (2, 0, 1), into=kit)
+    hero = bpy.data.collections.new("Hero")
+    kit.children.link(hero)
+    box("body", (-1, 0, 1), into=hero)
+    bpy.data.libraries.write(str(tmp_path / "kit.blend"), {kit})
+    for name in ("crate", "body"):
+        bpy.data.objects.remove(bpy.data.objects[name])
+    for name in ("Kit", "Hero"):
+        bpy.data.collections.remove(bpy.data.collections[name])
+    with bpy.data.libraries.load(str(tmp_path / "kit.blend"), link=True) as (_, into):
+        into.collections = ["Kit"]
+    kit = into.collections[0]
+    scene.collection.children.link(kit)
+    instance("kit here", kit, (1, -4, 0))
+    hero = kit.children[0]
+    assert hero.library is not None
+    scope.set_listed(scene, [hero])
+    found, whole = depth(scene), scope.read(scene)
+    assert {obj.name for obj in whole.foreground} == {"body"}
+    scope.set_listed(scene, [])
+    bpy.data.objects.remove(bpy.data.objects["body"])
+    np.testing.assert_array_equal(found, depth(scene))
+
+
+def test_it_is_counted_as_a_render_shows_it(scene: Any) -> None:
+    hero = collection("Hero")
+    box("body", (0, -4, 1), into=hero)
+    box("hidden hat", (0, -4, 3), into=hero).hide_render = True
+    box("hole", (3, 0, 1)).is_holdout = True
+    box("seen in mirrors only", (3, 0, 1)).visible_camera = False
+    glow, off, gone = collection("Glow"), collection("Off"), collection("Gone")
+    for each in (glow, off, gone):
+        box(each.name, (0, 0, 9), into=each)
+    layer = scene.view_layers[0].layer_collection
+    layer.children["Glow"].indirect_only = True
+    layer.children["Off"].exclude = True
+    gone.hide_render = True
+    tree = bpy.data.collections.new("Tree")
+    for index in range(5):
+        box(f"leaf {index}", (index, 0, 0), into=tree)
+    instance("tree", tree, (0, 0, 0))
+    assert scope.summary(scene) == scope.Summary(sent=4, left_out=0, unseen=3)  # floor, wall, body, tree
+    scope.set_listed(scene, [hero])
+    assert scope.summary(scene) == scope.Summary(sent=3, left_out=1, unseen=3)
+    second = scene.view_layers.new("second")  # in which everything is seen but what does not render
+    assert scope.summary(scene) == scope.Summary(sent=5, left_out=1, unseen=2)
+    second.use = False
+    assert scope.summary(scene) == scope.Summary(sent=3, left_out=1, unseen=3)
+
+
+def test_it_is_kept_through_a_rename_a_deletion_a_save_and_a_link(scene: Any, tmp_path: Any) -> None:
+    hero, other = collection("Hero"), box("other", (0, 0, 5))
+    box("body", (0, -4, 1), into=hero)
+    scope.set_listed(scene, [hero, other, hero])
+    scope.set_set_collection(scene, bpy.data.collections["Place"])
+    hero.name = "Heroine"
+    assert scope.listed(scene) == [hero, other]
+    with bpy.context.temp_override(selected_objects=[other]):
+        bpy.ops.object.delete()  # as the artist does: what still points to it keeps it in the file
+    assert scope.listed(scene) == [hero]
+    path = str(tmp_path / "kept.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    scene = bpy.context.scene
+    assert [block.name for block in scope.listed(scene)] == ["Heroine"]
+    assert {obj.name for obj in scope.foreground(scene)} == {"body"}
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(path, link=True) as (_, into):
+        into.scenes = ["Scene"]
+    linked = into.scenes[0]
+    assert [block.name for block in scope.listed(linked)] == ["Heroine"]
+    assert scope.set_collection(linked).name == "Place"
+    before = len(bpy.data.objects)
+    depth(linked)
+    remove_leftovers()
+    assert len(bpy.data.objects) == before
+    assert not [block for block in bpy.data.collections if block.name.startswith(PREFIX)]
