@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..protocol.errors import FarplaneError
 from ..protocol.pairing import Published, find_backend
+from .pipeline.scratch import temporary_fault
 
 START_SECONDS = 60.0  # a cold disk and a busy machine included; a warm start takes under one
 STOP_SECONDS = 12.0  # longer than the backend gives its own worker (10 s)
@@ -62,9 +63,12 @@ def private_backend(pipeline: str = "") -> Iterator[PrivateBackend]:
 
     It watches this process by its id, so it also ends when we are killed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="farplane-backend-"))
-    config, data, log, scratch = folder / "config", folder / "data", folder / "log", folder / "tmp"
-    scratch.mkdir()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="farplane-backend-"))
+        config, data, log, scratch = folder / "config", folder / "data", folder / "log", folder / "tmp"
+        scratch.mkdir()
+    except OSError as error:
+        raise temporary_fault(error) from error
     # What its libraries leave in the place for temporary files goes with it, too.
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
     command = [sys.executable, "-m", "farplane.backend.cli", "serve", "--host", "127.0.0.1", "--port", "0"]

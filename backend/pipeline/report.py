@@ -6,12 +6,16 @@ All are bytes of finished files; nothing is written here but one temporary film,
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import shutil
 import subprocess
 import tempfile
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
 from io import BytesIO
@@ -34,6 +38,7 @@ from ...protocol.shot import Shot
 from .colour import linear_to_display
 from .lock import LockFigure, spread
 from .measure import Frames, Measures, PlateReport
+from .scratch import temporary_fault
 
 # A neutral dark grey, as grading rooms have it: coloured surroundings change what the eye sees in a plate.
 GROUND, PANEL, LINE = "#1d1d1d", "#272727", "#3d3d3d"
@@ -432,8 +437,8 @@ def preview_mp4(frames: Frames, fps: Fraction) -> bytes:
     height, width = frames[0].shape[:2]
     scale = min(1.0, PREVIEW_WIDTH / width)
     size = (max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2))
-    with tempfile.TemporaryDirectory(prefix="farplane-") as folder:
-        film = Path(folder) / "preview.mp4"
+    with _film_folder() as folder:
+        film = folder / "preview.mp4"
         tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
         # Called directly: imageio-ffmpeg's own writer rounds 24000/1001 to 23.98.
         command = [
@@ -448,10 +453,24 @@ def preview_mp4(frames: Frames, fps: Fraction) -> bytes:
         try:
             _feed(command, frames, size)
         except (OSError, subprocess.SubprocessError) as error:
+            if "No space left" in str(error):
+                raise temporary_fault(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
             raise FarplaneError(
                 "preview", f"the film could not be made ({error})", "Reinstall imageio-ffmpeg; the EXR frames are whole"
             ) from error
         return film.read_bytes()
+
+
+@contextmanager
+def _film_folder() -> Iterator[Path]:
+    try:
+        folder = tempfile.mkdtemp(prefix="farplane-")
+    except OSError as error:
+        raise temporary_fault(error) from error
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _feed(command: list[str], frames: Frames, size: tuple[int, int]) -> None:

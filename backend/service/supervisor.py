@@ -88,6 +88,9 @@ class Worker:
         if code == -signal.SIGKILL or code == 137:
             problem = "the system killed the render process, most often because memory ran out"
             return "memory", problem, "Lower the resolution or render fewer frames, and close other programs"
+        if os.name == "posix" and code == -signal.SIGBUS:
+            problem = "the render process lost a file that it worked in: its disk is full or gone"
+            return "disk", problem, "Free some space on the backend's machine, there and in its TMPDIR"
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         problem = f"the render process ended by itself, {how}"
         return "backend", problem, "Render again; if it ends again, worker.log in the backend's data folder says why"

@@ -191,7 +191,8 @@ def _run(command: dict[str, Any], render: Pipeline | BaseException, stop: thread
         say("cancelled")
     except BaseException as error:
         if not isinstance(error, FarplaneError):
-            traceback.print_exc()
+            with suppress(OSError):  # worker.log's own disk may be the one that is full
+                traceback.print_exc()
         field, problem, remedy = (text[:1000] for text in in_words(error))
         leaving = not isinstance(error, Exception) or field == "memory"  # a new process has its memory whole
         say("failed", field=field, problem=problem, remedy=remedy, leaving=leaving)
@@ -208,7 +209,7 @@ def in_words(error: BaseException) -> tuple[str, str, str]:
     if out_of_memory(error):
         problem = "the shot did not fit into the backend's memory"
         return "memory", problem, "Lower the resolution, render fewer frames or choose a smaller model"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "disk", "the backend's disk is full", "Free some space on the backend's machine and render again"
     if isinstance(error, ImportError):
         return "backend", f"its pipeline cannot be loaded ({error})", "Run `farplane doctor` on the backend's machine"
