@@ -200,7 +200,7 @@ def _outside(scene: bpy.types.Scene, barred: set[Any]) -> set[bpy.types.Object]:
 def _reachable(scene: bpy.types.Scene) -> set[bpy.types.Object]:
     """All objects of the scene and its Background Sets, and all that their instances hold."""
     found: set[Any] = set()
-    for one in _with_background(scene):
+    for one in with_background(scene):
         _contents(one.collection, found)
     return found
 
@@ -215,7 +215,7 @@ def _contents(collection: bpy.types.Collection, found: set[Any]) -> set[bpy.type
     return found
 
 
-def _with_background(scene: bpy.types.Scene) -> list[bpy.types.Scene]:
+def with_background(scene: bpy.types.Scene) -> list[bpy.types.Scene]:
     """The scene, then its Background Set, then that one's."""
     chain: list[Any] = []
     one: Any = scene
@@ -239,10 +239,10 @@ def _shows_surface(obj: bpy.types.Object) -> bool:
 def _rendered(scene: bpy.types.Scene) -> dict[bpy.types.Object, bool]:
     """Objects that take part in a render of the scene, and whether the camera sees their surface."""
     found: dict[Any, bool] = {}
-    for one in _with_background(scene):
-        for layer in _used_layers(one) if one == scene else list(one.view_layers)[:1]:
-            for obj in _objects_of(layer.layer_collection, False):
-                if found.get(obj) or _is_hidden(obj):
+    for one in with_background(scene):
+        for layer in used_layers(one) if one == scene else list(one.view_layers)[:1]:
+            for obj in objects_of(layer.layer_collection, False):
+                if found.get(obj) or is_hidden_always(obj):
                     continue
                 seen = obj.visible_camera and not obj.is_holdout
                 found[obj] = (
@@ -251,12 +251,12 @@ def _rendered(scene: bpy.types.Scene) -> dict[bpy.types.Object, bool]:
     return found
 
 
-def _used_layers(scene: bpy.types.Scene) -> list[bpy.types.ViewLayer]:
+def used_layers(scene: bpy.types.Scene) -> list[bpy.types.ViewLayer]:
     """The view layers that are rendered."""
     return [layer for layer in scene.view_layers if layer.use] or list(scene.view_layers)[:1]
 
 
-def _objects_of(layer: bpy.types.LayerCollection, is_hidden: bool) -> Iterator[bpy.types.Object]:
+def objects_of(layer: bpy.types.LayerCollection, is_hidden: bool) -> Iterator[bpy.types.Object]:
     """Objects of a layer's collections that render; a hidden collection hides its children, an excluded one does not."""
     is_hidden = is_hidden or layer.collection.hide_render
     if is_hidden:
@@ -264,10 +264,10 @@ def _objects_of(layer: bpy.types.LayerCollection, is_hidden: bool) -> Iterator[b
     if not layer.exclude:
         yield from layer.collection.objects
     for child in layer.children:
-        yield from _objects_of(child, is_hidden)
+        yield from objects_of(child, is_hidden)
 
 
-def _is_hidden(obj: bpy.types.Object) -> bool:
+def is_hidden_always(obj: bpy.types.Object) -> bool:
     """Whether the object is hidden from rendering at every frame."""
     return obj.hide_render and not _is_animated(obj, "hide_render")
 
@@ -298,7 +298,7 @@ def _note_instanced(collection: bpy.types.Collection, barred: set[Any], found: s
     if collection.hide_render:
         return
     for obj in collection.objects:
-        if obj in found or obj in barred or _is_hidden(obj):
+        if obj in found or obj in barred or is_hidden_always(obj):
             continue
         found.add(obj)
         if (inside := instanced_collection(obj)) is not None:
