@@ -20,11 +20,15 @@ _COLOUR_SPACES = ("Linear Rec.709", "Linear Rec.709 (sRGB)", "lin_rec709_scene",
 
 @dataclass(frozen=True)
 class Plate:
-    """What lies in a take's folder.  frames : ascending numbers.  id : tags what is made from it in Blender."""
+    """What lies in a take's folder.  files : by ascending frame number.  id : tags what is made from it in Blender.
+
+    pace : the animation's time that passes in one of the scene's frames; 1 unless its time is stretched.
+    """
 
     id: str
     folder: Path
     files: dict[int, Path]
+    pace: float = 1.0
 
     @property
     def name(self) -> str:
@@ -49,14 +53,27 @@ class Plate:
             out[number] = shown
         return out
 
+    def moment(self, number: int) -> float:
+        """Where a key must stand for its value to count from the scene's frame `number` on.
 
-def read_plate(take_folder: Path, identity: str) -> Plate:
-    """Read the folder.  Raises FarplaneError if it is missing or holds no plate."""
+        Blender evaluates animation at the stretched time, frame x pace, in single precision: a key halfway from the
+        frame before is passed whatever the rounding.
+        """
+        return float(number) if self.pace == 1.0 else (number - 0.5) * self.pace
+
+
+def read_plate(take_folder: Path, identity: str, pace: float = 1.0) -> Plate:
+    """Read the folder; pace : as `pace_of` tells it.  Raises FarplaneError if it is missing or holds no plate."""
     folder = Path(take_folder).absolute()
     files = takes.plate_frames(folder)
     if not files:
         raise FarplaneError("take", f"{folder} holds no plate", "Choose the folder with the plate.####.exr files")
-    return Plate(identity, folder, files)
+    return Plate(identity, folder, files, pace)
+
+
+def pace_of(scene: bpy.types.Scene) -> float:
+    """The animation's time that passes in one frame of the scene: Old over New of its Time Stretching."""
+    return scene.render.frame_map_old / scene.render.frame_map_new
 
 
 def plate_image(plate: Plate) -> bpy.types.Image:
@@ -108,21 +125,39 @@ def follow(user: Any, animated: bpy.types.ID, path: str, plate: Plate) -> None:
     """Make an image user show frame n's file at frame n, the first before and the last after the shot.
 
     Blender shows file number clamp(frame - frame_start + 1, 0, duration) + offset.  Where the shot has a frame
-    step, the offset is keyed per frame so that a gap holds the frame before it.
+    step, the offset is keyed per frame so that a gap holds the frame before it.  Where the scene's time is
+    stretched, Cycles counts `frame` in the scene's frames and EEVEE in stretched ones: then the offset alone tells
+    the file, in keys that both evaluate alike.
 
     user : ImageUser, or a compositor's image node.  animated, path : the datablock and path of its frame_offset.
     """
+    held = plate.held()
+    if plate.pace != 1.0:
+        show_only(user, plate.first)
+        offsets = {number: shown - 1 for number, shown in held.items()}
+    else:
+        show_own_numbers(user, plate)
+        if all(number == shown for number, shown in held.items()):
+            return
+        offsets = {number: shown - (number - plate.first) for number, shown in held.items()}
+    for number, offset in offsets.items():
+        user.frame_offset = offset
+        animated.keyframe_insert(path, frame=plate.moment(number))
+
+
+def show_own_numbers(user: Any, plate: Plate) -> None:
+    """Make an image user show frame n's file at frame n, the first before and the last after the shot; gaps are gaps."""
     user.frame_start = plate.first + 1
     user.frame_duration = max(1, plate.last - plate.first)
     user.frame_offset = plate.first
-    user.use_cyclic = False
-    user.use_auto_refresh = True
-    held = plate.held()
-    if all(number == shown for number, shown in held.items()):
-        return
-    for number, shown in held.items():
-        user.frame_offset = shown - (number - plate.first)
-        animated.keyframe_insert(path, frame=number)
+    user.use_cyclic, user.use_auto_refresh = False, True
+
+
+def show_only(user: Any, number: int) -> None:
+    """Make an image user show the file of one frame, whatever frame the scene is at."""
+    # from the first frame that Blender has on, the file is 1 + offset
+    user.frame_duration, user.frame_start, user.frame_offset = 1, -takes.MAX_FRAME, number - 1
+    user.use_cyclic, user.use_auto_refresh = False, True  # or the viewport never learns which file it is
 
 
 def drop_action(owner: bpy.types.ID) -> None:
@@ -151,9 +186,10 @@ def blend_path(path: Path) -> str:
     return str(path)
 
 
-def absolute(path: str) -> Path:
-    """Undo `blend_path`."""
-    return Path(bpy.path.abspath(path)).absolute()
+def absolute(path: str, owner: bpy.types.ID | None = None) -> Path:
+    """Undo `blend_path`.  owner : what holds the path; one that is linked counts from its own file."""
+    library = owner.library if owner is not None else None
+    return Path(bpy.path.abspath(path, library=library)).absolute()
 
 
 def remove_images(identity: str) -> None:

@@ -47,7 +47,9 @@ def entries(scene: bpy.types.Scene) -> list[Entry]:
         identity, kind = key.split("/", 1)
         camera = group.get("camera")
         found.append(
-            Entry(identity, kind, group["name"], absolute(group["folder"]), group["first"], group["last"], camera)
+            Entry(
+                identity, kind, group["name"], absolute(group["folder"], scene), group["first"], group["last"], camera
+            )
         )
     return found
 
