@@ -8,6 +8,7 @@
 Standard output is ours alone (Blender's own chatter goes to standard error): lines for people, or with --json one
 event a line::
 
+    {"event": "scene", "scene": "Shot 010", "cameras": ["cam"], "sent": 63, "left_out": 1, …}
     {"event": "progress", "stage": "depth", "step": 3, "total": 25}
     {"event": "queued", "position": 1}    {"event": "warning", "text": …}    {"event": "disconnected", …}
     {"event": "done", "name": …, "folder": …}    {"event": "failed", "name": …, "field": …, …}      of a batch
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tomllib
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -31,6 +33,7 @@ import bpy
 
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import COMPRESSIONS, validate_resolution
+from .commands.choice import choose_scene
 from .commands.many import run_storyboard, run_variations
 from .commands.reading import open_scene
 from .commands.single import run_render, run_shot
@@ -43,7 +46,7 @@ exit codes:
   0    done
   1    a mistake that you can mend; nothing was made
   2    a fault of Farplane's own
-  3    some takes failed, the others are whole (variations, storyboard)
+  3    some takes or landings failed, the rest is whole; the last line says which
   130  cancelled (Ctrl-C, SIGTERM); takes that were whole already stay
 """
 PROGRAM = "blender -b SHOT.blend -c farplane"
@@ -69,9 +72,9 @@ def main(argv: Sequence[str], out: IO[str] | None = None) -> int:
     def work(options: argparse.Namespace, report: Reporter, stop: Stop) -> int | None:
         if options.with_parent:
             stop.when_parent_ends()
-        with OutputFolder(options.out, overwrite=options.overwrite) as folder:
-            open_scene(options.scene, report)
-            return _COMMANDS[options.command](bpy.context.scene, options, folder, report, stop)
+        with _output(options) as folder:
+            open_scene(options.file, report)
+            return _COMMANDS[options.command](choose_scene(options.scene), options, folder, report, stop)
 
     return _run(argv, True, work, out, not (out or sys.stdout).isatty() or "--json" in argv)
 
@@ -82,10 +85,14 @@ def execute(argv: Sequence[str], out: IO[str] | None = None) -> int:
     def work(options: argparse.Namespace, report: Reporter, stop: Stop) -> int | None:
         if getattr(options, "backend", ""):
             _check_online(options.backend)
-        with OutputFolder(options.out, overwrite=options.overwrite) as folder:
-            return _COMMANDS[options.command](bpy.context.scene, options, folder, report, stop)
+        with _output(options) as folder:
+            return _COMMANDS[options.command](choose_scene(options.scene), options, folder, report, stop)
 
     return _run(argv, False, work, out, "--json" in argv)
+
+
+def _output(options: argparse.Namespace) -> OutputFolder:
+    return OutputFolder(options.out, overwrite=options.overwrite, for_shot=options.command == "shot")
 
 
 _registered: list[Any] = []
@@ -151,8 +158,9 @@ def _parse(argv: Sequence[str], with_scene: bool) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if with_scene:
-        parser.add_argument("scene", type=Path, metavar="SCENE.blend")
+        parser.add_argument("file", type=Path, metavar="SCENE.blend")
         parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"Farplane {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -166,7 +174,7 @@ def _parse(argv: Sequence[str], with_scene: bool) -> argparse.Namespace:
         _add_common(own)
         return own
 
-    command("shot", "cameras and depth, for looking at or for another program")
+    shot = command("shot", "cameras and depth, for looking at or for another program")
     render = command("render", "a plate for every shot of the scene, landed in a copy of it")
     variations = command(
         "variations", "every combination of a prompt's alternatives, with a contact sheet", ALTERNATIVES
@@ -176,6 +184,10 @@ def _parse(argv: Sequence[str], with_scene: bool) -> argparse.Namespace:
     )
     for one in (render, variations, storyboard):
         _add_render(one)
+    storyboard.set_defaults(camera=None)
+    for one in (shot, render, variations):
+        text = "this one over the whole range, whatever markers say; the markers' or the active one if left out"
+        one.add_argument("--camera", default=None, metavar="NAME", help=text)
     for one in (render, variations):
         one.add_argument("--draft", action="store_true", help="a third of the model's own steps")
     render.add_argument("--compression", default="ZIP", help=f"of the EXR files: {', '.join(COMPRESSIONS)}")
@@ -202,6 +214,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the folder for the result; made if absent"
     )
+    command.add_argument(
+        "--scene", default=None, metavar="NAME", help="of the file; the one that was open when it was saved if left out"
+    )
     command.add_argument("--frames", type=_frames, metavar="A-B", help="the scene's own range if left out")
     command.add_argument("--size", type=_size, metavar="WxH", help="the scene's own resolution if left out")
     command.add_argument("--prompt", default=None, help="the scene's own if left out")
@@ -212,7 +227,8 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-sun", dest="sun", action="store_false", help="let the seed light the plate, not the scene's sun lamp"
     )
-    command.add_argument("--overwrite", action="store_true", help="replace a plate that DIR holds")
+    command.add_argument("--overwrite", action="store_true", help="replace a plate or a shot that DIR holds")
+    command.add_argument("--strict", action="store_true", help="refuse a scene of which files are missing")
     command.add_argument("--json", action="store_true", help="one event a line as JSON, instead of words")
 
 
@@ -226,6 +242,17 @@ def _add_render(command: argparse.ArgumentParser) -> None:
         "--backend-key", "--server-key", dest="server_key", default="", metavar="KEY", help="its public key"
     )
     command.add_argument("--config", type=Path, default=None, metavar="FOLDER", help="keys and known clients")
+
+
+def _version() -> str:
+    """Of this Farplane: what the extension's manifest says, which lies in the package's own folder."""
+    manifest = Path(__file__).resolve().parent.parent / "blender_manifest.toml"
+    try:
+        return str(tomllib.loads(manifest.read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError):  # installed by pip
+        from importlib.metadata import version
+
+        return version("farplane")
 
 
 def _frames(text: str) -> tuple[int, int]:

@@ -35,21 +35,21 @@ def reference_name(frame: int) -> str:
 class OutputFolder:
     """An output folder, made if absent; when the work inside fails, what the work made in it is removed again.
 
-    path : absolute.  Raises FarplaneError on entry for a link, a folder that cannot be written or is full, or one
-    that holds a plate while `overwrite` is off.
+    path : absolute; where a link to a folder is named, that folder, since a show's root often is one.
+    for_shot : for `shot`, which replaces a shot only if it may.  Raises FarplaneError on entry for a link that leads
+    nowhere, a folder that cannot be written or is full, or one that holds a plate while `overwrite` is off.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, *, overwrite: bool = False, for_shot: bool = False) -> None:
         self.path = path.absolute()
-        self._overwrite = overwrite
+        self._overwrite, self._for_shot = overwrite, for_shot
         self._made: list[Path] = []  # folders that were not there, innermost first
         self._before: dict[Path, set[str]] = {}
         self._kept: set[Path] = set()
         self._begun: list[Path] = []
 
     def __enter__(self) -> OutputFolder:
-        if self.path.is_symlink():
-            raise FarplaneError("output folder", f"{self.path} is a symbolic link", "Name the folder it points to")
+        self.path = _followed(self.path)
         chain = (self.path, *self.path.parents)
         self._made = [p for p in chain if not os.path.lexists(p)]
         try:
@@ -59,6 +59,10 @@ class OutputFolder:
                 shutil.rmtree(left, ignore_errors=True)
             self._before[self.path] = set(os.listdir(self.path))
             self.refuse_plate(self.path)
+            if self._for_shot and not self._overwrite and os.path.lexists(self.path / "shot.json"):
+                raise FarplaneError(
+                    "output folder", f"{self.path} already holds a shot", "Choose another folder, or add --overwrite"
+                )
         except BaseException:
             self._remove_made()
             raise
@@ -135,6 +139,16 @@ class OutputFolder:
                 path.rmdir()
 
 
+def _followed(path: Path) -> Path:
+    """The folder that a link leads to, or the path as it is.  Raises FarplaneError for a link to nothing or to itself."""
+    if not path.is_symlink():
+        return path
+    real = Path(os.path.realpath(path))
+    if not real.is_dir():
+        raise FarplaneError("output folder", f"{path} is a link that leads to no folder", "Make the folder, or name it")
+    return real
+
+
 class StagedFiles:
     """Depth, base colours and reference files of shots, kept in a hidden folder until all of them are whole.
 
@@ -160,7 +174,7 @@ class StagedFiles:
         And base_colour.####.png, where the shot tells them.
         """
         for index, frame in enumerate(shot.frames):
-            self._write(depth_name(frame), write_channel(shot.depth.z[index]))
+            self._write(depth_name(frame), write_channel(shot.depth.z[index], window=shot.screen_window(index)))
             self.depth[frame] = depth_name(frame)
             if shot.base_colour is not None:
                 self._write(base_colour_name(frame), write_colours(shot.base_colour[index]))
@@ -171,7 +185,7 @@ class StagedFiles:
         """Stage reference.####.exr of every frame, where the shot has a reference: half RGB, scene-linear."""
         if shot.reference is not None:
             for index, frame in enumerate(shot.frames):
-                self._write(reference_name(frame), write_rgb(shot.reference[index]))
+                self._write(reference_name(frame), write_rgb(shot.reference[index], shot.screen_window(index)))
 
     def share_passes(self, other: StagedFiles) -> None:
         """Stage the same depth and base colours as `other` has staged: the same files where the disk can, else copies."""

@@ -109,9 +109,12 @@ class Reporter:
                 return f"{of}failed: {text}" if event == "failed" else f"error: {text}"
             case "disconnected":
                 return f"backend: {values['problem']}. {values['remedy']}"
+            case "warning" | "scene":
+                return f"{event}: {values['text']}"
             case "result":
                 made = [values.get("blend"), *values.get("contact", ())]
-                return "\n".join([f"done: {values['folder']}", *(str(path) for path in made if path)])
+                lost = [f"not landed: {one['text']}" for one in values.get("not_landed", ())]
+                return "\n".join([f"done: {values['folder']}", *(str(path) for path in made if path), *lost])
         return ": ".join([event, *(str(value) for value in values.values())])
 
     def _progress(self, of: str, values: dict[str, Any]) -> str | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
+import numpy as np
 
 FOREGROUND_KEY = "farplane_foreground"  # a group of pointers, "0", "1" …
 SET_KEY = "farplane_set"  # a pointer to a collection
@@ -34,12 +35,17 @@ def listed(scene: bpy.types.Scene) -> list[Any]:
 
     Without those that are gone since: an object that was deleted from the scene lives on where something points to it.
     """
+    return _listed(scene, None)
+
+
+def _listed(scene: bpy.types.Scene, reachable: set[Any] | None) -> list[Any]:
     group = scene.get(FOREGROUND_KEY)
     if not hasattr(group, "items"):
         return []
     found = [block for _, block in sorted(group.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)]
-    there = _reachable(scene) if any(isinstance(block, bpy.types.Object) for block in found) else set()
-    return [block for block in found if isinstance(block, bpy.types.Collection) or block in there]
+    if reachable is None and any(isinstance(block, bpy.types.Object) for block in found):
+        reachable = _reachable(scene)
+    return [block for block in found if isinstance(block, bpy.types.Collection) or block in (reachable or ())]
 
 
 def set_listed(scene: bpy.types.Scene, blocks: Iterable[bpy.types.Object | bpy.types.Collection]) -> None:
@@ -81,6 +87,12 @@ class Summary:
     left_out: int
     unseen: int = 0
 
+    def __str__(self) -> str:
+        parts = [f"{self.sent} object" + ("s" if self.sent != 1 else "")]
+        parts += [f"{self.left_out} left out"] if self.left_out else []
+        parts += [f"{self.unseen} not seen by the camera"] if self.unseen else []
+        return ", ".join(parts)
+
 
 @dataclass
 class Scope:
@@ -111,8 +123,8 @@ class Scope:
 
 def read(scene: bpy.types.Scene) -> Scope:
     """What is sent of this scene as it stands."""
-    barred = _barred(scene)
-    scope = Scope(barred, _outside(scene, barred))
+    barred, outside = _left_out(scene)
+    scope = Scope(barred, outside)
     gone = scope.foreground
     for obj, is_seen in _rendered(scene).items():
         if not _shows_surface(obj):
@@ -130,8 +142,8 @@ def read(scene: bpy.types.Scene) -> Scope:
 
 def foreground(scene: bpy.types.Scene) -> set[bpy.types.Object]:
     """Objects that must never be sent, projected on, or be part of the plate: the Foreground, and what is not in the Set."""
-    barred = _barred(scene)
-    return barred | _outside(scene, barred)
+    barred, outside = _left_out(scene)
+    return barred | outside
 
 
 def sent(scene: bpy.types.Scene) -> list[bpy.types.Object]:
@@ -150,29 +162,90 @@ def summary(scene: bpy.types.Scene) -> Summary:
     return Summary(len(scope.sent), len(scope.left_out), len(scope.unseen))
 
 
+def fingerprint(scene: bpy.types.Scene) -> tuple[Any, ...]:
+    """Whatever decides what of the scene is seen, as values to compare: cheap, since it is asked for twice a second.
+
+    Also of what Blender does not evaluate for the viewport, and so tells no edit of: flags, places, and which
+    collection holds what.
+    """
+    chain = with_background(scene)
+    layers = [
+        (one.session_uid, layer.use, _uid(layer.material_override), _flags_of(layer.layer_collection))
+        for one in chain
+        for layer in one.view_layers
+    ]
+    collections = [
+        (one.session_uid, one.hide_render, _values(one.objects, "session_uid"), _values(one.children, "session_uid"))
+        for one in (*(one.collection for one in chain), *bpy.data.collections)
+    ]
+    objects = [_values(bpy.data.objects, name) for name in _SEEN_BY]
+    group = scene.get(FOREGROUND_KEY)
+    pointed = [_uid(block) for block in group.values()] if hasattr(group, "values") else []
+    return layers, collections, objects, pointed, _uid(set_collection(scene))
+
+
+_SEEN_BY = (
+    "session_uid",
+    "hide_render",
+    "visible_camera",
+    "is_holdout",
+    "location",
+    "rotation_euler",
+    "rotation_quaternion",
+    "scale",
+)
+
+
+def _uid(block: Any) -> int:
+    return 0 if block is None else block.session_uid
+
+
+def _flags_of(layer: bpy.types.LayerCollection) -> tuple[Any, ...]:
+    own = layer.exclude, layer.holdout, layer.indirect_only
+    return *own, tuple(_flags_of(child) for child in layer.children)
+
+
+def _values(blocks: Any, name: str) -> bytes:
+    """A property of all of them, in their order."""
+    prop = bpy.types.Object.bl_rna.properties[name]
+    kind = {"BOOLEAN": bool, "INT": np.int32, "FLOAT": np.float32}[prop.type]
+    values = np.empty(len(blocks) * max(1, prop.array_length), kind)
+    blocks.foreach_get(name, values)
+    return values.tobytes()
+
+
 def instanced_collection(obj: bpy.types.Object) -> bpy.types.Collection | None:
     """The collection that an empty instances, if it does."""
     return obj.instance_collection if obj.instance_type == "COLLECTION" else None
 
 
-def _barred(scene: bpy.types.Scene) -> set[bpy.types.Object]:
+def _left_out(scene: bpy.types.Scene) -> tuple[set[bpy.types.Object], set[bpy.types.Object]]:
+    """`barred` and `outside` of a Scope."""
+    if FOREGROUND_KEY not in scene and SET_KEY not in scene:
+        return set(), set()
+    reachable = _reachable(scene)
+    barred = _barred(_listed(scene, reachable), reachable)
+    return barred, _outside(set_collection(scene), barred, reachable)
+
+
+def _barred(blocks: list[Any], reachable: set[Any]) -> set[bpy.types.Object]:
     """What is Foreground by itself, in a collection, or as an instance of nothing else."""
     collections: set[Any] = set()
     objects: set[Any] = set()
-    for block in listed(scene):
+    for block in blocks:
         if isinstance(block, bpy.types.Collection):
             collections |= {block, *block.children_recursive}
             objects.update(block.all_objects)
         else:
             objects.add(block)
-    if not objects and not collections:
-        return set()
-    reachable = _reachable(scene)
-    while True:
-        more = {obj for obj in reachable - objects if _goes_with(obj, objects, collections)}
+    repeat = {obj for obj in reachable if obj.instance_type != "NONE"}
+    may_go = repeat | {child for obj in repeat if obj.instance_type != "COLLECTION" for child in obj.children}
+    while blocks:
+        more = {obj for obj in may_go - objects if _goes_with(obj, objects, collections)}
         if not more:
-            return {obj for obj in objects if obj.type != "CAMERA"}  # a camera shows nothing, and may be the shot's
+            break
         objects |= more
+    return {obj for obj in objects if obj.type != "CAMERA"}  # a camera shows nothing, and may be the shot's
 
 
 def _goes_with(obj: Any, objects: set[Any], collections: set[Any]) -> bool:
@@ -185,16 +258,15 @@ def _goes_with(obj: Any, objects: set[Any], collections: set[Any]) -> bool:
     return parent is not None and parent in objects and parent.instance_type in ("VERTS", "FACES")
 
 
-def _outside(scene: bpy.types.Scene, barred: set[Any]) -> set[bpy.types.Object]:
+def _outside(chosen: bpy.types.Collection | None, barred: set[Any], reachable: set[Any]) -> set[bpy.types.Object]:
     """What has a surface and is not in the Set."""
-    chosen = set_collection(scene)
     if chosen is None:
         return set()
     inside: set[Any] = set(chosen.all_objects)
     for obj in chosen.all_objects:
         if obj not in barred and (held := instanced_collection(obj)) is not None:
             _contents(held, inside)
-    return {obj for obj in _reachable(scene) - inside - barred if _is_seen_type(obj)}
+    return {obj for obj in reachable - inside - barred if _is_seen_type(obj)}
 
 
 def _reachable(scene: bpy.types.Scene) -> set[bpy.types.Object]:
@@ -317,8 +389,7 @@ def leave_out(copy: bpy.types.Scene, scene: bpy.types.Scene, prefix: str) -> Non
     is replaced, in the copy alone, by one of ours that holds the rest, and an empty that instances such a collection
     by one of ours that hangs on it.  What is left out is still evaluated where something else depends on it.
     """
-    barred = _barred(scene)
-    outside = _outside(scene, barred)
+    barred, outside = _left_out(scene)
     if not barred and not outside:
         return
     own, theirs = copy, scene

@@ -24,6 +24,7 @@ from typing import IO, Any
 from ..protocol.errors import FarplaneError
 
 BOOTSTRAP = Path(__file__).resolve().parent.parent / "addon" / "bootstrap.py"
+PARTLY = 3  # the child's exit code for a result of which a part failed
 STOP_SECONDS = 25.0  # the child's own patience with its backend is 15 s
 VERSION_SECONDS = 60.0
 OLDEST = (4, 2)  # the first with registered commands and the extension format
@@ -155,7 +156,7 @@ def _event(line: bytes) -> Event | None:
 
 def _conclude(last: Event | None, code: int, log: IO[bytes]) -> Event:
     kind = last["event"] if last else ""
-    if last and kind == "result" and code == 0:
+    if last and kind == "result" and code in (0, PARTLY):
         return last
     if last and kind == "error":
         raise FarplaneError(*(str(last.get(key, "")) for key in ("field", "problem", "remedy")))

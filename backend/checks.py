@@ -99,19 +99,25 @@ def check_backend(address: str, key: str) -> None:
 
 
 @contextmanager
-def output_folder(folder: Path, *, overwrite: bool) -> Iterator[None]:
+def output_folder(folder: Path, *, overwrite: bool, for_shot: bool = False) -> Iterator[None]:
     """Make `folder` ready to hold a take; when the work inside ends in an error or Ctrl-C, as if it never began.
 
     The child that works in it cleans up after itself; this is for a child that was killed.  Only files of a take
     that were not there before are removed; a take that is whole, an older plate and the artist's own files stay.
 
-    Raises FarplaneError before any work for a folder that is a file or a link, cannot be written, lies on a full
-    disk, or holds a plate while `overwrite` is off.
+    for_shot : a shot is to be written, which replaces another one only if it may.
+
+    Raises FarplaneError before any work for a folder that is a file or a link to nothing, cannot be written, lies on a
+    full disk, or holds a plate while `overwrite` is off.
     """
     made = _make(folder)
     before: set[str] | None = None
     try:
         _check_plate(folder, overwrite)
+        if for_shot and not overwrite and (folder / "shot.json").exists():
+            raise FarplaneError(
+                "output folder", f"{folder} already holds a shot", "Choose another folder, or add --overwrite"
+            )
         _check_writable(folder)
         check_space(folder, MIN_FREE_BYTES)
         before = set(os.listdir(folder))
@@ -138,8 +144,10 @@ def check_space(folder: Path, needed: int) -> None:
 
 def _make(folder: Path) -> list[Path]:
     """Make `folder` and return the folders that were not there, innermost first."""
-    if folder.is_symlink():
-        raise FarplaneError("output folder", f"{folder} is a symbolic link", "Name the folder it points to")
+    if folder.is_symlink() and not folder.is_dir():
+        raise FarplaneError(
+            "output folder", f"{folder} is a link that leads to no folder", "Make the folder, or name it"
+        )
     missing = []
     for path in (folder, *folder.parents):
         if path.exists():

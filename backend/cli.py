@@ -1,7 +1,7 @@
 """The command line: one function per command, thin.  Heavy libraries load only inside the command that needs them.
 
-Whatever the user can mend ends as one line, `field: problem. remedy`, with exit code 1; wrong usage with 2; Ctrl-C
-with 130.
+Whatever the user can mend ends as one line, `field: problem. remedy`, with exit code 1; wrong usage with 2; a plate
+that could not be landed with 3; Ctrl-C with 130.
 """
 
 from __future__ import annotations
@@ -43,11 +43,36 @@ Scene = Annotated[Path, typer.Argument(metavar="SCENE.blend", help="The scene, a
 Out = Annotated[Path, typer.Option("--out", help="The folder for the result; made if absent.")]
 Frames = Annotated[str, typer.Option("--frames", metavar="A-B", help="Frame range; the scene's own if left out.")]
 Size = Annotated[str, typer.Option("--size", metavar="WxH", help="Resolution; the scene's own if left out.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a plate that DIR already holds.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a plate or shot that DIR already holds.")]
 Colours = Annotated[bool, typer.Option("--colours/--no-colours", help="Send the base colours of the materials.")]
 Sun = Annotated[bool, typer.Option("--sun/--no-sun", help="Light the plate from where the scene's sun lamp stands.")]
+SceneName = Annotated[
+    str, typer.Option("--scene", metavar="NAME", help="Of the file; the one that was open when saved if left out.")
+]
+Camera = Annotated[
+    str,
+    typer.Option("--camera", metavar="NAME", help="Over the whole range; the markers' or the active one if left out."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse a scene of which files are missing.")]
 Pipeline = Annotated[str, typer.Option("--pipeline", metavar="MODULE:FUNCTION", help="What the worker runs (tests).")]
 Config = Annotated[Path | None, typer.Option("--config", help="Folder of keys and known clients.")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"Farplane {version('farplane')}")
+        raise typer.Exit
+
+
+@app.callback()
+def whole(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and end.")
+    ] = False,
+) -> None:
+    """Background plates that stay locked to the Blender camera."""
 
 
 @app.command()
@@ -78,6 +103,9 @@ def render(
     ] = True,
     colours: Colours = True,
     sun: Sun = True,
+    scene_name: SceneName = "",
+    camera: Camera = "",
+    strict: Strict = False,
     overwrite: Overwrite = False,
     pipeline: Annotated[str, typer.Option("--pipeline", hidden=True)] = "",
 ) -> None:
@@ -100,8 +128,11 @@ def render(
         backend=backend,
         backend_key=backend_key,
         pipeline=pipeline,
+        scene_name=scene_name,
+        camera=camera,
+        strict=strict,
     )
-    render_scene.render(order, Console())
+    raise typer.Exit(render_scene.render(order, Console()))
 
 
 @app.command()
@@ -112,6 +143,9 @@ def shot(
     size: Size = "",
     colours: Colours = True,
     sun: Sun = True,
+    scene_name: SceneName = "",
+    camera: Camera = "",
+    strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Read the shot of SCENE.blend (cameras, depth, base colours, sun) into DIR and stop there."""
@@ -125,6 +159,9 @@ def shot(
         overwrite=overwrite,
         colours=colours,
         sun=sun,
+        scene_name=scene_name,
+        camera=camera,
+        strict=strict,
         console=Console(),
     )
 

@@ -33,6 +33,8 @@ class Order:
     backend : tcp://host:port, or empty for a private one.  backend_key : its public key, or empty.
     pipeline : what a private backend's worker runs instead of the real one; for tests.
     colours, sun : send the base colours of the materials, and where the sun lamp stands.
+    scene_name, camera : which of the file's; empty takes the open one, and the markers' or the active one.
+    strict : refuse a scene of which files are missing.
     """
 
     scene: Path
@@ -49,6 +51,9 @@ class Order:
     negative: str | None = None
     colours: bool = True
     sun: bool = True
+    scene_name: str = ""
+    camera: str = ""
+    strict: bool = False
 
     def validate(self) -> None:
         """Raise FarplaneError for the first thing that no render can have."""
@@ -76,6 +81,9 @@ class Order:
             overwrite=self.overwrite,
             colours=self.colours,
             sun=self.sun,
+            scene_name=self.scene_name,
+            camera=self.camera,
+            strict=self.strict,
         )
         if self.prompt is not None:
             words += [f"--prompt={self.prompt.text}", f"--negative={self.prompt.negative}"]
@@ -88,8 +96,11 @@ class Order:
         return words if self.reference else [*words, "--no-reference"]
 
 
-def render(order: Order, console: Console) -> None:
-    """The whole way; prints bars and the closing table.  Raises FarplaneError before any work where it can."""
+def render(order: Order, console: Console) -> int:
+    """The whole way; prints bars and the closing table, and returns the exit code: 3 where a plate could not be landed.
+
+    Raises FarplaneError before any work where it can.
+    """
     order.validate()
     found = blender.find_blender()
     began = time.monotonic()
@@ -102,6 +113,7 @@ def render(order: Order, console: Console) -> None:
             result = _run(order.arguments(), watcher, environment, found)
             seconds = board.seconds()
     _show_result(result, seconds, time.monotonic() - began, console)
+    return blender.PARTLY if result.get("not_landed") else 0
 
 
 def extract(
@@ -113,15 +125,30 @@ def extract(
     overwrite: bool,
     colours: bool = True,
     sun: bool = True,
+    scene_name: str = "",
+    camera: str = "",
+    strict: bool = False,
     console: Console,
 ) -> None:
     """Read the shot of a scene into `out` and stop there."""
     checks.check_scene(scene)
     found = blender.find_blender()
-    with checks.output_folder(out, overwrite=overwrite), StageBoard(console) as board:
+    with checks.output_folder(out, overwrite=overwrite, for_shot=True), StageBoard(console) as board:
         board.update("start", 0, 1)
         watcher = Watcher(board, console, None)
-        words = _scene_arguments(scene, "shot", out, frames, size, overwrite=overwrite, colours=colours, sun=sun)
+        words = _scene_arguments(
+            scene,
+            "shot",
+            out,
+            frames,
+            size,
+            overwrite=overwrite,
+            colours=colours,
+            sun=sun,
+            scene_name=scene_name,
+            camera=camera,
+            strict=strict,
+        )
         result = _run(words, watcher, {}, found)
     for shot in result.get("shots", []):
         width, height = shot["resolution"]
@@ -158,6 +185,8 @@ class Watcher:
                 self._say(f"{event['position']} jobs are before this one")
             case "warning":
                 self._say(f"warning: {event.get('text', '')}")
+            case "scene":
+                self._say(f"scene {event.get('text', '')}")
             case "disconnected":
                 if self.backend is not None:
                     self.backend.check()
@@ -195,6 +224,9 @@ def _scene_arguments(
     overwrite: bool,
     colours: bool,
     sun: bool,
+    scene_name: str,
+    camera: str,
+    strict: bool,
 ) -> list[str]:
     words = [str(scene.absolute()), command, f"--out={out.absolute()}"]
     if frames is not None:
@@ -203,6 +235,9 @@ def _scene_arguments(
         words.append(f"--size={size[0]}x{size[1]}")
     words += [] if colours else ["--no-colours"]
     words += [] if sun else ["--no-sun"]
+    words += [f"--scene={scene_name}"] if scene_name else []
+    words += [f"--camera={camera}"] if camera else []
+    words += ["--strict"] if strict else []
     return [*words, "--overwrite"] if overwrite else words
 
 
@@ -219,3 +254,5 @@ def _show_result(result: dict[str, Any], seconds: dict[str, float], total: float
         console.print(files_table(folder))
     if result.get("blend"):
         console.print(f"The plate is landed in {escape(str(result['blend']))}", highlight=False, soft_wrap=True)
+    for one in result.get("not_landed", ()):  # last, since it is what is to be mended
+        console.print(f"not landed: {escape(str(one.get('text', '')))}", highlight=False, soft_wrap=True)

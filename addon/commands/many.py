@@ -21,9 +21,10 @@ from ..batch import RECORD, Batch, Entry, Member, Record
 from ..client import Client
 from ..output import OutputFolder, StagedFiles
 from ..reporting import Cancelled, Reporter, Stop
-from ..scene import ShotPlan, plan_shots
+from ..scene import ShotPlan
 from ..takes import Take
 from ..variations import Grid, expand
+from .choice import label
 from .link import (
     CANCEL_SECONDS,
     Ended,
@@ -37,10 +38,8 @@ from .link import (
     must_look,
     takes_colours,
 )
-from .reading import check_room, extract, scene_prompt, scene_settings, wants_colours
-from .single import save_copy
-
-PARTLY = 3  # exit code: some takes failed, the others are whole
+from .reading import check_room, extract, planned, say_what_is_read, scene_prompt, scene_settings, wants_colours
+from .single import PARTLY, Copy, save_copy
 
 
 def run_variations(
@@ -50,7 +49,7 @@ def run_variations(
     prompt = scene_prompt(scene, options)
     grid = expand(prompt.text)
     settings = scene_settings(scene, options)
-    plans = plan_shots(scene, options.frames)
+    plans = planned(scene, options, report)
     roots = [folder.path if len(plans) == 1 else folder.path / _numbered(i, p.name) for i, p in enumerate(plans)]
     work = _Work(folder, report, stop, options.overwrite)
     for plan, root in zip(plans, roots, strict=True):
@@ -68,7 +67,7 @@ def run_variations(
                 files = work.send(batch, entry, asked, chosen, plan, first)
                 first = first or files
         work.follow()
-    return work.conclude("variations", {})
+    return work.conclude("variations", {"scene": label(scene)})
 
 
 def run_storyboard(
@@ -84,6 +83,7 @@ def run_storyboard(
             Prompt(shot.prompt, prompt.negative).validate()
         except FarplaneError as error:
             raise FarplaneError("prompt", f"{error.problem} for {shot.marker}", error.remedy) from error
+    say_what_is_read(scene, [shot.plan for shot in shots], options, report)
     settings = scene_settings(scene, options)
     options.draft = options.steps is None and not options.final
     work = _Work(folder, report, stop, options.overwrite)
@@ -113,12 +113,16 @@ def run_storyboard(
             work.send(batch, entry, shot, settings, one.plan, None)
         work.follow()
     frames = storyboard.frames_of(record)
-    blend = None
+    laid = Copy()
+
+    def lay(copy: Copy) -> bool:
+        storyboard.lay(scene, frames, uuid.uuid4().hex, title)
+        return True
+
     if options.land and any(frame.take is not None for frame in frames):
-        blend = save_copy(
-            folder.path, "storyboard", lambda: storyboard.lay(scene, frames, uuid.uuid4().hex, title), report
-        )
-    return work.conclude("storyboard", {"blend": blend})
+        laid = save_copy(folder.path, "storyboard", lay)
+    told = {"scene": label(scene), "blend": laid.path, "not_landed": laid.problems}
+    return work.conclude("storyboard", told) or (PARTLY if laid.problems else 0)
 
 
 @dataclass

@@ -13,9 +13,12 @@ import bpy
 from ...protocol.errors import FarplaneError
 from ...protocol.shot import Prompt, RenderSettings, Shot, validate_resolution
 from ..materials import has_colours
+from ..missing import in_words, missing
 from ..reporting import Reporter, Stop
-from ..scene import REFERENCE_SAMPLES, Extraction, ShotPlan, scene_resolution
+from ..scene import REFERENCE_SAMPLES, Extraction, ShotPlan, one_frame_shots, plan_shots, scene_resolution
+from ..scope import summary
 from ..space import check_space, shot_bytes, take_bytes
+from .choice import choose_camera, label
 
 
 def open_scene(path: Path, report: Reporter) -> None:
@@ -68,6 +71,48 @@ def _header_version(path: Path) -> tuple[int, int]:
     if not head.startswith(b"BLENDER") or not digits.isdigit():
         return 0, 0
     return int(digits) // 100, int(digits) % 100
+
+
+def planned(scene: bpy.types.Scene, options: argparse.Namespace, report: Reporter) -> tuple[ShotPlan, ...]:
+    """The shots of the scene as asked for, once it is said what is read.  Raises FarplaneError, as `say_what_is_read` does."""
+    camera = choose_camera(scene, options.camera)
+    plans = plan_shots(scene, options.frames, camera)
+    say_what_is_read(scene, plans, options, report, with_markers=camera is None)
+    return plans
+
+
+def say_what_is_read(
+    scene: bpy.types.Scene,
+    plans: Sequence[ShotPlan],
+    options: argparse.Namespace,
+    report: Reporter,
+    *,
+    with_markers: bool = True,
+) -> None:
+    """Tell the scene, its cameras, what is sent of it, and what is not as the artist may think; before any work.
+
+    Raises FarplaneError for files that are missing, where --strict was given.
+    """
+    counts, cameras, scenes = summary(scene), list(dict.fromkeys(plan.camera for plan in plans)), len(bpy.data.scenes)
+    among = f" (one of {scenes})" if scenes > 1 else ""
+    report(
+        "scene",
+        scene=label(scene),
+        cameras=cameras,
+        sent=counts.sent,
+        left_out=counts.left_out,
+        unseen=counts.unseen,
+        text=f"{label(scene)}{among}, camera {', '.join(cameras)}: {counts}",
+    )
+    for marker, frame in one_frame_shots(scene, options.frames) if with_markers else ():
+        text = f"The shot of marker {marker} is left out: it has frame {frame} only, and no motion to lock to"
+        report("warning", text=text)
+    lost = missing(scene, {frame for plan in plans for frame in plan.frames})
+    if lost and options.strict:
+        remedy = "Find them with File > External Data > Find Missing Files, or leave out --strict"
+        raise FarplaneError("files", in_words(lost), remedy)
+    if lost:
+        report("warning", text=in_words(lost), files=[wanted.path or wanted.what for wanted in lost])
 
 
 def scene_prompt(scene: bpy.types.Scene, options: argparse.Namespace) -> Prompt:

@@ -16,6 +16,7 @@ import pytest
 from farplane.addon.base_colour import read_colours
 from farplane.addon.exr import read_channel
 from farplane.addon.output import OutputFolder, StagedFiles
+from farplane.addon.takes import Take
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, Shot
 
@@ -138,14 +139,42 @@ def test_a_plate_is_refused_and_untouched(tmp_path):
     assert (tmp_path / "plate.0001.exr").read_bytes() == b"plate"
 
 
-def test_a_link_and_a_file_are_refused(tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
+def test_a_file_and_a_link_to_nothing_are_refused(tmp_path):
     (tmp_path / "file").write_text("x")
-    for name in ("link", "file", "file/below"):
+    (tmp_path / "nowhere").symlink_to("gone")
+    (tmp_path / "to file").symlink_to("file")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file", "file/below", "nowhere", "to file", "loop"):
         with pytest.raises(FarplaneError, match="output folder"):
             OutputFolder(tmp_path / name).__enter__()
-    assert listing(tmp_path) == ["file", "link", "real"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "loop", "nowhere", "to file"]
+
+
+def test_a_link_to_a_folder_is_followed(tmp_path):
+    """A show's root often is one, also through several links; what fails leaves the real folder as it was."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "notes.txt").write_text("mine")
+    (tmp_path / "show").symlink_to("disk")
+    (tmp_path / "today").symlink_to(tmp_path / "show")
+    with OutputFolder(tmp_path / "today") as folder:
+        assert folder.path == tmp_path / "disk"
+        (folder.path / "plate.0001.exr").write_bytes(b"x")
+        folder.keep()
+    with pytest.raises(FarplaneError, match="already holds a plate"):
+        OutputFolder(tmp_path / "show").__enter__()
+    with pytest.raises(FarplaneError, match="no frames"), OutputFolder(tmp_path / "show" / "deeper") as folder:
+        Take.create(folder.path, {})
+    assert sorted(os.listdir(tmp_path / "disk")) == ["notes.txt", "plate.0001.exr"]
+
+
+def test_a_shot_is_replaced_only_if_it_may_be(tmp_path):
+    (tmp_path / "shot.json").write_text("{}")
+    with pytest.raises(FarplaneError, match="already holds a shot"):
+        OutputFolder(tmp_path, for_shot=True).__enter__()
+    with OutputFolder(tmp_path, for_shot=True, overwrite=True):
+        pass
+    with OutputFolder(tmp_path):  # of a render: its plate is what counts
+        pass
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="mounts need root")

@@ -132,11 +132,25 @@ def test_a_plate_is_not_overwritten_unasked(tmp_path: Path) -> None:
 
 def test_output_that_is_a_file_or_a_link(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
     for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "link"):
         with pytest.raises(FarplaneError) as error, checks.output_folder(out, overwrite=False):
             raise AssertionError("work began")
         assert error.value.field == "output folder"
+
+
+def test_output_through_a_link_to_a_folder(tmp_path: Path) -> None:
+    """A show's root often is one; and `shot` replaces nothing unasked."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "show").symlink_to("disk")
+    with checks.output_folder(tmp_path / "show", overwrite=False, for_shot=True):
+        (tmp_path / "disk" / "shot.json").write_text("{}")
+    with (
+        pytest.raises(FarplaneError, match="already holds a shot"),
+        checks.output_folder(tmp_path / "show", overwrite=False, for_shot=True),
+    ):
+        raise AssertionError("work began")
+    assert (tmp_path / "disk" / "shot.json").exists()
 
 
 def test_a_full_disk_is_said_before_any_work(small_disk: Path) -> None:
