@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...protocol.errors import FarplaneError
 from .. import camera as maths
+from .. import scope
 from ..passes import PREFIX, is_rendering
 from ..scene import Extraction, plan_camera
 from . import overlay
@@ -158,8 +159,8 @@ def _look(scene: bpy.types.Scene) -> Any:
     matrix = tuple(round(value, 6) for row in camera.matrix_world for value in row)
     size = plate_size(scene)
     clip = data.clip_start, data.clip_end
-    count = len(scene.objects)
-    return scene.session_uid, scene.frame_current, camera.name, matrix, lens, clip, size, count, _state.edits
+    place = scene.session_uid, scene.frame_current, camera.session_uid, matrix
+    return *place, lens, clip, size, scope.fingerprint(scene), _state.edits
 
 
 def _colour(scene: bpy.types.Scene) -> bool:
@@ -184,22 +185,34 @@ def _colour(scene: bpy.types.Scene) -> bool:
 
 @persistent
 def _edited(scene: bpy.types.Scene, depsgraph: Any = None) -> None:
-    """Count the edits that move or shape something."""
+    """Count the edits that move or shape something, or change a material: a leaf may be cut out of its card by one."""
     if depsgraph is None or _state.ours or scene.name.startswith(PREFIX) or _state.frame is None:
         return
     if _state.quiet and _state.echoes:
         return
     for update in depsgraph.updates:
         is_echo = _state.quiet > 0 and isinstance(update.id, bpy.types.Collection)
-        if (update.is_updated_geometry or update.is_updated_transform) and not is_echo:
+        is_shaped = update.is_updated_geometry or update.is_updated_transform
+        is_shaded = update.is_updated_shading and isinstance(update.id, (bpy.types.Material, bpy.types.NodeTree))
+        if (is_shaped or is_shaded) and not is_echo:
             _state.edits += 1
             return
+
+
+@persistent
+def _undone(*_: object) -> None:
+    """An undo or a redo may have changed anything."""
+    _state.edits += 1
+
+
+_HANDLERS = (("depsgraph_update_post", _edited), ("undo_post", _undone), ("redo_post", _undone))
 
 
 def register() -> None:
     """Watch for edits, where there is a window."""
     if not bpy.app.background:
-        bpy.app.handlers.depsgraph_update_post.append(_edited)
+        for name, handler in _HANDLERS:
+            getattr(bpy.app.handlers, name).append(handler)
 
 
 def unregister() -> None:
@@ -207,5 +220,6 @@ def unregister() -> None:
     global _state
     _close()
     _state = _State()
-    if _edited in bpy.app.handlers.depsgraph_update_post:
-        bpy.app.handlers.depsgraph_update_post.remove(_edited)
+    for name, handler in _HANDLERS:
+        if handler in getattr(bpy.app.handlers, name):
+            getattr(bpy.app.handlers, name).remove(handler)
