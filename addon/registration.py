@@ -10,6 +10,7 @@ from . import command
 from .ui import (
     backend_panel,
     batch_panel,
+    carrying,
     catalogue,
     compare,
     depth_view,
@@ -17,8 +18,10 @@ from .ui import (
     operators,
     overlay,
     panels,
+    places,
     preferences,
     presets,
+    progress,
     properties,
     resume,
     saving,
@@ -34,6 +37,7 @@ _MODULES = (
     translations,
     preferences,
     properties,
+    places,
     thumbnails,
     view,
     overlay,
@@ -43,6 +47,7 @@ _MODULES = (
     depth_view,
     estimate,
     catalogue,
+    progress,
     presets,
     panels,
     batch_panel,
@@ -50,6 +55,7 @@ _MODULES = (
     backend_panel,
     resume,
     saving,
+    carrying,
     command,
 )
 

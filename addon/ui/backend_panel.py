@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import EnumProperty, StringProperty
 
 from ...protocol import pairing
 from ...protocol.errors import FarplaneError
 from ...protocol.invitation import Invitation
 from . import local_backend, preferences
 from .operators import FINISHED, _Operator, redraw
-from .panels import _draw_message, _Panel
+from .panels import ORDER, _draw_message, _Panel, is_narrow
 from .session import Job, Message, session
 from .translations import say
+
+# What the backend needs beforehand, by system.
+NEEDS_NAMES = {
+    "LINUX": "Debian or Ubuntu, with make and Python 3.11 or 3.13; 5 GB of disk",
+    "WINDOWS": "Python 3.11 or 3.13 from python.org; 5 GB of disk",
+    "MACOS": "Python 3.11 or 3.13 from python.org; 5 GB of disk",
+}
+
+
+@dataclass(frozen=True)
+class Install:
+    """How the backend is installed on a system.  lines : of a terminal.  program : what they make."""
+
+    lines: tuple[str, ...]
+    program: str
+    is_tested: bool = False
+
+
+# As README.md tells it; where there is no make, what `make demo` does first.
+INSTALL = {
+    "LINUX": Install(("make demo",), ".venv/bin/farplane", is_tested=True),
+    "WINDOWS": Install(
+        (r"py -3.11 -m venv .venv", r".venv\Scripts\python -m pip install .", r".venv\Scripts\farplane doctor"),
+        r".venv\Scripts\farplane.exe",
+    ),
+    "MACOS": Install(
+        ("python3.11 -m venv .venv", ".venv/bin/python -m pip install .", ".venv/bin/farplane doctor"),
+        ".venv/bin/farplane",
+    ),
+}
+SYSTEM_ITEMS = (("LINUX", "Linux", ""), ("WINDOWS", "Windows", ""), ("MACOS", "macOS", ""))
 
 SHOWN_JOBS = 12
 WATCH_SECONDS = 0.5  # between two looks at the backend that was started here
@@ -87,6 +120,69 @@ class FARPLANE_OT_stop_backend(_Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """It finishes what it writes, then ends."""
         local_backend.ask_to_stop()
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_copy_text(_Operator):
+    """Copy this line to the clipboard"""
+
+    bl_idname = "farplane.copy_text"
+    bl_label = "Copy Line"
+    bl_options = {"INTERNAL"}
+
+    text: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """As it stands."""
+        context.window_manager.clipboard = self.text
+        self.report({"INFO"}, say("Copied. Paste it into a terminal"))
+        return FINISHED
+
+
+class FARPLANE_OT_install_help(_Operator):
+    """How to install the backend on this machine, or use one on another"""
+
+    bl_idname = "farplane.install_help"
+    bl_label = "Install the Backend"
+    bl_options = {"INTERNAL"}
+
+    system: EnumProperty(  # type: ignore[valid-type]
+        name="System",
+        items=SYSTEM_ITEMS,
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Begin with the system that this is."""
+        self.system = {"win32": "WINDOWS", "darwin": "MACOS"}.get(sys.platform, "LINUX")
+        return context.window_manager.invoke_props_dialog(self, width=480)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Steps with their lines to copy; then where the program lies."""
+        layout = self.layout
+        layout.row().prop(self, "system", expand=True)
+        install = INSTALL[self.system]
+        layout.label(text="1. Get Farplane's repository: a zip of the add-on alone has no backend")
+        layout.label(text=f"2. {say(NEEDS_NAMES[self.system])}", translate=False)
+        layout.label(text="3. In a terminal, in the repository's folder:")
+        column = layout.column(align=True)
+        for line in install.lines:
+            row = column.row(align=True)
+            row.label(text=line, icon="CONSOLE", translate=False)
+            row.operator("farplane.copy_text", text="", icon="COPYDOWN").text = line
+        layout.label(text=f"4. {say('Choose the program that this made')}: {install.program}", translate=False)
+        held = preferences.held()
+        if held is not None:
+            layout.prop(held, "executable", text="")
+        if not install.is_tested:
+            layout.label(text="Not tested on this system: please tell what does not work", icon="ERROR")
+        layout.separator()
+        layout.label(text="Or use a backend on another machine: there, 'farplane pair NAME' prints a line", icon="INFO")
+        layout.operator("farplane.pair", icon="PASTEDOWN")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """It is read; what was chosen takes effect by itself."""
         redraw()
         return FINISHED
 
@@ -200,6 +296,7 @@ class FARPLANE_PT_backend(_Panel, bpy.types.Panel):
     """The connection, and what to do where there is none."""
 
     bl_label = "Backend"
+    bl_order = ORDER["backend"]
 
     def draw(self, context: bpy.types.Context) -> None:
         """State, remedy, start and stop."""
@@ -263,7 +360,7 @@ def _draw_problem(layout: Any, context: bpy.types.Context, problem: Message) -> 
     if _is_unknown_there():
         remedy = say("Run a command on the backend's machine, or pair again with a new line from it")
         _draw_message(layout, context, Message(problem.text, remedy, True))
-        row = layout.row(align=True)
+        row = layout.column(align=True) if is_narrow(context) else layout.row(align=True)
         row.operator("farplane.copy_command", icon="COPYDOWN")
         row.operator("farplane.pair", text="Pair", icon="PASTEDOWN")
         return
@@ -300,6 +397,7 @@ def _draw_why_not(layout: Any, context: bpy.types.Context, state: local_backend.
     elif state == "absent":
         problem, remedy = local_backend.not_found()
         _draw_message(layout, context, Message(problem, remedy, True))
+        layout.operator("farplane.install_help", icon="QUESTION")
         held = preferences.held()
         if held is not None:
             layout.prop(held, "executable", text="")
@@ -327,6 +425,8 @@ CLASSES: tuple[Any, ...] = (
     FARPLANE_OT_connect,
     FARPLANE_OT_start_backend,
     FARPLANE_OT_stop_backend,
+    FARPLANE_OT_copy_text,
+    FARPLANE_OT_install_help,
     FARPLANE_OT_pair,
     FARPLANE_OT_unpair,
     FARPLANE_OT_copy_command,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from ..passes import is_rendering
 from ..scene import ShotPlan
 from ..variations import expand
 from .generate import Ask, Generation, current_plan, find_scene, panel_prompt, panel_settings
-from .session import Job, Message, session, shot_folder
+from .places import root, shot_folder
+from .session import Job, Message, session
 from .translations import say
 from .view import show_in_sequencer
 
@@ -87,6 +88,16 @@ class Run:
     def total(self) -> int:
         """Frames of this stage."""
         return self._generation.total
+
+    @property
+    def reading(self) -> Generation:
+        """The shot that is read just now."""
+        return self._generation
+
+    @property
+    def unsent(self) -> list[int]:
+        """How many takes each shot will become that was not sent yet."""
+        return [len(part.asks) for part in self._parts[self._at :]]
 
     def step(self) -> bool:
         """Do the next frame; return True once every shot is sent.  Raises FarplaneError."""
@@ -158,14 +169,14 @@ class Run:
 def begin_variations(scene: bpy.types.Scene) -> Run:
     """A take for every combination of the alternatives in the panel's prompt.  Raises FarplaneError."""
     prompt, settings, plan = panel_prompt(scene), panel_settings(scene), current_plan(scene)
-    grid = expand(prompt.text)
+    grid = expand(scene.farplane.prompt.strip())
     folder = batch.next_folder(shot_folder(scene, plan.name), "variations")
     vary = scene.farplane.vary_seed
     asks: list[Ask] = []
     for index, cell in enumerate(grid.cells):
         asks.append((Prompt(cell.text, prompt.negative), replace(settings, seed=settings.seed + index * vary)))
     entries = [Entry(cell.name, folder, cell.text, cell.row, cell.column) for cell in grid.cells]
-    record = Record(folder, "variations", prompt.text, grid.rows, grid.columns, entries)
+    record = Record(folder, "variations", scene.farplane.prompt.strip(), grid.rows, grid.columns, entries)
     return Run(scene, record, [Part(plan, asks, entries)], draft=scene.farplane.quality == "DRAFT")
 
 
@@ -173,7 +184,7 @@ def begin_storyboard(scene: bpy.types.Scene) -> Run:
     """A draft of the shot of every camera marker.  Raises FarplaneError, for a shot without a prompt too."""
     prompt, settings = panel_prompt(scene), panel_settings(scene)
     shots = storyboard.board_shots(scene, prompt.text)
-    folder = batch.next_folder(shot_folder(scene, "x").parent, "storyboard")
+    folder = batch.next_folder(root(scene), "storyboard")
     across = min(4, len(shots))
     parts = []
     for index, shot in enumerate(shots):
@@ -245,6 +256,7 @@ def _conclude(record: Record, scene: Any) -> None:
     whole, total = sum(entry.whole for entry in record.entries), len(record.entries)
     remedy = say("Look at the contact sheet") if whole else say("Look at what went wrong, and try again")
     session.message = Message(say("{} of {} takes are here", whole, total), remedy, not whole)
+    session.notices.append(session.message)
     if record.kind == "storyboard" and whole and scene is not None:
         _to_lay.append((scene.session_uid, record))
         lay_waiting()
@@ -293,6 +305,17 @@ def look(parents: Sequence[Path], redraw: Callable[[], object]) -> None:
             redraw()
 
     session.disk.do(lambda: {parent: records_in(parent) for parent in parents}, show)
+
+
+def follow(moved: Mapping[Path, Path]) -> None:
+    """Takes and batches lie elsewhere now (carrying.py): {old folder: new one}."""
+    for old, run in list(_active.items()):
+        for entry in run.record.entries:
+            entry.take = moved.get(entry.take, entry.take)
+        if old in moved:
+            run.record.folder = moved[old]
+            _active[moved[old]] = _active.pop(old)
+    _listed.clear()
 
 
 def forget_all() -> None:

@@ -34,8 +34,10 @@ from .operators import (
     refuse_while_rendering,
     running_generation,
 )
-from .panels import _draw_message, _Panel
-from .session import Message, session, shot_folder
+from .panels import ORDER, _draw_message, _Panel
+from .places import root as root_of
+from .places import shot_folder
+from .session import Message, session
 from .translations import say
 
 SHOWN_SHOTS = 12
@@ -135,7 +137,7 @@ class FARPLANE_OT_cancel_batch(_Operator):
 
 
 class FARPLANE_OT_show_sheet(_Operator):
-    """Open the contact sheet in the system's picture viewer"""
+    """Show the contact sheet in an Image Editor"""
 
     bl_idname = "farplane.show_sheet"
     bl_label = "Contact Sheet"
@@ -144,12 +146,45 @@ class FARPLANE_OT_show_sheet(_Operator):
     folder: StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Blender's own way to open a path."""
+        """In the editor that shows one already, else in a window of its own."""
         path = Path(self.folder) / batch.SHEET
         if not path.is_file():
             return self.tell(FarplaneError("contact sheet", "it is not there", "Wait until the batch has ended"))
-        bpy.ops.wm.path_open(filepath=str(path))
+        try:
+            show_picture(context, path)
+        except RuntimeError:  # a damaged file
+            return self.tell(FarplaneError("contact sheet", "it cannot be read", "Render the variations again"))
         return FINISHED
+
+
+def show_picture(context: bpy.types.Context, path: Path) -> bpy.types.Image:
+    """Show a picture file in Blender.  Raises RuntimeError where it is none."""
+    image = bpy.data.images.load(str(path), check_existing=True)
+    image.reload()
+    image.colorspace_settings.name = image.colorspace_settings.bl_rna.properties["name"].default or "sRGB"
+    if bpy.app.background:
+        return image
+    windows = context.window_manager.windows
+    editors = [(w, a) for w in windows for a in w.screen.areas if a.type == "IMAGE_EDITOR"]
+    shown = next((e for e in editors if e[1].spaces.active.image in (image, None) or _is_sheet(e[1])), None)
+    if shown is None:
+        bpy.ops.wm.window_new()
+        window = windows[-1]
+        area = window.screen.areas[0]
+        area.type = "IMAGE_EDITOR"
+        shown = window, area
+    window, area = shown
+    area.spaces.active.image = image
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with context.temp_override(window=window, area=area, region=region):
+        bpy.ops.image.view_all(fit_view=True)
+    return image
+
+
+def _is_sheet(area: bpy.types.Area) -> bool:
+    """Whether an Image Editor shows a contact sheet of ours."""
+    path = Path(bpy.path.abspath(area.spaces.active.image.filepath))
+    return path.name == batch.SHEET and (path.parent / batch.RECORD).is_file()
 
 
 class FARPLANE_OT_lay_storyboard(_Operator):
@@ -227,12 +262,22 @@ class FARPLANE_OT_marker_prompt(_Operator):
 # ---- the panels ---------------------------------------------------------------------------------------------
 
 
+class FARPLANE_PT_batch(_Panel, bpy.types.Panel):
+    """Several takes at once."""
+
+    bl_label = "Batch"
+    bl_order = ORDER["batch"]
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Its parts say it."""
+
+
 class FARPLANE_PT_variations(_Panel, bpy.types.Panel):
     """How many takes the prompt's alternatives make, and the batches of them."""
 
     bl_label = "Variations"
-    bl_parent_id = "FARPLANE_PT_shot"
-    bl_options = {"DEFAULT_CLOSED"}
+    bl_parent_id = "FARPLANE_PT_batch"
 
     def draw(self, context: bpy.types.Context) -> None:
         """The grid in numbers, the button, what runs, and the last sheet."""
@@ -268,8 +313,7 @@ class FARPLANE_PT_storyboard(_Panel, bpy.types.Panel):
     """The shots of the camera markers, and the animatics in the sequencer."""
 
     bl_label = "Storyboard"
-    bl_parent_id = "FARPLANE_PT_shot"
-    bl_options = {"DEFAULT_CLOSED"}
+    bl_parent_id = "FARPLANE_PT_batch"
 
     def draw(self, context: bpy.types.Context) -> None:
         """A row for each shot with its prompt, the button, what runs, and what is laid."""
@@ -329,7 +373,7 @@ def _draw_sheet(layout: Any, record: Record) -> None:
 def _latest(scene: bpy.types.Scene, kind: str) -> Record | None:
     """The newest batch of a kind; looks for them, in another thread, when the shot is another one."""
     global _looked
-    root = shot_folder(scene, "x").parent
+    root = root_of(scene)
     try:
         shot = shot_folder(scene, current_plan(scene).name)
     except FarplaneError:
@@ -355,6 +399,7 @@ CLASSES = (
     FARPLANE_OT_lay_storyboard,
     FARPLANE_OT_remove_storyboard,
     FARPLANE_OT_marker_prompt,
+    FARPLANE_PT_batch,
     FARPLANE_PT_variations,
     FARPLANE_PT_storyboard,
 )

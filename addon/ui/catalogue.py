@@ -15,6 +15,17 @@ from . import preferences
 from .session import keep_hint, session, user_folder
 
 MAX_BACKENDS = 8  # the latest ones
+# What the repository's own model tells of itself: its sizes are known before anybody was asked.
+SHIPPED = ModelInfo(
+    "farplane-s",
+    "Farplane small: runs anywhere, ships with Farplane",
+    0.0,
+    "ready",
+    ((448, 256), (256, 448)),
+    4,
+    12,
+    1.15,
+)
 
 _told: dict[str, tuple[ModelInfo, ...]] | None = None
 
@@ -25,8 +36,8 @@ def models() -> tuple[ModelInfo, ...]:
 
 
 def model_info(name: str) -> ModelInfo | None:
-    """The model called `name`, None while it is not known."""
-    return next((model for model in models() if model.name == name), None)
+    """The model called `name`, None while it is not known.  Before any backend was asked, ours is."""
+    return next((model for model in models() or (SHIPPED,) if model.name == name), None)
 
 
 def remember() -> None:

@@ -32,6 +32,7 @@ _shown: tuple[Key, Key, float] | None = None
 class FARPLANE_OT_compare(_Operator):
     """Compare this take with another: mark it, then choose the other one. Once more ends it"""
 
+    of_takes = True
     bl_idname = "farplane.compare"
     bl_label = "Compare"
     bl_options = {"REGISTER"}

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...protocol.errors import FarplaneError
+from ..takes import Take
 from . import preferences
+from .catalogue import model_info
 from .session import Job, duration, keep_hint, session, user_folder
 from .summary import Summary
 from .translations import say
@@ -25,7 +27,11 @@ NEAREST = 5  # earlier takes that an estimate rests on
 
 @dataclass(frozen=True)
 class Record:
-    """One finished take.  backend : its address, empty for this machine.  seconds : from Generate to the last file."""
+    """One finished take.
+
+    backend : its address, empty for this machine.  seconds : from Generate to the last file.  stages : seconds of each
+    stage, "reading" for all before the upload; empty where nobody looked.
+    """
 
     backend: str
     model: str
@@ -33,6 +39,7 @@ class Record:
     frames: int
     steps: int
     seconds: float
+    stages: dict[str, float] = field(default_factory=dict)
 
     @property
     def work(self) -> float:
@@ -78,16 +85,25 @@ def record(job: Job) -> None:
     """Learn from a job that has just ended; the session calls it."""
     if job.outcome != "finished" or not job.take.seconds:
         return
-    summary = Summary.read(job.take)
-    width, height = summary.size
-    found = next((model for model in session.models if model.name == summary.model), None)
-    steps = summary.steps or (found.steps if found is not None else 0)
-    seconds = job.take.seconds + job.prepared
+    stages = {name: round(seconds, 2) for name, seconds in job.seconds.items()} | {"reading": round(job.prepared, 2)}
+    seconds = round(job.take.seconds + job.prepared, 2)
     known = history()
-    known.append(Record(backend(), summary.model, width * height, len(job.take.expected), steps, round(seconds, 2)))
+    known.append(replace(wanted_of(job.take), seconds=seconds, stages=stages if job.prepared else {}))
     del known[:-MAX_RECORDS]
     data = json.dumps([asdict(item) for item in known]).encode()
     keep_hint(_path(), data)
+
+
+def wanted_of(take: Take) -> Record:
+    """What a take asks for, without its time; reads its files."""
+    summary = Summary.read(take)
+    return wanted(summary.model, summary.steps, summary.size, len(take.expected))
+
+
+def wanted(model: str, steps: int, size: tuple[int, int], frames: int) -> Record:
+    """What is asked for: steps of 0 are the model's own."""
+    found = model_info(model)
+    return Record(backend(), model, size[0] * size[1], frames, steps or (found.steps if found else 0), 0.0)
 
 
 def backend() -> str:
@@ -108,9 +124,11 @@ def _read(path: Path) -> list[Record]:
     for row in rows if isinstance(rows, list) else []:
         try:
             item = Record(**row)
+            if not all(isinstance(value, (int, float)) for value in item.stages.values()):
+                continue
             if item.work > 0 and 0 < item.seconds < 1e7:
                 found.append(item)
-        except (TypeError, ValueError, FarplaneError):
+        except (TypeError, ValueError, AttributeError, FarplaneError):
             continue
     return found[-MAX_RECORDS:]
 

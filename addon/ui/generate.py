@@ -20,6 +20,7 @@ from ...protocol.shot import DepthPass, Prompt, RenderSettings, Shot, validate_r
 from ...protocol.shotfile import base_colour_name, depth_name, shot_to_json
 from .. import takes
 from ..base_colour import write_colours
+from ..camera import Frame
 from ..commands.link import CONNECT_SECONDS, check_model, check_upload, must_look
 from ..commands.link import draft_steps as steps_of_draft
 from ..exr import write_channel
@@ -28,10 +29,12 @@ from ..passes import is_rendering
 from ..scene import Extraction, ShotPlan, metres_per_unit, plan_shots, scene_resolution
 from ..space import check_space, take_bytes
 from ..takes import Take
-from . import preferences
+from ..variations import expand, has_alternatives
+from . import estimate, preferences
 from .catalogue import model_info
+from .places import keep_folder, shot_folder
 from .properties import Shot as ShotProperties
-from .session import Job, keep_folder, session, shot_folder
+from .session import Job, session
 
 Ask = tuple[Prompt, RenderSettings]
 
@@ -69,6 +72,7 @@ class Generation:
         self._scene_uid = scene.session_uid
         self.depth_range = manual_range(scene)
         self.folder = shot_folder(scene, self.plan.name)
+        bpy.context.window_manager.farplane.shot = ""  # the list shows what comes of it
         self._enquiries: list[str] = []
         self._size = (0, 0)  # of the plate, once it is checked
         self._colours = False  # whether base colours are read, once the backend has said what it takes
@@ -115,6 +119,22 @@ class Generation:
     def total(self) -> int:
         """Frames of this stage."""
         return len(self.plan.frames) * (1 if self._files is None else len(self.asks))
+
+    @property
+    def reading(self) -> Generation:
+        """The shot that is read: this one."""
+        return self
+
+    @property
+    def wanted(self) -> estimate.Record:
+        """What it asks for, for an estimate of its time."""
+        settings = self.asks[0][1]
+        return estimate.wanted(settings.model, settings.steps, self._size, len(self.plan.frames))
+
+    @property
+    def unsent(self) -> list[int]:
+        """How many takes it will become, once it is read."""
+        return [] if self.jobs else [len(self.asks)]
 
     def step(self) -> bool:
         """Do the next frame; return True once everything is submitted.  Raises FarplaneError."""
@@ -266,7 +286,7 @@ class _Files:
             data = shot_to_json(replace(shot, prompt=prompt), names, self._plan.camera, settings)
             self._opened.append(Take.create(takes.next_folder(self._folder), data, job=codec.new_job()))
         for index, frame in enumerate(shot.frames):
-            files = {names[frame]: write_channel(shot.depth.z[index])}
+            files = {names[frame]: write_channel(shot.depth.z[index], window=shot.screen_window(index))}
             if shot.base_colour is not None:
                 files[base_colour_name(frame)] = write_colours(shot.base_colour[index])
             for take in self._opened:
@@ -298,7 +318,10 @@ def find_scene(uid: int) -> Any:
 def panel_prompt(scene: bpy.types.Scene) -> Prompt:
     """The prompt as the panel has it."""
     asked: ShotProperties = scene.farplane
-    return Prompt(asked.prompt.strip(), asked.negative.strip())
+    text = asked.prompt.strip()
+    if "\\" in text and not has_alternatives(text):
+        text = expand(text).cells[0].text  # \\{ is the character itself
+    return Prompt(text, asked.negative.strip())
 
 
 def panel_settings(scene: bpy.types.Scene) -> RenderSettings:
@@ -337,12 +360,9 @@ def manual_range(scene: bpy.types.Scene) -> tuple[float, float] | None:
 
 
 def plate_size(scene: bpy.types.Scene, model_name: str = "") -> tuple[int, int]:
-    """The (W, H) to render: of the model's own sizes the one nearest to the scene's shape, or the scene's own."""
-    width, height = scene_resolution(scene)
+    """The (W, H) to render: the scene's own, or one of the scene's shape and about as large as the model's sizes."""
     asked: ShotProperties = scene.farplane
     model = model_info(model_name or asked.model_name or RenderSettings.model)
     if asked.size == "SCENE" or model is None or not model.sizes:
-        return width, height
-    render = scene.render
-    shape = width * render.pixel_aspect_x / (height * render.pixel_aspect_y)
-    return min(model.sizes, key=lambda size: max(shape * size[1] / size[0], size[0] / size[1] / shape))
+        return scene_resolution(scene)
+    return Frame.of(scene.render).size_near(model.sizes)

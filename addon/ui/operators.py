@@ -1,16 +1,18 @@
-"""What every operator of ours shares, and the first of them: generate, cancel, another seed."""
+"""What every operator of ours shares, and the first of them: generate, cancel, another seed, messages put away."""
 
 from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
 from ...protocol.errors import FarplaneError
 from ..passes import is_rendering
+from ..variations import expand, has_alternatives
 from .generate import Generation
 from .meter import meter
 from .session import STAGE_NAMES, Message, session
@@ -28,11 +30,16 @@ def running_generation() -> Generation | None:
 
 
 class _Operator(bpy.types.Operator):
-    """Common to all of ours: an error is told in the status bar and stays in the panel."""
+    """Common to all of ours: an error is told in the status bar and stays in the panel.
+
+    of_takes : its buttons stand in the Takes panel, and what it says is said below them.
+    """
+
+    of_takes = False
 
     def tell(self, error: FarplaneError) -> set[str]:
         """Report an error and cancel."""
-        session.message = Message.of(error)
+        session.message = replace(Message.of(error), of_takes=self.of_takes)
         redraw()
         self.report({"ERROR"}, f"{session.message.text}. {session.message.remedy}")
         return CANCELLED
@@ -44,6 +51,12 @@ class FARPLANE_OT_generate(_Operator):
     bl_idname = "farplane.generate"
     bl_label = "Generate"
     bl_options = {"REGISTER"}
+
+    literal: BoolProperty(  # type: ignore[valid-type]
+        name="As Written",
+        description="Send the prompt's braces as they stand, and make one take of it",
+        options={"SKIP_SAVE"},
+    )
 
     _timer: Any = None
 
@@ -61,17 +74,29 @@ class FARPLANE_OT_generate(_Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """The whole way to the submitted job at once: background mode and scripts."""
         try:
+            if self._is_ambiguous(context.scene):
+                raise FarplaneError(
+                    "prompt", "it holds alternatives in braces", "Make variations of it, or generate it as written"
+                )
             new_seed(context.scene)
+            session.message = None
             Generation(context.scene).run()
         except FarplaneError as error:
             return self.tell(error)
         return FINISHED
+
+    def _is_ambiguous(self, scene: bpy.types.Scene) -> bool:
+        """Whether the prompt may mean several takes, and nobody has said that it means one."""
+        return not self.literal and has_alternatives(scene.farplane.prompt)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Begin; the passes are read in `modal`, a little per tick."""
         global _generation
         if bpy.app.background:
             return self.execute(context)
+        if self._is_ambiguous(context.scene):  # from F3 or a shortcut: the panel has a button for each
+            context.window_manager.popup_menu(_ask_which, title="The prompt holds alternatives", icon="QUESTION")
+            return CANCELLED
         try:
             new_seed(context.scene)
             _generation = Generation(context.scene)
@@ -105,10 +130,6 @@ class FARPLANE_OT_generate(_Operator):
         if finished:
             self._leave(context, None)
             return FINISHED
-        share = generation.done / max(1, generation.total)
-        context.window_manager.progress_update(100 * share)
-        line = generation_line(generation)
-        context.workspace.status_text_set(line if generation.gives_way else f"{line}    |    {say('Esc: Cancel')}")
         redraw()
         return RUNNING
 
@@ -167,6 +188,51 @@ class FARPLANE_OT_cancel(_Operator):
         return FINISHED
 
 
+class FARPLANE_OT_dismiss(_Operator):
+    """Put this message away"""
+
+    bl_idname = "farplane.dismiss"
+    bl_label = "Dismiss"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Nothing else changes."""
+        session.message = None
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_notice(_Operator):
+    """Tell in the status bar how something ended"""
+
+    bl_idname = "farplane.notice"
+    bl_label = "Notice"
+    bl_options = {"INTERNAL"}
+
+    text: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+    is_error: BoolProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+
+    _timer: Any = None
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Blender shows what an operator reports from an event, not what a script's call does: wait for one."""
+        self._timer = context.window_manager.event_timer_add(0.01, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return RUNNING
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """The first event will do."""
+        self.cancel(context)
+        self.report({"ERROR" if self.is_error else "INFO"}, self.text)
+        return {"FINISHED", "PASS_THROUGH"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender ends it, or it is done."""
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+
+
 class FARPLANE_OT_new_seed(_Operator):
     """Choose another seed"""
 
@@ -178,6 +244,34 @@ class FARPLANE_OT_new_seed(_Operator):
         """Any number that is easy to write down."""
         context.scene.farplane.seed = random.randrange(100_000)
         return FINISHED
+
+
+def _ask_which(menu: Any, context: bpy.types.Context) -> None:
+    """The two things that Generate may mean."""
+    layout = menu.layout
+    layout.operator_context = "INVOKE_DEFAULT"
+    text = variations_label(context.scene.farplane.prompt)
+    layout.operator("farplane.variations", text=text, icon="LIGHTPROBE_VOLUME", translate=False)
+    layout.operator("farplane.generate", text="Generate as Written", icon="RENDER_ANIMATION").literal = True
+
+
+def variations_label(prompt: str) -> str:
+    """How many takes a prompt's alternatives make; without the number where the braces are wrong."""
+    try:
+        return say("Make {} Variations", len(expand(prompt).cells))
+    except FarplaneError:
+        return say("Make Variations")
+
+
+def tell_notices() -> None:
+    """Say in the status bar what has ended since the last call, without a click; the timer calls it."""
+    windows = bpy.context.window_manager.windows
+    told, session.notices = session.notices, []
+    if bpy.app.background or not windows:
+        return
+    for message in told:
+        with bpy.context.temp_override(window=windows[0]):
+            bpy.ops.farplane.notice("INVOKE_DEFAULT", text=say("Farplane: {}", message.text), is_error=message.is_error)
 
 
 def new_seed(scene: bpy.types.Scene) -> None:
@@ -215,6 +309,8 @@ def redraw() -> None:
 CLASSES = (
     FARPLANE_OT_generate,
     FARPLANE_OT_cancel,
+    FARPLANE_OT_dismiss,
+    FARPLANE_OT_notice,
     FARPLANE_OT_new_seed,
 )
 

@@ -1,30 +1,53 @@
-"""The Farplane tab in the 3D View's sidebar: what panels share, the Shot panel, and the timer behind them.
+"""The Farplane tab in the 3D View's sidebar: what panels share, the Shot panel, its settings, and the timer behind them.
 
-takes_panel.py has the takes, backend_panel.py the backend.
+takes_panel.py has the takes, scope_panel.py what is sent, batch_panel.py several takes at once, backend_panel.py the
+backend.  They stand in the order of work (`ORDER`).  Nothing that comes by itself moves a button away from under the
+mouse: progress, messages and the backend's state share one line, the forming picture has its take's place, and what
+the Takes panel's buttons say is said below them.
 """
 
 from __future__ import annotations
 
-import textwrap
 import traceback
 from typing import Any
 
+import blf
 import bpy
+from bpy.app.handlers import persistent
 
 from ...protocol.errors import FarplaneError
-from .. import passes
-from . import batch, compare, depth_view, estimate, overlay, presets, resume, view
+from .. import landing, passes
+from ..variations import has_alternatives
+from . import (
+    batch,
+    compare,
+    depth_view,
+    estimate,
+    local_backend,
+    operators,
+    overlay,
+    preferences,
+    presets,
+    progress,
+    resume,
+    view,
+)
 from .catalogue import model_info
 from .generate import current_plan, manual_range, panel_settings, plate_size
 from .meter import meter
-from .operators import generation_line, redraw, running_generation
+from .operators import redraw, running_generation
 from .properties import model_trouble
-from .session import Job, Message, session, shot_folder
-from .thumbnails import icon_of_bytes
+from .session import Message, session
 from .translations import say
 
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.5
-SHOWN_JOBS = 4
+NARROW = 230  # pixels at a UI scale of 1: a sidebar below it has one button a row
+_MARGIN = 70  # the same: tabs, borders and icon beside a text
+# Where panels stand in the tab, from above.
+ORDER = {
+    name: place
+    for place, name in enumerate(("shot", "takes", "scope", "settings", "depth", "preview", "batch", "backend"))
+}
 _fault = ""  # the last one that the timer told
 
 
@@ -38,6 +61,7 @@ class FARPLANE_PT_shot(_Panel, bpy.types.Panel):
     """What is sent, what is asked for, and how far it is."""
 
     bl_label = "Shot"
+    bl_order = ORDER["shot"]
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         """The presets' button."""
@@ -52,20 +76,16 @@ class FARPLANE_PT_shot(_Panel, bpy.types.Panel):
         column = layout.column(align=True)
         column.prop(asked, "prompt", text="", icon="TEXT", placeholder="Prompt")
         column.prop(asked, "negative", text="", icon="REMOVE", placeholder="Negative")
-        if running_generation() is None:
-            row = layout.row()
-            row.scale_y = 1.4
-            row.operator("farplane.generate", icon="RENDER_ANIMATION")
-        _draw_work(layout, context)
-        if session.message is not None:
-            _draw_message(layout, context, session.message)
+        _draw_generate(layout, context)
+        _draw_state(layout, context)
 
 
 class FARPLANE_PT_settings(_Panel, bpy.types.Panel):
     """How it is made."""
 
     bl_label = "Settings"
-    bl_parent_id = "FARPLANE_PT_shot"
+    bl_order = ORDER["settings"]
+    bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
         """Model, colours, size, quality, seed."""
@@ -91,13 +111,14 @@ class FARPLANE_PT_settings(_Panel, bpy.types.Panel):
         field.prop(asked, "seed")
         row.prop(asked, "seed_locked", text="", icon="LOCKED" if asked.seed_locked else "UNLOCKED")
         row.operator("farplane.new_seed", text="", icon="FILE_REFRESH")
+        column.prop(asked, "folder")
 
 
 class FARPLANE_PT_depth(_Panel, bpy.types.Panel):
     """The range of depth that is sent, and a look at it."""
 
     bl_label = "Depth"
-    bl_parent_id = "FARPLANE_PT_shot"
+    bl_order = ORDER["depth"]
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -129,7 +150,7 @@ class FARPLANE_PT_preview(_Panel, bpy.types.Panel):
     """What lies over the camera's frame in the viewport."""
 
     bl_label = "Viewport"
-    bl_parent_id = "FARPLANE_PT_shot"
+    bl_order = ORDER["preview"]
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -187,33 +208,60 @@ def _fact(layout: Any, name: str, value: str) -> None:
     row.label(text=value, translate=False)
 
 
-def _draw_work(layout: Any, context: bpy.types.Context) -> None:
-    """How far the work is, with Cancel beside it: the shot that is read, then the jobs."""
-    generation = running_generation()
-    if generation is not None:
+def _draw_generate(layout: Any, context: bpy.types.Context) -> None:
+    """The button; where the prompt holds alternatives, one for each thing that may be meant."""
+    prompt = context.scene.farplane.prompt
+    if not has_alternatives(prompt):
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("farplane.generate", icon="RENDER_ANIMATION")
+        return
+    both = layout.column(align=True) if is_narrow(context) else layout.row(align=True)
+    both.scale_y = 1.4
+    label = operators.variations_label(prompt)
+    both.operator("farplane.variations", text=label, icon="LIGHTPROBE_VOLUME", translate=False)
+    both.operator("farplane.generate", text="As Written", icon="RENDER_ANIMATION").literal = True
+
+
+def _draw_state(layout: Any, context: bpy.types.Context) -> None:
+    """One line: how far everything is, else what happened last, else whether there is a backend.  Errors take more."""
+    told, work = session.message, progress.overall()
+    told = None if told is None or told.of_takes else told
+    if work is not None:
         row = layout.row(align=True)
-        row.progress(factor=generation.done / max(1, generation.total), text=generation_line(generation))
+        row.progress(factor=work.fraction, text=work.short if is_narrow(context) else work.line)
         row.operator("farplane.cancel", text="", icon="CANCEL")
-    shown = session.job
-    icon = icon_of_bytes(shown.preview) if shown is not None and shown.preview else 0
-    if icon:
-        layout.template_icon(icon_value=icon, scale=7)
-    jobs = [job for job in session.jobs.values() if not job.outcome]
-    column = layout.column(align=True)
-    for job in sorted(jobs, key=lambda job: job is not shown)[:SHOWN_JOBS]:
-        _draw_job(column, job)
-    if len(jobs) > SHOWN_JOBS:
-        column.label(text=say("and {} more", len(jobs) - SHOWN_JOBS), translate=False)
-    if session.lost is not None:
-        _draw_message(layout, context, session.lost)
+        if session.lost is not None:
+            _draw_message(layout, context, session.lost)
+    elif told is None:
+        _draw_backend(layout, context)
+    if told is not None and (told.is_error or work is None):
+        _draw_message(layout, context, told, dismiss=True)
 
 
-def _draw_job(layout: Any, job: Job) -> None:
+def _draw_backend(layout: Any, context: bpy.types.Context) -> None:
+    """Whether somebody is there to make a plate, and the button for it where nobody is."""
     row = layout.row(align=True)
-    row.progress(factor=job.fraction, text=job.line)
-    button = row.row(align=True)
-    button.enabled = not job.cancelling
-    button.operator("farplane.cancel", text="", icon="CANCEL").job = job.id
+    elsewhere = bool(preferences.settings().address)
+    if session.connection == "connected":
+        row.label(text="Backend connected", icon="CHECKMARK")
+    elif session.connection == "connecting" or local_backend.is_running():
+        row.label(text="Connecting", icon="SORTTIME")
+    elif elsewhere:
+        row.label(text="Backend not connected", icon="UNLINKED")
+        row.operator("farplane.connect", text="", icon="FILE_REFRESH")
+    elif local_backend.state() == "absent":
+        row.label(text="No backend", icon="UNLINKED")
+        row.operator("farplane.install_help", text="Install", icon="QUESTION")
+    else:
+        row.label(text="No backend", icon="UNLINKED")
+        row.operator("farplane.start_backend", text="Start", icon="PLAY")
+
+
+def is_narrow(context: bpy.types.Context) -> bool:
+    """Whether the sidebar has no room for two buttons with a name in a row."""
+    scale = context.preferences.system.ui_scale if context.preferences else 1.0
+    return context.region is not None and context.region.width / scale < NARROW
 
 
 def _draw_way_to_camera(layout: Any, context: bpy.types.Context) -> None:
@@ -223,21 +271,48 @@ def _draw_way_to_camera(layout: Any, context: bpy.types.Context) -> None:
         layout.operator("view3d.view_camera", text="View Through Camera", icon="CAMERA_DATA")
 
 
-def _draw_message(layout: Any, context: bpy.types.Context, message: Message) -> None:
-    """The message and its remedy, wrapped to the sidebar's width."""
-    column = layout.column(align=True)
-    _draw_text(column, context, say(message.text), "ERROR" if message.is_error else "INFO")
-    _draw_text(column, context, say(message.remedy), "BLANK1")
+def _draw_message(layout: Any, context: bpy.types.Context, message: Message, *, dismiss: bool = False) -> None:
+    """The message and its remedy, wrapped to the sidebar's width; with a small x that puts it away."""
+    row = layout.row()
+    column = row.column(align=True)
+    _draw_text(column, context, say(message.text), "ERROR" if message.is_error else "INFO", less=24 if dismiss else 0)
+    _draw_text(column, context, say(message.remedy), "BLANK1", less=24 if dismiss else 0)
+    if dismiss:
+        row.operator("farplane.dismiss", text="", icon="X", emboss=False)
 
 
-def _draw_text(layout: Any, context: bpy.types.Context, text: str, icon: str = "BLANK1", lines: int = 8) -> None:
-    """A text wrapped to the sidebar's width, its first line with an icon."""
-    width = context.region.width if context.region else 300
-    scale = context.preferences.system.ui_scale if context.preferences else 1.0
-    letters = max(18, int((width / scale - 70) / 6.5))
-    for line in textwrap.wrap(text, letters, max_lines=lines, placeholder=" …"):
+def _draw_text(
+    layout: Any, context: bpy.types.Context, text: str, icon: str = "BLANK1", lines: int = 8, less: int = 0
+) -> None:
+    """A text wrapped to the sidebar's width, its first line with an icon.  less : pixels taken by something beside it."""
+    for line in _wrapped(context, text, lines, less):
         layout.label(text=line, icon=icon, translate=False)
         icon = "BLANK1"
+
+
+def _wrapped(context: bpy.types.Context, text: str, lines: int, less: int) -> list[str]:
+    """The text in lines as Blender draws them, measured in its own letters; the last one says if there is more."""
+    scale = context.preferences.system.ui_scale if context.preferences else 1.0
+    width = (context.region.width if context.region else 300) - (_MARGIN + less) * scale
+    points = context.preferences.ui_styles[0].widget.points if context.preferences else 11
+    blf.size(0, points * scale)
+
+    def fits(line: str) -> bool:
+        return blf.dimensions(0, line)[0] <= max(width, 60 * scale)
+
+    found, line = [], ""
+    for word in text.split():
+        while not fits(word) and len(word) > 1:  # a path, say: cut where it ends
+            cut = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or fits(f"{line} {word[:n]}".strip()))
+            found.append(f"{line} {word[:cut]}".strip())
+            line, word = "", word[cut:]
+        longer = f"{line} {word}".strip()
+        if line and not fits(longer):
+            found.append(line)
+            longer = word
+        line = longer
+    found += [line] if line else []
+    return found if len(found) <= lines else [*found[: lines - 1], f"{found[lines - 1]} …"]
 
 
 # ---- the timer ----------------------------------------------------------------------------------------------
@@ -277,6 +352,11 @@ def tick() -> float:
             _list_takes()
             view.sync()
             shown = compare.refresh() | overlay.refresh()
+            if session.outlived(_landed):
+                session.message, changed = None, True
+            operators.tell_notices()
+            if not bpy.app.background:
+                progress.show_status()
         with meter.tick("depth"):
             shown = depth_view.refresh() or shown
     except FarplaneError as error:  # a full disk, say: no word about the connection
@@ -285,7 +365,13 @@ def tick() -> float:
         redraw()
     if shown:
         view.redraw_views()
-    return BUSY_SECONDS if session.jobs or depth_view.is_open() else IDLE_SECONDS
+    busy = session.jobs or running_generation() is not None or depth_view.is_open()
+    return BUSY_SECONDS if busy else IDLE_SECONDS
+
+
+def _landed() -> set[str]:
+    """The ids of all landings of the file."""
+    return {item.id for scene in bpy.data.scenes for item in landing.landed(scene)}
 
 
 def _sweep() -> bool:
@@ -304,10 +390,18 @@ def _list_takes() -> None:
     """Look for takes when the scene, the shot or the file is another one."""
     scene = bpy.context.scene
     if session.wanted and scene is not None and running_generation() is None:
-        try:
-            session.list_takes(shot_folder(scene, current_plan(scene).name), unless_listed=True)
-        except FarplaneError:
-            return  # no shot to have takes of; the panel says why
+        found = view.shown_places(scene)
+        if found:
+            session.list_takes(found[0], found[1:], unless_listed=True)
+
+
+@persistent
+def _another_file(*_: Any) -> None:
+    """What was said and listed was of the one before."""
+    session.message = None
+    session.notices.clear()
+    session.forget_list()
+    view.forget()
 
 
 CLASSES = (FARPLANE_PT_shot, FARPLANE_PT_settings, FARPLANE_PT_depth, FARPLANE_PT_preview)
@@ -315,6 +409,7 @@ CLASSES = (FARPLANE_PT_shot, FARPLANE_PT_settings, FARPLANE_PT_depth, FARPLANE_P
 
 def register() -> None:
     """Register the panels, and in a window the timer."""
+    bpy.app.handlers.load_post.append(_another_file)
     if not bpy.app.background:
         bpy.app.timers.register(timer, first_interval=IDLE_SECONDS, persistent=True)
 
@@ -323,5 +418,6 @@ def unregister() -> None:
     """Remove them."""
     global _fault
     _fault = ""
+    bpy.app.handlers.load_post.remove(_another_file)
     if bpy.app.timers.is_registered(timer):
         bpy.app.timers.unregister(timer)

@@ -45,6 +45,18 @@ class FARPLANE_PT_shot_presets(PresetPanel, bpy.types.Panel):
     preset_operator = "script.execute_preset"
     preset_add_operator = "farplane.shot_preset_add"
 
+    def draw(self, context: bpy.types.Context) -> None:
+        """Blender's own menu says "* Missing Paths *" before the first one is kept."""
+        if bpy.utils.preset_paths(FOLDER):
+            PresetPanel.draw(self, context)
+            return
+        window_manager, layout = context.window_manager, self.layout
+        layout.label(text="No presets yet. Name the first one", icon="INFO")
+        row = layout.row()
+        row.operator_context = "EXEC_DEFAULT"
+        row.prop(window_manager, "preset_name", text="")
+        row.operator(self.preset_add_operator, text="", icon="ADD").name = window_manager.preset_name
+
 
 def draw_header(layout: Any) -> None:
     """The button in a panel's header."""

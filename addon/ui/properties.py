@@ -158,6 +158,12 @@ class Shot(bpy.types.PropertyGroup):
         description="Light the plate from where the scene's sun lamp stands. Off, or without such a lamp, the seed decides",
         default=True,
     )
+    folder: StringProperty(  # type: ignore[valid-type]
+        name="Takes Folder",
+        description="Where takes are kept, one folder a shot. Empty is 'farplane' beside the saved file; // is the file's own folder",
+        subtype="DIR_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+    )
     depth_auto: BoolProperty(  # type: ignore[valid-type]
         name="Automatic Range",
         description="Take near and far from the shot's own depth",

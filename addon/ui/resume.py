@@ -1,7 +1,7 @@
 """Jobs that were under way when Blender closed: found by what lies beside their takes, and followed again.
 
 A take says in take.json which job makes it, which backend has that job, and how it ended.  One without an end is
-looked for beside the .blend and in the add-on's own folder: after the add-on was enabled and after a file was opened.
+looked for where the scene's takes lie and where those of unsaved files do: after the add-on was enabled and after a file was opened.
 What its backend has accepted is asked for; what never got there is sent from the take's own files, under the same
 UUID, so that however often this happens it stays one job.
 """
@@ -32,8 +32,8 @@ from ..base_colour import read_colours
 from ..claim import Claims
 from ..exr import read_channel
 from ..takes import Take
-from . import preferences
-from .session import Job, session, shot_folder, user_folder
+from . import places, preferences
+from .session import Job, session, user_folder
 
 _wanted = False
 _claims = Claims()
@@ -44,8 +44,8 @@ def step() -> None:
     global _wanted
     if _wanted:
         _wanted = False
-        roots = {shot_folder(bpy.context.scene, "").parent, user_folder("takes")}
-        session.disk.do(lambda: unfinished(roots), _follow_all)
+        here, unsaved = set(places.roots(bpy.context.scene)), user_folder("takes")
+        session.disk.do(lambda: unfinished(here | {unsaved, *takes.children(unsaved)}), _follow_all)
     folder = preferences.settings().config or pairing.config_dir()
     for job in session.jobs:
         _claims.take(folder, job)

@@ -3,6 +3,9 @@
 `Session.poll` is the one place where the backend's events arrive.  The window's timer calls it, and so do tests;
 it never blocks: files are written and read by a thread of their own (disk.py).  There is one session per Blender,
 and it is no part of the file: undo does not touch it.
+
+What it says (`Message`) ends with its cause: a take that is gone, a landing that was taken back, a connection that is
+there again, another file.  places.py knows where takes lie.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from ...protocol.events import Event, ModelInfo
 from ...protocol.shot import RenderSettings, Shot
 from .. import takes
 from ..client import NO_ANSWER, NOBODY, Client
-from ..scene import plain_name
 from ..takes import Take
 from . import preferences
 from .disk import Disk
@@ -32,29 +34,48 @@ Connection = Literal["off", "connecting", "connected", "disconnected"]
 Outcome = Literal["", "finished", "cancelled", "failed"]
 Answer = events.Admissible | events.Failed  # to an enquiry
 
-_FOLDER = "farplane_folder"  # on the scene: what `keep_folder` wrote
 MAX_WAITING = 64 << 20  # bytes that wait for the disk; above it nothing more is taken from the client
+
+
+# What the command line says of a folder, as the panel says it: there it is set.
+REMEDY_NAMES = {
+    "Choose a folder that is yours": "Choose another Takes Folder in the Settings panel",
+    "Choose another folder": "Choose another Takes Folder in the Settings panel",
+    "Free some space, or choose another folder": "Free some space, or choose another Takes Folder in the Settings panel",
+    "Free some space, choose another folder, or render fewer frames or a smaller size": (
+        "Free some space, choose another Takes Folder in the Settings panel, or render fewer frames or a smaller size"
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Message:
-    """One line for the artist, and what to do about it."""
+    """One line for the artist, and what to do about it.
+
+    field : of an error, what it is about.  take, landing : the take's folder and the landing's id that it speaks of; with
+    them it ends.  of_takes : it came of a button of the Takes panel, and is said there.
+    """
 
     text: str
     remedy: str = ""
     is_error: bool = False
+    field: str = ""
+    take: Path | None = None
+    landing: str = ""
+    of_takes: bool = False
 
     @staticmethod
     def of(error: FarplaneError) -> Message:
         """An error, as the panel says it."""
-        return Message(f"{say(sentence(error.field))}: {filled(error.problem)}", filled(error.remedy), True)
+        remedy = REMEDY_NAMES.get(error.remedy, error.remedy)
+        return Message(f"{say(sentence(error.field))}: {filled(error.problem)}", filled(remedy), True, error.field)
 
 
 @dataclass
 class Job:
     """A job that was asked for and has not ended.  step of total in stage; position : jobs ahead, None once it runs.
 
-    batch : what it belongs to, empty for a job of its own.  unsent : what was asked for, until the backend has it; a
+    seconds : what each stage took.  batch : what it belongs to, empty for a job of its own.  unsent : what was asked for, until the backend has it; a
     new connection then sends it anew.  prepared : seconds that reading the scene took.  began : when the backend
     started on it (time.monotonic), 0 before.  outcome : empty while it runs.
     """
@@ -73,7 +94,16 @@ class Job:
     preview: bytes = field(default=b"", repr=False)
     prepared: float = 0.0
     began: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict, repr=False)
+    _stage_began: float = field(default_factory=time.monotonic, repr=False)
     outcome: Outcome = ""
+
+    def enter(self, stage: str) -> None:
+        """It is in this stage now: what the one before took is known."""
+        now = time.monotonic()
+        if not self.position:  # waiting in the queue is no stage's time
+            self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + now - self._stage_began
+        self.stage, self._stage_began = stage, now
 
     @property
     def fraction(self) -> float:
@@ -139,15 +169,19 @@ class Session:
         self.models: tuple[ModelInfo, ...] = ()
         self.problem: Message | None = None  # why there is no connection
         self.message: Message | None = None  # what happened last
+        self.notices: list[Message] = []  # how something ended, to be told in the status bar as well
         self.jobs: dict[str, Job] = {}
         self.enquiries: dict[str, Answer | None] = {}  # by UUID; None while there is no answer
         self.when_ended: list[Callable[[Job], None]] = []
         self.when_connected: list[Callable[[], None]] = []
         self.wanted = False  # the panel was drawn: somebody wants to know
         self.listed: list[Listed] = []
-        self.shot: Path | None = None  # whose takes are listed
+        self.shot: Path | None = None  # whose takes are listed: where new ones go
+        self.also: tuple[Path, ...] = ()  # where earlier ones of it went
+        self.shots: tuple[tuple[str, int], ...] = ()  # all shots that have takes, and how many
         self.disk = Disk()
         self._shelf = Shelf()
+        self._read_of: Path | None = None  # the shot that `listed` was read of
 
     @property
     def job(self) -> Job | None:
@@ -205,7 +239,8 @@ class Session:
         self.disconnect()
         self.disk.close()
         self.jobs.clear()
-        self.listed, self.shot, self.message, self.wanted = [], None, None, False
+        self.forget_list()
+        self.message, self.wanted = None, False
 
     # ---- enquiries ---------------------------------------------------------------------------------------
 
@@ -242,8 +277,8 @@ class Session:
         self.jobs[job.id] = job
         if self.client is not None:
             self._ask_for(job)
-        if self.shot in (None, job.take.folder.parent):
-            self.list_takes(job.take.folder.parent)  # it is in the list from now on, as being made
+        if self._is_listed(job.take.folder.parent):
+            self.list_takes(self.shot or job.take.folder.parent, self.also)  # in the list from now on, as being made
         return job
 
     def cancel(self, which: str | None = None) -> None:
@@ -282,6 +317,8 @@ class Session:
         match event:
             case events.Connected():
                 self.connection, self.problem = "connected", None
+                if self.message is not None and self.message.field == "backend":
+                    self.message = None
                 self.models, self.version, self.max_upload = event.models, event.version, event.max_upload
                 self.takes_also = event.takes
                 for listener in list(self.when_connected):
@@ -297,14 +334,16 @@ class Session:
     def _take_of_job(self, job: Job, event: Event) -> None:
         match event:
             case events.Uploading():
-                job.stage, job.step, job.total = "upload", event.sent, event.total
+                job.enter("upload")
+                job.step, job.total = event.sent, event.total
             case events.Accepted():
                 job.position, job.unsent = event.position or None, None
                 self._note_backend(job)
             case events.Progress():
                 job.began = job.began or time.monotonic()
+                job.enter(event.stage)
                 job.position = job.unsent = None
-                job.stage, job.step, job.total = event.stage, event.step, event.total
+                job.step, job.total = event.step, event.total
                 job.seconds_left = event.seconds_left
             case events.Preview():
                 job.preview = event.png
@@ -315,6 +354,7 @@ class Session:
             case events.Cancelling():
                 job.cancelling = True
             case events.Finished():
+                job.enter(job.stage)
                 self.disk.do(lambda: _finish(job), lambda told: self._finished(job, told))
             case events.Cancelled():
                 self._forget(job)
@@ -337,7 +377,10 @@ class Session:
     def _finished(self, job: Job, told: Any) -> None:
         if self._unless_error(job, told) and job.id in self.jobs:
             self._forget(job)
-            self._end(job, "finished", Message(say("{} is here", job.take.label), say("Accept it, or reject it")))
+            name = job.take.label
+            if not self._is_listed(job.take.folder.parent):
+                name = f"{job.take.folder.parent.name}/{name}"
+            self._end(job, "finished", Message(say("{} is here", name), take=job.take.folder))
 
     def _backend_key(self) -> str:
         """The public key of the backend that is spoken to; empty when there is none."""
@@ -366,16 +409,21 @@ class Session:
             problem = say("{} is made by another backend", job.take.label)
             message = Message(problem, say("Connect to that one again"), True)
 
-        def tidy() -> list[Listed] | None:
+        listed = self._is_listed(shot_folder)
+        folders = (self.shot or shot_folder, *self.also)
+
+        def tidy() -> _Listing | None:
             if not elsewhere:
                 job.take.end(outcome)
-            return self._shelf.read(shot_folder)
+            return self._read(folders) if listed else None
 
-        def tell(listed: Any) -> None:
+        def tell(told: Any) -> None:
             self.jobs.pop(job.id, None)
             self.message = message
-            if isinstance(listed, list) and self.shot in (None, shot_folder):
-                self.shot, self.listed = shot_folder, listed
+            if outcome != "cancelled" and not job.batch:
+                self.notices.append(message)
+            if isinstance(told, _Listing) and self.shot in (None, folders[0]):
+                self._show(told)
             for listener in list(self.when_ended):
                 listener(job)
 
@@ -393,20 +441,60 @@ class Session:
 
     def reread(self, shot_folder: Path) -> None:
         """Show at once what was just changed on the disk."""
-        if self.shot in (None, shot_folder):
-            self.shot, self.listed = shot_folder, self._shelf.read(shot_folder)
+        if self._is_listed(shot_folder):
+            self._show(self._read((self.shot or shot_folder, *self.also)))
 
-    def list_takes(self, shot_folder: Path | None, *, unless_listed: bool = False) -> None:
-        """Read the takes of a shot from the disk; the list is another one when that is done."""
-        if shot_folder is None or (unless_listed and shot_folder == self.shot):
+    def list_takes(self, shot_folder: Path | None, also: tuple[Path, ...] = (), *, unless_listed: bool = False) -> None:
+        """Read the takes of a shot from the disk; the list is another one when that is done.
+
+        also : folders of earlier takes of the same shot.
+        """
+        if shot_folder is None or (unless_listed and (shot_folder, also) == (self.shot, self.also)):
             return
-        self.shot = shot_folder
+        self.shot, self.also = shot_folder, also
 
-        def show(listed: Any) -> None:
-            if isinstance(listed, list) and self.shot == shot_folder:
-                self.listed = listed
+        def show(told: Any) -> None:
+            if isinstance(told, _Listing) and self.shot == shot_folder:
+                self._show(told)
 
-        self.disk.do(lambda: self._shelf.read(shot_folder), show)
+        self.disk.do(lambda: self._read((shot_folder, *also)), show)
+
+    def forget_list(self) -> None:
+        """It is of another file, or lies elsewhere now: the next look finds it anew."""
+        self.listed, self.shot, self.also, self.shots = [], None, (), ()
+
+    def _is_listed(self, shot_folder: Path) -> bool:
+        return self.shot is None or shot_folder == self.shot or shot_folder in self.also
+
+    def _read(self, folders: tuple[Path, ...]) -> _Listing:
+        roots = tuple(dict.fromkeys(folder.parent for folder in folders))
+        return _Listing(folders[0], self._shelf.read(*folders), self._shelf.shots(*roots))
+
+    def _show(self, found: _Listing) -> None:
+        self.shot = self._read_of = found.shot
+        self.listed, self.shots = found.takes, found.shots
+
+    # ---- what is said ------------------------------------------------------------------------------------
+
+    def outlived(self, landed: Callable[[], set[str]]) -> bool:
+        """Whether the cause of the message is gone.  landed : the ids of all landings of the file."""
+        told = self.message
+        if told is None:
+            return False
+        if told.landing:
+            return told.landing not in landed()
+        if told.take is None or self._read_of != self.shot or told.take.parent not in (self.shot, *self.also):
+            return False
+        return self.find(told.take) is None and not self.is_being_made(told.take)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What was read from the disk: the takes of a shot, and which other shots have takes."""
+
+    shot: Path
+    takes: list[Listed]
+    shots: tuple[tuple[str, int], ...]
 
 
 def _finish(job: Job) -> None:
@@ -420,28 +508,6 @@ def _finish(job: Job) -> None:
 
 
 session = Session()
-
-
-def shot_folder(scene: bpy.types.Scene, shot_name: str) -> Path:
-    """Where the takes of a shot lie: beside the saved .blend, else in the extension's own folder.
-
-    A scene without cuts keeps the folder of its first take when it is renamed.
-    """
-    if shot_name == plain_name(scene.name):
-        kept = str(scene.get(_FOLDER, ""))
-        # A copy of a scene brings its property along, but its takes stay the first one's.
-        of_another = any(s != scene and takes.folder_name(plain_name(s.name)) == kept for s in bpy.data.scenes)
-        shot_name = kept if kept and not of_another else shot_name
-    name = takes.folder_name(shot_name)
-    if bpy.data.filepath:
-        return Path(bpy.path.abspath("//farplane")) / name
-    return user_folder("takes") / name
-
-
-def keep_folder(scene: bpy.types.Scene, shot_name: str) -> None:
-    """Write into the scene where its takes lie, with the first of them."""
-    if shot_name == plain_name(scene.name) and _FOLDER not in scene:
-        scene[_FOLDER] = takes.folder_name(shot_name)
 
 
 def user_folder(name: str) -> Path:

@@ -86,10 +86,21 @@ class Shelf:
         self._known: dict[Path, tuple[Stamp, Listed]] = {}
         self._lock = threading.Lock()
 
-    def read(self, shot_folder: Path) -> list[Listed]:
-        """Return the takes in `shot_folder`, newest first.  From any thread."""
+    def read(self, *shot_folders: Path) -> list[Listed]:
+        """Return the takes in `shot_folders`, newest first.  From any thread."""
         with self._lock:
-            return self._read(shot_folder)
+            listed = [item for folder in shot_folders for item in self._read(folder)]
+        listed.sort(key=lambda item: (item.take.created, item.take.name), reverse=True)
+        return listed[:MAX_LISTED]
+
+    def shots(self, *roots: Path) -> tuple[tuple[str, int], ...]:
+        """Return the names of the shots under `roots` that have takes, each with how many.  From any thread."""
+        counts: dict[str, int] = {}
+        for shot in (shot for root in roots for shot in takes.children(root)):
+            found = sum((folder / "take.json").is_file() for folder in takes.children(shot))
+            if found:
+                counts[shot.name] = counts.get(shot.name, 0) + found
+        return tuple(sorted(counts.items()))
 
     def _read(self, shot_folder: Path) -> list[Listed]:
         listed = []
@@ -106,8 +117,7 @@ class Shelf:
             found = Listed(take, Summary.read(take))
             self._known[folder] = (stamp, found)
             listed.append(found)
-        listed.sort(key=lambda item: (item.take.created, item.take.name), reverse=True)
-        return listed[:MAX_LISTED]
+        return listed
 
 
 def _stamp(folder: Path) -> Stamp:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from ...protocol.errors import FarplaneError
 from .. import landing
 from ..materials import has_colours
 from ..passes import is_rendering
-from ..sun import find_sun
+from ..sun import has_sun
 from ..takes import Take
 from . import preferences
 from .operators import CANCELLED, FINISHED, RUNNING, TICK_SECONDS, _Operator, redraw, refuse_while_rendering
@@ -24,7 +27,7 @@ from .properties import LANDING_KINDS
 from .session import STAGE_NAMES, Message, session
 from .summary import Listed, Summary
 from .translations import say
-from .view import show_in_sequencer
+from .view import show_in_sequencer, shown_places
 
 
 def selected() -> Listed | None:
@@ -40,6 +43,8 @@ def selected() -> Listed | None:
 
 class _TakeOperator(_Operator):
     """Works on the take in `folder`, or on the chosen one where that is empty."""
+
+    of_takes = True
 
     folder: StringProperty(  # type: ignore[valid-type]
         name="Take", description="The take's folder. Empty for the chosen one", options={"SKIP_SAVE", "HIDDEN"}
@@ -63,6 +68,8 @@ class _TakeOperator(_Operator):
             raise FarplaneError("take", f"{folder.name} is still being made", "Wait for it, or cancel its job")
         return Take.open(folder)
 
+    said: Message | None = None  # what this very operator had to say
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Do `work`, tell what is wrong, and show the list as it is now."""
         try:
@@ -73,7 +80,10 @@ class _TakeOperator(_Operator):
         return self.show(take)
 
     def show(self, take: Take) -> set[str]:
-        """The list as it is now."""
+        """The list as it is now; what was said before of takes, or of this one, is over."""
+        told = session.message
+        if told is not None and (told.of_takes or told.take == take.folder) and told is not self.said:
+            session.message = None
         session.reread(take.folder.parent)
         redraw()
         return FINISHED
@@ -156,7 +166,7 @@ class FARPLANE_OT_use_settings(_TakeOperator):
         asked.quality, asked.steps = ("CUSTOM" if summary.steps else "FINAL"), summary.steps
         if summary.colours or has_colours(context.scene):  # else there were none to tell, and there are none now
             asked.use_colours = summary.colours
-        if summary.sun or find_sun(context.scene) is not None:
+        if summary.sun or has_sun(context.scene):
             asked.use_sun = summary.sun
 
 
@@ -168,8 +178,19 @@ class FARPLANE_OT_show_folder(_TakeOperator):
     bl_options = {"REGISTER"}
 
     def work(self, context: bpy.types.Context, take: Take) -> None:
-        """Blender's own way to open a path."""
-        bpy.ops.wm.path_open(filepath=str(take.folder))
+        """On Linux Blender's own way ends in a traceback where xdg-open is missing."""
+        if sys.platform != "linux":
+            bpy.ops.wm.path_open(filepath=str(take.folder))
+            return
+        program = shutil.which("xdg-open")
+        try:
+            if program is None:
+                raise OSError
+            subprocess.Popen([program, str(take.folder)], stderr=subprocess.DEVNULL, start_new_session=True)
+        except OSError as error:
+            context.window_manager.clipboard = str(take.folder)
+            problem = f"this system has no program to show {take.folder}"
+            raise FarplaneError("folder", problem, "Its path is in the clipboard") from error
 
 
 class FARPLANE_OT_delete_take(_TakeOperator):
@@ -349,7 +370,7 @@ class FARPLANE_OT_land(_TakeOperator):
         )
         if "strip" in kinds:
             show_in_sequencer(scene)
-        session.message = Message(say("{} is landed", take.label))
+        self.said = session.message = Message(say("{} is landed", take.label), landing=landed.id, of_takes=True)
         names = [say(label) for kind, label, *_ in LANDING_KINDS if kind in kinds]
         self.report({"INFO"}, say("Landed {} as {}", landed.name, ", ".join(names)))
 
@@ -360,6 +381,7 @@ class FARPLANE_OT_remove(_Operator):
     bl_idname = "farplane.remove"
     bl_label = "Remove from Scene"
     bl_options = {"REGISTER", "UNDO"}
+    of_takes = True
 
     landing_id: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
     kinds: EnumProperty(  # type: ignore[valid-type]
@@ -373,6 +395,27 @@ class FARPLANE_OT_remove(_Operator):
             landing.remove(context.scene, self.landing_id, set(self.kinds) or landing.KINDS)
         except FarplaneError as error:
             return self.tell(error)
+        if session.message is not None and session.message.of_takes:
+            session.message = None
+        redraw()
+        return FINISHED
+
+
+class FARPLANE_OT_show_shot(_Operator):
+    """List the takes of this shot"""
+
+    bl_idname = "farplane.show_shot"
+    bl_label = "Show Takes of Shot"
+    bl_options = {"INTERNAL"}
+
+    shot: StringProperty(options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Until another one is chosen, or the next Generate; empty, the list follows the timeline again."""
+        context.window_manager.farplane.shot = self.shot
+        found = shown_places(context.scene)
+        if found:
+            session.list_takes(found[0], found[1:])
         redraw()
         return FINISHED
 
@@ -405,4 +448,5 @@ CLASSES = (
     FARPLANE_OT_delete_take,
     FARPLANE_OT_land,
     FARPLANE_OT_remove,
+    FARPLANE_OT_show_shot,
 )

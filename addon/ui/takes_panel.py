@@ -1,4 +1,4 @@
-"""The Takes panel: the list, the chosen take, what can be done with it."""
+"""The Takes panel: whose takes, the list, the chosen one with the gallery behind its picture, what can be done with it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import bpy
 
 from .. import landing
-from .panels import _draw_text, _draw_way_to_camera, _Panel
+from .panels import ORDER, _draw_message, _draw_text, _draw_way_to_camera, _Panel, is_narrow
 from .properties import LANDING_KINDS
 from .session import duration, session
 from .summary import Listed
-from .thumbnails import icon_of
 from .translations import say
+from .view import current_shot, distinction, picture_of
 
 _STATE_ICONS = {"pending": "DOT", "accepted": "CHECKMARK", "rejected": "X"}
 _STATE_TEXTS = {"pending": "Not decided", "accepted": "Accepted", "rejected": "Rejected"}
+PICTURE, POPUP, FACTS = 5.0, 8.0, 4  # of the chosen take and of the gallery, in Blender's own units; lines beside it
 
 
 class FARPLANE_UL_takes(bpy.types.UIList):
@@ -42,14 +43,15 @@ class FARPLANE_UL_takes(bpy.types.UIList):
         take = found.take
         row = layout.row(align=True)
         row.active = take.state != "rejected"
-        picture = icon_of(found.summary.picture)
+        picture, label = picture_of(found), f"{take.label}  {distinction(found)}"
         if picture:
-            row.label(text=take.label, icon_value=picture, translate=False)
+            row.label(text=label, icon_value=picture, translate=False)
         else:
-            row.label(text=take.label, icon="IMAGE_DATA", translate=False)
+            row.label(text=label, icon="IMAGE_DATA", translate=False)
         right = row.row(align=True)
         right.alignment = "RIGHT"
-        right.label(text=_short(found), translate=False)
+        if not is_narrow(context):
+            right.label(text=_short(found), translate=False)
         right.label(text="", icon=_state_icon(found))
 
     def draw_filter(self, context: bpy.types.Context, layout: Any) -> None:
@@ -85,14 +87,32 @@ class FARPLANE_MT_take(bpy.types.Menu):
         layout.operator("farplane.delete_take", icon="TRASH")
 
 
+class FARPLANE_MT_shots(bpy.types.Menu):
+    """Whose takes are listed"""
+
+    bl_idname = "FARPLANE_MT_shots"
+    bl_label = "Shots"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The shot at the current frame, then every shot that has takes."""
+        layout, shown = self.layout, context.window_manager.farplane.shot
+        layout.operator("farplane.show_shot", text="At the Current Frame", icon="TIME").shot = ""
+        layout.separator()
+        for name, count in session.shots:
+            icon = "LAYER_ACTIVE" if name == shown else "BLANK1"
+            layout.operator("farplane.show_shot", text=f"{name}  ({count})", icon=icon, translate=False).shot = name
+
+
 class FARPLANE_PT_takes(_Panel, bpy.types.Panel):
     """The takes of this shot, newest first."""
 
     bl_label = "Takes"
+    bl_order = ORDER["takes"]
 
     def draw(self, context: bpy.types.Context) -> None:
-        """The list, then the chosen one."""
+        """Which shot, the list, then the chosen one: its picture, what it is, the decision."""
         layout, view = self.layout, context.window_manager.farplane
+        _draw_shots(layout, context)
         if not len(view.takes):
             layout.label(text="No takes of this shot yet", icon="INFO")
             return
@@ -129,7 +149,8 @@ class FARPLANE_PT_landing(_Panel, bpy.types.Panel):
         folder = found.take.folder.absolute() if found is not None else None
         if found is not None and found.take.whole:
             here = next((item for item in landed if item.folder == folder), None)
-            grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
+            columns = 1 if is_narrow(context) else 2
+            grid = layout.grid_flow(row_major=True, columns=columns, even_columns=True, align=True)
             grid.enabled = found.take.state != "rejected"
             for kind, label, _, icon, _ in LANDING_KINDS:
                 if here is not None and kind in here.kinds:
@@ -152,6 +173,44 @@ class FARPLANE_PT_landing(_Panel, bpy.types.Panel):
                 row.operator("farplane.remove", text="", icon="X", emboss=False).landing_id = item.id
 
 
+class FARPLANE_PT_take_words(_Panel, bpy.types.Panel):
+    """What the chosen take was asked for, what its report notes, and what the buttons above had to say.
+
+    At the end, since it is as long as it is: it moves no button.
+    """
+
+    bl_label = "About This Take"
+    bl_parent_id = "FARPLANE_PT_takes"
+    bl_options = {"HIDE_HEADER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only with something to say."""
+        told = session.message
+        return (told is not None and told.of_takes) or context.window_manager.farplane.chosen() is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The message, then the words."""
+        layout, found = self.layout, context.window_manager.farplane.chosen()
+        if session.message is not None and session.message.of_takes:
+            _draw_message(layout, context, session.message, dismiss=True)
+        if found is not None:
+            _draw_words(layout, context, found)
+
+
+def _draw_shots(layout: Any, context: bpy.types.Context) -> None:
+    """Whose takes these are, as soon as there is more than one shot to choose from; camera markers make shots."""
+    shown, here = context.window_manager.farplane.shot, current_shot(context.scene)
+    name = shown or here
+    others = [shot for shot, _ in session.shots if shot != name]
+    if not shown and not others:
+        return
+    row = layout.row(align=True)
+    row.menu("FARPLANE_MT_shots", text=name or say("No shot"), icon="OUTLINER_OB_CAMERA", translate=False)
+    if shown:
+        row.operator("farplane.show_shot", text="", icon="X").shot = ""
+
+
 def _state_icon(found: Listed) -> str:
     if session.is_being_made(found.take.folder):
         return "SORTTIME"
@@ -168,15 +227,32 @@ def _short(found: Listed) -> str:
 
 
 def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None:
-    take, summary = found.take, found.summary
-    row = layout.row()
-    picture = icon_of(summary.picture)
-    if picture:
-        row.template_icon(icon_value=picture, scale=4.6)
+    """Picture and facts, then the decision: of one height for every take, so that its buttons stay where they are."""
+    take, view = found.take, context.window_manager.farplane
+    narrow = is_narrow(context)
+    row = layout.column() if narrow else layout.row()
+    row.template_icon_view(view, "gallery", show_labels=True, scale=PICTURE, scale_popup=POPUP)
     facts = row.column(align=True)
     facts.scale_y = 0.9
-    for line in _facts(found):
+    lines = _facts(found)
+    for line in [*lines, *[""] * (FACTS - len(lines))]:
         facts.label(text=line, translate=False)
+    row = layout.row(align=True)
+    row.enabled = take.whole and not session.is_being_made(take.folder)
+    row.operator("farplane.accept", text="Accept", icon="CHECKMARK", depress=take.state == "accepted")
+    row.operator("farplane.reject", text="Reject", icon="X", depress=take.state == "rejected")
+    row = layout.row()
+    row.enabled = not session.is_being_made(take.folder)
+    row.prop(view, "note", text="", icon="GREASEPENCIL", placeholder="Note")
+    said = layout.row()
+    said.active = False
+    decided = f", {take.author}, {take.decided[:10]}" if take.decided else ""
+    said.label(text=f"{say(_STATE_TEXTS[take.state])}{decided}", translate=False)
+
+
+def _draw_words(layout: Any, context: bpy.types.Context, found: Listed) -> None:
+    """The prompt; then why it is not whole, or what the report notes."""
+    take, summary = found.take, found.summary
     column = layout.column(align=True)
     column.scale_y = 0.9
     _draw_text(column, context, summary.prompt or say("No prompt"), "TEXT", lines=3)
@@ -187,14 +263,6 @@ def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None
         return
     for note in summary.notes:
         _draw_text(column, context, note, "INFO", lines=3)
-    row = layout.row(align=True)
-    row.operator("farplane.accept", text="Accept", icon="CHECKMARK", depress=take.state == "accepted")
-    row.operator("farplane.reject", text="Reject", icon="X", depress=take.state == "rejected")
-    layout.prop(context.window_manager.farplane, "note", text="", icon="GREASEPENCIL", placeholder="Note")
-    if take.decided:
-        said = layout.row()
-        said.active = False
-        said.label(text=f"{say(_STATE_TEXTS[take.state])}, {take.author}, {take.decided[:10]}", translate=False)
 
 
 def _facts(found: Listed) -> list[str]:
@@ -222,4 +290,11 @@ def _lock_lines(found: Listed) -> list[str]:
     return lines
 
 
-CLASSES = (FARPLANE_UL_takes, FARPLANE_MT_take, FARPLANE_PT_takes, FARPLANE_PT_landing)
+CLASSES = (
+    FARPLANE_UL_takes,
+    FARPLANE_MT_take,
+    FARPLANE_MT_shots,
+    FARPLANE_PT_takes,
+    FARPLANE_PT_landing,
+    FARPLANE_PT_take_words,
+)

@@ -12,10 +12,12 @@ from typing import Any
 import bpy
 import bpy.utils.previews
 
+from .session import Job, session
+
 MAX_KEPT = 300
 
 _icons: Any = None
-_forming: bytes = b""
+_forming: dict[str, bytes] = {}  # by job
 
 
 def icon_of(path: Path | None) -> int:
@@ -29,26 +31,37 @@ def icon_of(path: Path | None) -> int:
     return _load(key, path)
 
 
-def icon_of_bytes(png: bytes) -> int:
-    """The icon of the one picture that is forming."""
-    global _forming
+def icon_of_bytes(png: bytes, job: str) -> int:
+    """The icon of the picture that is forming in a job."""
     if _icons is None or not png.startswith(b"\x89PNG"):
         return 0
-    if png != _forming:
-        _forming = png
-        _icons.pop("forming", None)
-        path = _write(png, "farplane-forming.png")
-        return 0 if path is None else _load("forming", path)
-    return _icons["forming"].icon_id if "forming" in _icons else 0
+    key = f"forming {job}"
+    if png != _forming.get(job):
+        _forming[job] = png
+        _icons.pop(key, None)
+        path = _write(png, f"farplane-forming-{job}.png")
+        return 0 if path is None else _load(key, path)
+    return _icons[key].icon_id if key in _icons else 0
+
+
+def forget_forming(job: Job) -> None:
+    """It has ended: its take has a picture of its own."""
+    if _forming.pop(job.id, None) is not None:
+        _icons.pop(f"forming {job.id}", None)
+        _place(f"farplane-forming-{job.id}.png").unlink(missing_ok=True)
 
 
 def _write(png: bytes, name: str) -> Path | None:
-    path = Path(bpy.app.tempdir or tempfile.gettempdir()) / name
+    path = _place(name)
     try:
         path.write_bytes(png)
     except OSError:
         return None
     return path
+
+
+def _place(name: str) -> Path:
+    return Path(bpy.app.tempdir or tempfile.gettempdir()) / name
 
 
 def _load(key: str, path: Path) -> int:
@@ -67,11 +80,15 @@ def register() -> None:
     global _icons
     if not bpy.app.background:
         _icons = bpy.utils.previews.new()
+    session.when_ended.append(forget_forming)
 
 
 def unregister() -> None:
     """Free it."""
-    global _icons, _forming
+    global _icons
+    if forget_forming in session.when_ended:
+        session.when_ended.remove(forget_forming)
     if _icons is not None:
         bpy.utils.previews.remove(_icons)
-    _icons, _forming = None, b""
+    _icons = None
+    _forming.clear()

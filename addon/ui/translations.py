@@ -19,15 +19,18 @@ import re
 import bpy
 from bpy.app.translations import pgettext_iface
 
-from . import translations_id, translations_id_batch, translations_id_errors
+from . import translations_id, translations_id_batch, translations_id_errors, translations_id_panel
 
 DOMAIN = __name__
 OPERATOR = "Operator"  # Blender's context for the labels of operators; all else has "*"
 
 LANGUAGES = {
     "id": (
-        translations_id.TEXTS | translations_id_batch.TEXTS | translations_id_errors.TEXTS,
-        translations_id.OPERATORS | translations_id_batch.OPERATORS,
+        translations_id.TEXTS
+        | translations_id_batch.TEXTS
+        | translations_id_errors.TEXTS
+        | translations_id_panel.TEXTS,
+        translations_id.OPERATORS | translations_id_batch.OPERATORS | translations_id_panel.OPERATORS,
     )
 }
 

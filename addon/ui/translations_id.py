@@ -182,7 +182,6 @@ TEXTS: dict[str, str] = {
         "Jangan ambil plate ini. Keputusannya dicatat di sampingnya, berkasnya tetap ada"
     ),
     "Accept it, or choose another one": "Terima, atau pilih yang lain",
-    "Accept it, or reject it": "Terima, atau tolak",
     "Give this take a name. Its folder keeps its own": "Beri nama take ini. Nama foldernya tetap",
     "Name": "Nama",
     "Note": "Catatan",

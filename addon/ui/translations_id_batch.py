@@ -12,7 +12,6 @@ TEXTS = {
     "Stop every job of this batch. Takes that are whole stay": (
         "Hentikan semua pekerjaan kelompok ini. Take yang sudah utuh tetap ada"
     ),
-    "Open the contact sheet in the system's picture viewer": "Buka lembar kontak di penampil gambar sistem",
     "Lay this storyboard into the sequencer, on channels of its own": (
         "Letakkan papan cerita ini di pengurutan video, pada salurannya sendiri"
     ),

@@ -1,4 +1,5 @@
-"""What the window shows, kept with the window and not in the file: the chosen take, what lies over the camera's frame."""
+"""What the window shows, kept with the window and not in the file: the shot whose takes are listed, the chosen one, what
+lies over the camera's frame."""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ from bpy.props import (
 )
 
 from ...protocol.errors import FarplaneError
+from . import places
+from .generate import current_plan, draft_steps
 from .session import Message, session
+from .summary import Listed, Summary
+from .thumbnails import icon_of, icon_of_bytes
+from .translations import say
 
 
 def _redraw(self: Any, context: Any) -> None:
@@ -55,6 +61,60 @@ def _write_note(self: Any, text: str) -> None:
         session.message = Message.of(error)
 
 
+GALLERY = 96  # takes with a picture in the gallery, the newest; a picture each is kept by Blender
+_NO_PICTURE = bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items["IMAGE_DATA"].value
+_kept: dict[str, str] = {}  # Blender keeps no copy of a dynamic enum's texts: each stays as it was given
+
+
+def _gallery(self: Any, context: Any) -> list[tuple[str, str, str, int, int]]:
+    """The takes of the list as pictures, in its order."""
+    found = [(place, session.find(Path(item.folder))) for place, item in enumerate(self.takes)]
+    shown = [(p, item) for p, item in found if item is not None and (p < GALLERY or p == self.take_index)]
+    items = []
+    for place, item in shown:
+        label = f"{item.take.label}  {distinction(item)}".strip()
+        key, label, tip = (_kept.setdefault(t, t) for t in (str(item.take.folder), label, item.summary.prompt))
+        items.append((key, label, tip, picture_of(item) or _NO_PICTURE, place))
+    return items
+
+
+def picture_of(item: Listed) -> int:
+    """A take's icon: of the picture that forms while it is made.  0 where there is none yet."""
+    job = next((job for job in session.jobs.values() if job.take.folder == item.take.folder), None)
+    return icon_of_bytes(job.preview, job.id) if job is not None else icon_of(item.summary.picture)
+
+
+_distinctions: tuple[list[Listed], dict[Path, str]] = ([], {})  # of the list as it was when they were made
+
+
+def distinction(item: Listed) -> str:
+    """What tells a take from the others of the list, in a few words."""
+    global _distinctions
+    if _distinctions[0] is not session.listed:
+        _distinctions = session.listed, distinctions(session.listed)
+    return _distinctions[1].get(item.take.folder, "")
+
+
+def distinctions(items: list[Listed]) -> dict[Path, str]:
+    """What tells each take from the others: words that not every prompt has, the seed if there are several, a draft."""
+    words = {item.take.folder: [w.strip(" ,.;:") for w in item.summary.prompt.split()] for item in items}
+    common = set.intersection(*map(set, words.values())) if words else set()
+    seeds = {item.summary.seed for item in items}
+    told = {}
+    for item in items:
+        own = [word for word in words[item.take.folder] if word and word not in common][:4]
+        parts = [" ".join(own), f"#{item.summary.seed}" if len(seeds) > 1 else "", quality(item.summary)]
+        told[item.take.folder] = "  ".join(part for part in parts if part)
+    return told
+
+
+def quality(summary: Summary) -> str:
+    """How a take was made, where that is not the model's own way."""
+    if not summary.steps:
+        return ""
+    return say("draft") if summary.steps == draft_steps(summary.model) else say("{} steps", summary.steps)
+
+
 class FarplaneTakeItem(bpy.types.PropertyGroup):
     """One row of the list; what it shows is looked up by its folder."""
 
@@ -66,6 +126,16 @@ class FarplaneView(bpy.types.PropertyGroup):
 
     takes: CollectionProperty(type=FarplaneTakeItem)  # type: ignore[valid-type]
     take_index: IntProperty(name="Take", description="The chosen take", update=_redraw)  # type: ignore[valid-type]
+    gallery: EnumProperty(  # type: ignore[valid-type]
+        name="Takes",
+        description="The chosen take. Click for all takes of this shot as pictures",
+        items=_gallery,
+        get=lambda self: self.take_index,
+        set=lambda self, place: setattr(self, "take_index", place),
+    )
+    shot: StringProperty(  # type: ignore[valid-type]
+        name="Shot", description="Whose takes are listed. Empty follows the timeline", update=_redraw
+    )
     note: StringProperty(  # type: ignore[valid-type]
         name="Note",
         description="Your note about this take, written beside it",
@@ -132,6 +202,32 @@ def sync() -> None:
     window_manager = bpy.context.window_manager
     if window_manager is not None:
         window_manager.farplane.show([str(item.take.folder) for item in session.listed])
+
+
+def shown_places(scene: bpy.types.Scene) -> tuple[Path, ...]:
+    """Where the takes lie that the list shows: of the shot that was chosen, else of the one at the current frame."""
+    shot = bpy.context.window_manager.farplane.shot
+    if shot:
+        return tuple(folder / shot for folder in places.roots(scene))
+    try:
+        return places.places(scene, current_plan(scene).name)
+    except FarplaneError:  # no shot to have takes of; the panel says why
+        return ()
+
+
+def current_shot(scene: bpy.types.Scene) -> str:
+    """What the folder of the shot at the current frame is called; empty where there is none."""
+    try:
+        return places.shot_folder(scene, current_plan(scene).name).name
+    except FarplaneError:
+        return ""
+
+
+def forget() -> None:
+    """Another file is open: nothing of the one before is marked or chosen."""
+    if bpy.context.window_manager is not None:
+        shown = bpy.context.window_manager.farplane
+        shown.shot = shown.compare = ""
 
 
 CLASSES = (FarplaneTakeItem, FarplaneView)

@@ -53,7 +53,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     scene.render.resolution_x, scene.render.resolution_y = 64, 36
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     farplane.register()
-    scene.farplane.prompt = "plain hills"
+    scene.farplane.prompt, scene.farplane.size = "plain hills", "SCENE"
     yield scene
     farplane.unregister()
 

@@ -22,7 +22,7 @@ from farplane.addon.exr import write_channel, write_rgb  # noqa: E402
 from farplane.addon.landing import bake  # noqa: E402
 from farplane.addon.scene import read_camera  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
-from farplane.addon.ui.session import shot_folder  # noqa: E402
+from farplane.addon.ui.places import shot_folder  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 
 W, H = 64, 36

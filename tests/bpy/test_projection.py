@@ -23,7 +23,7 @@ from farplane.addon import landing  # noqa: E402
 from farplane.addon.exr import write_channel, write_rgb  # noqa: E402
 from farplane.addon.scene import Extraction, plan_shots  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
-from farplane.addon.ui.session import shot_folder  # noqa: E402
+from farplane.addon.ui.places import shot_folder  # noqa: E402
 from farplane.protocol.shotfile import depth_name, shot_to_json  # noqa: E402
 
 W, H = 64, 36

@@ -23,7 +23,8 @@ from farplane.addon.exr import write_channel  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import compare, depth_view, estimate, generate, overlay, panels, takes_panel  # noqa: E402
 from farplane.addon.ui.estimate import Record  # noqa: E402
-from farplane.addon.ui.session import Job, Message, session, shot_folder  # noqa: E402
+from farplane.addon.ui.places import shot_folder  # noqa: E402
+from farplane.addon.ui.session import Job, Message, session  # noqa: E402
 from farplane.addon.ui.summary import Summary  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 from farplane.protocol.events import ModelInfo  # noqa: E402
@@ -133,7 +134,7 @@ def test_what_the_report_notes_is_said_with_the_take(scene: Any, monkeypatch: py
     assert item.summary.notes == tuple(told[:4])
     drawn: list[str] = []
     monkeypatch.setattr(takes_panel, "_draw_text", lambda column, context, text, icon, lines: drawn.append(text))
-    takes_panel._draw_chosen(MagicMock(), bpy.context, item)
+    takes_panel._draw_words(MagicMock(), bpy.context, item)
     assert drawn == ["hills 1", *told[:4]]
     for broken in ({"notes": "text"}, {"notes": {"a": 1}}, {}):
         (take.folder / "report.json").write_text(json.dumps(broken))

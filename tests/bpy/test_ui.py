@@ -167,16 +167,16 @@ def test_the_plate_takes_the_models_size_nearest_in_shape(connected: Any, poll_u
     session.connect()
     poll_until(lambda: session.connection == "connected")
     connected.farplane.model = "farplane-s"
-    sizes = session.models[0].sizes
+    connected.farplane.size = "MODEL"
+    area = session.models[0].sizes[0][0] * session.models[0].sizes[0][1]
     render = connected.render
-    for wide, expected in (
-        (True, max(sizes, key=lambda s: s[0] / s[1])),
-        (False, min(sizes, key=lambda s: s[0] / s[1])),
-    ):
-        render.resolution_x, render.resolution_y = (1920, 1080) if wide else (1080, 1920)
-        assert generate.plate_size(connected) == expected
+    for shape in ((1920, 1080), (1080, 1920), (2048, 858), (1000, 1000)):
+        render.resolution_x, render.resolution_y = shape
+        width, height = generate.plate_size(connected)
+        assert 0.9 < width * height / area < 1.1, "about as many pixels as the model likes"
+        assert abs(width / height - shape[0] / shape[1]) < 2 * width / height**2, "the scene's own shape, to two pixels"
     connected.farplane.size = "SCENE"
-    assert generate.plate_size(connected) == (1080, 1920)
+    assert generate.plate_size(connected) == (1000, 1000)
 
 
 def test_the_prompt_is_the_scenes_own(scene: Any) -> None:

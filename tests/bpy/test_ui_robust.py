@@ -17,7 +17,8 @@ from farplane.addon.landing import landed  # noqa: E402
 from farplane.addon.passes import PREFIX  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import generate, panels  # noqa: E402
-from farplane.addon.ui.session import session, shot_folder  # noqa: E402
+from farplane.addon.ui.places import shot_folder  # noqa: E402
+from farplane.addon.ui.session import session  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 from farplane.protocol.shotfile import depth_name  # noqa: E402
 
