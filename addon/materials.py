@@ -1,4 +1,4 @@
-"""Whether the artist has chosen a colour for anything that a shot could show: a look at slots, nothing is rendered."""
+"""What can be told of the materials of a scene by a look at them, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -9,36 +9,79 @@ import bpy
 
 from .base_colour import DEFAULT
 
+# Shaders that let the camera see through a surface, or that take it out of the picture.
+_OPEN_SHADERS = {"ShaderNodeBsdfTransparent", "ShaderNodeHoldout", "ShaderNodeBsdfRayPortal"}
+_MAKERS = {"NODES", "PARTICLE_SYSTEM"}  # modifiers that bring along objects and materials that lie in no slot
+
 
 def has_colours(scene: bpy.types.Scene) -> bool:
-    """Whether a material in the scene may have a colour that is not Blender's own grey; a bare blockout has none.
+    """Whether a material in the scene may have a colour that is not Blender's own grey; a bare blockout has none."""
+    return any(_is_chosen(material) for material in materials_of(scene))
 
-    A material that geometry nodes bring along lies in no slot: where there are such nodes, all of the file's count.
+
+def only_cycles_shows(scene: bpy.types.Scene) -> bool:
+    """Whether the scene has something that Workbench would draw as a wall and Cycles does not: what the camera does not
+    see, what is held out or indirect only, cut-outs, volumes; or that it would not draw: displacement."""
+    for one in with_background(scene):
+        for layer in one.view_layers:
+            if layer.use and any(child.holdout or child.indirect_only for child in _below(layer.layer_collection)):
+                return True
+    if any(not thing.visible_camera or thing.is_holdout or thing.type == "VOLUME" for thing in reachable(scene)):
+        return True
+    return any(not _is_solid(material) for material in materials_of(scene))
+
+
+def materials_of(scene: bpy.types.Scene) -> Iterator[Any]:
+    """Materials that a render of the scene may show, each once.
+
+    A material that geometry nodes or particles bring along lies in no slot: where there are such, all of the file's
+    count.
     """
-    seen: set[Any] = set()
-    for thing in _objects(scene):
-        if thing.hide_render:
+    seen: set[Any] = {None}
+    for layer in (layer for one in with_background(scene) for layer in one.view_layers):
+        if layer.material_override not in seen:
+            seen.add(layer.material_override)
+            yield layer.material_override
+    for thing in reachable(scene):
+        if thing.hide_render and thing.animation_data is None:
             continue
-        materials = {slot.material for slot in thing.material_slots} - {None}
-        if any(modifier.type == "NODES" for modifier in thing.modifiers):
-            materials |= set(bpy.data.materials)
-        if any(_is_chosen(material) for material in materials - seen):
-            return True
-        seen |= materials
-    return False
+        found = {slot.material for slot in thing.material_slots}
+        if any(modifier.type in _MAKERS for modifier in thing.modifiers):
+            found |= set(bpy.data.materials)
+        yield from found - seen
+        seen |= found
 
 
-def _objects(scene: bpy.types.Scene) -> Iterator[Any]:
-    """The scene's objects, and those of the collections that they are instances of."""
-    entered: set[Any] = set()
-    waiting = list(scene.objects)
+def with_background(scene: bpy.types.Scene) -> list[bpy.types.Scene]:
+    """The scene, its Background Set, and that one's."""
+    chain: list[Any] = []
+    one: Any = scene
+    while one is not None and one not in chain:
+        chain.append(one)
+        one = one.background_set
+    return chain
+
+
+def reachable(scene: bpy.types.Scene) -> Iterator[Any]:
+    """Objects of the scene and its Background Sets, and of the collections that they are instances of, each once."""
+    seen: set[Any] = set()
+    waiting = [thing for one in with_background(scene) for thing in one.objects]
     while waiting:
         thing = waiting.pop()
+        if thing in seen:
+            continue
+        seen.add(thing)
         yield thing
         inner = thing.instance_collection
-        if inner is not None and inner not in entered:
-            entered.add(inner)
+        if inner is not None and inner not in seen:
+            seen.add(inner)
             waiting += inner.all_objects
+
+
+def _below(layer: bpy.types.LayerCollection) -> Iterator[bpy.types.LayerCollection]:
+    yield layer
+    for child in layer.children:
+        yield from _below(child)
 
 
 def _is_chosen(material: Any) -> bool:
@@ -55,3 +98,20 @@ def _is_chosen(material: Any) -> bool:
 
 def _is_default(colour: Any) -> bool:
     return all(abs(part - DEFAULT) < 1e-3 for part in tuple(colour)[:3])
+
+
+def _is_solid(material: Any) -> bool:
+    """Whether it covers what it is on, wholly and where the mesh is; what only groups know counts as not."""
+    if material.node_tree is None or not material.use_nodes:
+        return True
+    for node in material.node_tree.nodes:
+        if node.bl_idname in _OPEN_SHADERS or node.bl_idname == "ShaderNodeGroup":
+            return False
+        if node.bl_idname == "ShaderNodeOutputMaterial":
+            if node.inputs["Volume"].is_linked or node.inputs["Displacement"].is_linked:
+                return False
+        elif node.bl_idname == "ShaderNodeBsdfPrincipled":
+            alpha = node.inputs["Alpha"]
+            if alpha.is_linked or alpha.default_value < 1:
+                return False
+    return True

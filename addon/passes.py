@@ -25,13 +25,16 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..protocol.errors import FarplaneError
+from . import evaluation
 from .base_colour import base_colours
-from .camera import CameraView
+from .camera import CameraView, Frame, intrinsics_of
 from .exr import read_passes
+from .materials import only_cycles_shows
 from .scope import leave_out
+from .shader_edits import UNTOLD, mark_untold, only_solid, without_volumes
 
 Engine = Literal["AUTO", "CYCLES", "BLENDER_WORKBENCH"]
-Pass = Literal["depth", "surface", "beauty"]
+Pass = Literal["read", "depth", "surface", "beauty"]
 Surface = tuple[NDArray[np.float32], NDArray[np.uint8]]  # depth and base colours
 
 # A leading dot keeps the datablocks out of Blender's own lists while they exist.
@@ -43,8 +46,10 @@ _SHARES = (("Diffuse Color", "DiffCol"), ("Glossy Color", "GlossCol"), ("Transmi
 # How the channels' names end that are read of a render.
 _DEPTH = (".Depth.Z",)
 _BEAUTY = tuple(f".Combined.{channel}" for channel in "RGB")
+_INDEX = ("Material Index", "IndexMA")  # as it is called since 5.0, and until then
 _SURFACE = (
     *_DEPTH,
+    *(f".{name}.X" for name in _INDEX),
     *(f".{name}.{channel}" for names in _SHARES for name in names for channel in "RGB"),
     *(f".{name}.{channel}" for name in ("Normal", "Position") for channel in "XYZ"),
 )
@@ -69,12 +74,20 @@ def seconds_in_blender() -> tuple[float, float]:
 
 
 class PassRenderer:
-    """Renders passes of `scene` at width x height, whatever the scene's own resolution.
+    """Renders passes of `scene` at width x height: the scene's own frame from edge to edge, whatever its resolution.
 
     Use it as a context manager, or call `close()` in every case: that removes all it made.
     """
 
-    def __init__(self, scene: bpy.types.Scene, width: int, height: int, engine: Engine = "AUTO") -> None:
+    def __init__(
+        self,
+        scene: bpy.types.Scene,
+        width: int,
+        height: int,
+        engine: Engine = "AUTO",
+        frame: Frame | None = None,
+    ) -> None:
+        """frame : what is shown; None takes what the scene renders just now."""
         remove_leftovers()
         self.width, self.height = width, height
         self._engines = _depth_engines(scene) if engine == "AUTO" else [engine]
@@ -88,8 +101,9 @@ class PassRenderer:
                 "output", "there is no room for temporary files", "Free some space for temporary files"
             ) from error
         try:
-            self.scene = _copy_scene(scene, width, height)
+            self.scene = _copy_scene(scene, width, height, frame or Frame.of(scene.render))
             self._layers = _name_layers(self.scene)
+            self._use_volumes = [layer.use_volumes for layer in scene.view_layers]
             self._sky, self._device, self._bounces = scene.world, "CPU", _BEAUTY_BOUNCES
             if hasattr(scene, "cycles"):
                 self._device = scene.cycles.device
@@ -126,6 +140,13 @@ class PassRenderer:
     def use_own_camera(self) -> None:
         """Look through our own camera from now on, no longer through the one the stand-in inherited."""
         self.scene.camera = self._camera
+
+    def read(self, frame: int, look: evaluation.Look) -> None:
+        """Call `look` with what a render of this frame evaluates, once for each view layer; what it raises is raised."""
+        self._prepare("read")
+        self._frame = frame
+        with evaluation.shown_to(look):
+            self._render_file().unlink()
 
     def depth(self, view: CameraView) -> NDArray[np.float32]:
         """Return [H, W] float32 depth along the camera's axis in Blender units, inf where nothing is hit.
@@ -180,6 +201,17 @@ class PassRenderer:
 
     # -- one render ----------------------------------------------------------------------------------------------
 
+    def projected(self, frame: Frame) -> NDArray[np.float64]:
+        """K [3, 3] in pixels of `frame` as Blender itself projects the lens of the last pass there, a rig's shear aside."""
+        matrix = self._camera.calc_matrix_camera(
+            self.scene.view_layers[0].depsgraph,
+            x=frame.width,
+            y=frame.height,
+            scale_x=frame.aspect_x,
+            scale_y=frame.aspect_y,
+        )
+        return intrinsics_of(np.array(matrix, np.float64), frame.width, frame.height)
+
     def _aim(self, view: CameraView) -> None:
         """Put our camera where the artist's was at this frame, to the last bit, shear included."""
         data = self._camera.data
@@ -207,7 +239,7 @@ class PassRenderer:
         path = self._folder / f"pass{self._frame:04d}.exr"
         self.scene.render.filepath = str(self._folder / "pass####.exr")
         self.scene.frame_start = self.scene.frame_end = self._frame
-        with blenders_own():
+        with blenders_own(), evaluation.changed_by(self._change, self.scene):
             bpy.ops.render.render(animation=True, scene=self.scene.name)
         if not path.exists():
             raise FarplaneError(
@@ -215,26 +247,45 @@ class PassRenderer:
             )
         return path
 
+    def _change(self, depsgraph: bpy.types.Depsgraph) -> None:
+        """Change what the render that begins has evaluated, for the pass that it is."""
+        if self._pass in ("depth", "surface"):
+            without_volumes(depsgraph)
+            if self.scene.render.engine == "BLENDER_WORKBENCH":
+                only_solid(depsgraph)
+        if self._pass == "surface":
+            mark_untold(depsgraph)
+
     # -- settings of the stand-in --------------------------------------------------------------------------------
 
     def _prepare(self, kind: Pass) -> None:
         """Set the stand-in up for a pass, once per change.  Raises RuntimeError where its engine is not there."""
         if self._pass == kind:
             return
+        if kind == "read":
+            evaluation.enter()
         try:
-            self.scene.render.engine = self._engines[0] if kind == "depth" else "CYCLES"
+            self.scene.render.engine = {"read": evaluation.ENGINE, "depth": self._engines[0]}.get(kind, "CYCLES")
         except TypeError as error:  # an engine whose add-on is off is no value of the enum
             raise RuntimeError(str(error)) from error
-        for layer in self.scene.view_layers:
+        if kind != "read":
+            evaluation.leave()
+        render = self.scene.render
+        _set_size(render, 8, 8) if kind == "read" else _set_size(render, self.width, self.height)
+        _set_file(render.image_settings, has_layers=kind != "read")
+        for layer, use_volumes in zip(self.scene.view_layers, self._use_volumes, strict=True):
             layer.use = layer.name in (self._layers[:1] if kind == "beauty" else self._layers)
-            layer.use_pass_combined = kind == "beauty"
-            layer.use_pass_z = kind != "beauty"
-            for name in ("diffuse_color", "glossy_color", "transmission_color", "normal", "position"):
+            layer.use_volumes = use_volumes and kind == "beauty"
+            layer.use_pass_combined = kind in ("read", "beauty")
+            layer.use_pass_z = kind in ("depth", "surface")
+            for name in ("diffuse_color", "glossy_color", "transmission_color", "normal", "position", "material_index"):
                 setattr(layer, f"use_pass_{name}", kind == "surface")
         # What Cycles has made of meshes and textures stays from frame to frame: 0.4 s become 0.08 where there are many.
         self.scene.render.use_persistent_data = kind == "surface"
         self.scene.world = self._sky if kind == "beauty" else None  # else there is no sky to load or sample
-        if self.scene.render.engine == "BLENDER_WORKBENCH":
+        if kind == "read":
+            pass
+        elif self.scene.render.engine == "BLENDER_WORKBENCH":
             _prepare_workbench(self.scene)
         elif kind == "beauty":
             _prepare_cycles_beauty(self.scene.cycles, self._device, self._bounces)
@@ -259,6 +310,7 @@ def remove_leftovers() -> None:
             bpy.data.scenes.remove(scene)
     if others:
         bpy.data.batch_remove(others)  # in one go: for each call Blender looks through the whole file for users
+    evaluation.leave()
 
 
 def _ours(collection: Any) -> list[Any]:
@@ -284,13 +336,12 @@ def _depth_engines(scene: bpy.types.Scene) -> list[str]:
     Workbench draws the same depth off screen in a fraction of the time, so it goes first unless the scene uses
     something that only Cycles sees.
     """
-    only_cycles = any(not o.visible_camera or o.is_holdout for o in scene.objects)
-    if bpy.app.background or only_cycles:
+    if bpy.app.background or only_cycles_shows(scene):
         return ["CYCLES", "BLENDER_WORKBENCH"]
     return ["BLENDER_WORKBENCH", "CYCLES"]
 
 
-def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Scene:
+def _copy_scene(scene: bpy.types.Scene, width: int, height: int, frame: Frame) -> bpy.types.Scene:
     copy = scene.copy()
     copy.name = PREFIX
     leave_out(copy, scene, PREFIX)
@@ -301,7 +352,9 @@ def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Sc
             if name.startswith("use_pass_"):
                 setattr(layer, name, name == "use_pass_combined")
     render = copy.render
-    render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+    aspect = frame.pixels_of((width, height))
+    _set_size(render, width, height)
+    render.pixel_aspect_x, render.pixel_aspect_y = aspect
     for name in (
         "use_border",
         "use_crop_to_border",
@@ -319,15 +372,24 @@ def _copy_scene(scene: bpy.types.Scene, width: int, height: int) -> bpy.types.Sc
         setattr(render, name, False)
     render.use_overwrite = True
     render.dither_intensity = 0.0
-    settings = render.image_settings
+    return copy
+
+
+def _set_size(render: Any, width: int, height: int) -> None:
+    render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+
+
+def _set_file(settings: Any, has_layers: bool) -> None:
+    """Write files of many layers; or, where an engine draws nothing, a plain picture, for which Blender asks no layers."""
     if hasattr(settings, "media_type"):  # 5.0
-        settings.media_type = "MULTI_LAYER_IMAGE"
-    settings.file_format = "OPEN_EXR_MULTILAYER"
+        settings.media_type = "MULTI_LAYER_IMAGE" if has_layers else "IMAGE"
+    settings.file_format = "OPEN_EXR_MULTILAYER" if has_layers else "BMP"
+    if not has_layers:
+        return
     if hasattr(settings, "use_exr_interleave"):  # 5.0: one part, without which it cannot write uneven pixel aspects
         settings.use_exr_interleave = True
     settings.color_depth, settings.exr_codec = "32", "NONE"
     _set_file_space(settings, "Linear Rec.709")  # of colours; depth is written as it is
-    return copy
 
 
 def _name_layers(scene: bpy.types.Scene) -> list[str]:
@@ -367,10 +429,11 @@ def _surface_of(path: Path, layers: tuple[str, ...], view: CameraView) -> Surfac
         _of_nearest(depths, [_channels(found, f"{layer}.{name}", "XYZ") for layer in layers])
         for name in ("Normal", "Position")
     )
+    index = _of_nearest(depths, [_plane(found, layer, _INDEX) for layer in layers])
     away = place - view.matrix_world[:3, 3].astype(np.float32)[:, None, None]
     lengths = np.sqrt((normal**2).sum(0) * (away**2).sum(0))
     facing = (normal * away).sum(0) / np.maximum(lengths, np.float32(1e-9))
-    return z, base_colours(diffuse, glossy, transmitted, facing, np.isfinite(z))
+    return z, base_colours(diffuse, glossy, transmitted, facing, np.isfinite(z) & (index != UNTOLD))
 
 
 def _depth(found: dict[str, NDArray[np.float32]], layer: str) -> NDArray[np.float32]:
@@ -380,6 +443,11 @@ def _depth(found: dict[str, NDArray[np.float32]], layer: str) -> NDArray[np.floa
 def _colour(found: dict[str, NDArray[np.float32]], layer: str, names: tuple[str, ...]) -> NDArray[np.float32]:
     """[3, H, W] of a pass that has one of these names."""
     return _channels(found, next(f"{layer}.{name}" for name in names if f"{layer}.{name}.R" in found), "RGB")
+
+
+def _plane(found: dict[str, NDArray[np.float32]], layer: str, names: tuple[str, ...]) -> NDArray[np.float32]:
+    """[H, W] of a pass of one channel that has one of these names."""
+    return next(found[f"{layer}.{name}.X"] for name in names if f"{layer}.{name}.X" in found)
 
 
 def _channels(found: dict[str, NDArray[np.float32]], name: str, channels: str) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ The window's modal operator and the command line drive the same `Extraction`, on
 
 from __future__ import annotations
 
+import math
 import re
 import weakref
 from collections.abc import Iterator
@@ -18,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol.errors import FarplaneError
-from ..protocol.shot import CameraTrack, DepthPass, Prompt, Shot, validate_frames, validate_resolution
+from ..protocol.shot import CameraTrack, DepthPass, Prompt, SceneFrame, Shot, validate_frames, validate_resolution
 from . import camera as maths
 from .materials import has_colours
-from .passes import Engine, PassRenderer, Surface, blenders_own
-from .sun import direction_to, find_sun
+from .passes import Engine, PassRenderer, Surface
+from .sun import SunTrack
 
 MOMENT = 0.005  # seconds that a step waits for a thread
 REFERENCE_SAMPLES = 12  # with the denoiser: a render that the lock reads to 0.03 px, in a third of the time of 32
@@ -87,12 +88,19 @@ def _cut(
     scene: bpy.types.Scene, cuts: list[bpy.types.TimelineMarker], numbers: range
 ) -> Iterator[tuple[bpy.types.TimelineMarker, tuple[int, ...]]]:
     """Each marker whose camera is seen at all, and its frames; those before the first marker show its camera, as in Blender."""
+    times = {number: _scene_time(scene, number) for number in numbers}
     for index, marker in enumerate(cuts):
-        start = marker.frame if index else numbers.start
-        stop = cuts[index + 1].frame if index + 1 < len(cuts) else numbers.stop
-        inside = tuple(number for number in numbers if start <= number < stop)
+        start = marker.frame if index else -math.inf
+        stop = cuts[index + 1].frame if index + 1 < len(cuts) else math.inf
+        inside = tuple(number for number in numbers if start <= times[number] < stop)
         if inside:
             yield marker, inside
+
+
+def _scene_time(scene: bpy.types.Scene, frame: int) -> int:
+    """The whole frame of the scene's animation that Blender holds against markers: time may be stretched (frame_map_*)."""
+    render = scene.render
+    return int(np.float32(frame) * np.float32(render.frame_map_old / render.frame_map_new))
 
 
 def _planned(name: str, camera: bpy.types.Object, frames: tuple[int, ...]) -> ShotPlan:
@@ -116,9 +124,8 @@ def plan_camera(scene: bpy.types.Scene, plan: ShotPlan) -> bpy.types.Object:
 
 def scene_resolution(scene: bpy.types.Scene) -> tuple[int, int]:
     """Return the (W, H) that Blender would render, percentage included."""
-    render = scene.render
-    percent = render.resolution_percentage
-    return render.resolution_x * percent // 100, render.resolution_y * percent // 100
+    frame = maths.Frame.of(scene.render)
+    return frame.width, frame.height
 
 
 def scene_fps(scene: bpy.types.Scene) -> Fraction:
@@ -190,13 +197,13 @@ class Extraction:
         validate_resolution(*self.resolution)
         self.plan, self.prompt = plan, prompt
         self.fps, self._metres = scene_fps(scene), metres_per_unit(scene)
-        self._aspect = (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
+        self._frame = maths.Frame.of(scene.render)
+        self._frame.pixels_of(self.resolution)
+        self._blenders_K = np.zeros((len(plan.frames), 3, 3))  # of the scene's own frame
         self._samples = reference_samples
         self._views: list[maths.CameraView] = []
         self._pinholes: list[maths.Pinhole] = []
-        lamp = find_sun(scene) if sun and not look else None
-        self._sun_uid = None if lamp is None else lamp.session_uid
-        self._suns: list[NDArray[np.float64]] = []
+        self._suns = SunTrack() if sun and not look else None
         width, height = self.resolution
         count = len(plan.frames)
         self._z = np.empty((count, height, width), np.float32)
@@ -249,7 +256,7 @@ class Extraction:
         try:
             passes = self._passes or self._stand_in()  # it was paused
             if stage == "camera":
-                self._read_camera(passes, self.plan.frames[index])
+                self._read_camera(passes, index)
             elif stage == "depth":
                 if not self._read_depth(passes, index):
                     return False
@@ -282,7 +289,10 @@ class Extraction:
             prompt=self.prompt or Prompt(_NO_PROMPT),
             reference=self._reference,
             base_colour=self._told_colours(),
-            sun=None if self._sun_uid is None else np.stack(self._suns),
+            sun=None if self._suns is None else self._suns.directions(),
+            frame=SceneFrame(
+                (self._frame.width, self._frame.height), self._frame.pixel_aspect, self._blenders_K
+            ),
         ).validate()
         return shot if self.prompt else replace(shot, prompt=Prompt(""))
 
@@ -321,7 +331,7 @@ class Extraction:
             raise _gone()
         for other in _open - {self}:  # a new renderer takes the stand-in of another one for a leftover
             other.pause()
-        self._passes = made = PassRenderer(scene, *self.resolution, self._engine)
+        self._passes = made = PassRenderer(scene, *self.resolution, self._engine, self._frame)
         if camera is not None:
             made.scene.camera = camera
         else:
@@ -334,24 +344,22 @@ class Extraction:
             raise _gone()
         return camera
 
-    def _read_camera(self, passes: PassRenderer, frame: int) -> None:
-        scene = passes.scene
-        with blenders_own():
-            scene.frame_set(frame)
-        view = read_camera(scene, self._camera(), frame)
-        pinhole = maths.pinhole(view.matrix_world, maths.intrinsics(view.lens, *self.resolution, *self._aspect))
+    def _read_camera(self, passes: PassRenderer, index: int) -> None:
+        """Read the camera and the suns of a frame as its render has them."""
+        camera, frame = self._camera(), self.plan.frames[index]
+        views: list[maths.CameraView] = []
+
+        def look(depsgraph: bpy.types.Depsgraph) -> None:
+            views.append(_view(camera.evaluated_get(depsgraph), frame))
+            if self._suns is not None:
+                self._suns.see(depsgraph, index)
+
+        passes.read(frame, look)
+        view = views[0]
+        pinhole = maths.pinhole(view.matrix_world, self._frame.intrinsics(view.lens, self.resolution))
         pinhole.world_from_camera[:3, 3] *= self._metres
         self._views.append(view)
         self._pinholes.append(pinhole)
-        self._read_sun(scene)
-
-    def _read_sun(self, scene: bpy.types.Scene) -> None:
-        lamp = None if self._sun_uid is None else _with_uid(bpy.data.objects, self._sun_uid)
-        direction = None if lamp is None else direction_to(scene, lamp)
-        if direction is None:
-            self._sun_uid = None  # there is none, or it was deleted meanwhile: the shot goes without
-        else:
-            self._suns.append(direction)
 
     def _read_depth(self, passes: PassRenderer, index: int) -> bool:
         """Render a frame's depth, with its colours where they are told; whether it is read."""
@@ -361,8 +369,11 @@ class Extraction:
             read = passes.surface(self._views[index]) if self._colours is not None else None
             if read is None:
                 self._colours = None
-                self._keep_depth(index, passes.depth(self._views[index]))
+                z = passes.depth(self._views[index])
+                self._keep_projection(index, passes)
+                self._keep_depth(index, z)
                 return True
+            self._keep_projection(index, passes)
             self._reader = self._reader or ThreadPoolExecutor(1, "farplane passes")
             self._reading = self._reader.submit(read)
         try:
@@ -377,6 +388,11 @@ class Extraction:
             self._colours[index] = colours
         self._keep_depth(index, z)
         return True
+
+    def _keep_projection(self, index: int, passes: PassRenderer) -> None:
+        """Keep what Blender itself makes of the lens in the scene's frame, which the shot's K is held against."""
+        K = passes.projected(self._frame)
+        self._blenders_K[index] = maths.pinhole(self._views[index].matrix_world, K).K
 
     def _keep_depth(self, index: int, z: NDArray[np.float32]) -> None:
         if np.isnan(z).any() or (z <= 0).any():
@@ -402,18 +418,22 @@ def _gone() -> FarplaneError:
 
 
 def read_camera(scene: bpy.types.Scene, camera: bpy.types.Object, frame: int) -> maths.CameraView:
-    """Read `camera` as the dependency graph of `scene` evaluates it at the scene's current frame.
+    """Read `camera` as the viewport's dependency graph of `scene` evaluates it at the scene's current frame.
 
     Raises FarplaneError unless it is a perspective camera with a finite matrix.
     """
     layer = scene.view_layers[0]
     if layer.depsgraph is None:  # a scene that was only just opened
         layer.update()
-    evaluated = camera.evaluated_get(layer.depsgraph)
-    _require_perspective(evaluated)
-    data = evaluated.data
+    return _view(camera.evaluated_get(layer.depsgraph), frame)
+
+
+def _view(camera: bpy.types.Object, frame: int) -> maths.CameraView:
+    """What an evaluated camera shows.  Raises FarplaneError as read_camera does."""
+    _require_perspective(camera)
+    data = camera.data
     lens = maths.Lens(data.lens, data.sensor_width, data.sensor_height, data.sensor_fit, data.shift_x, data.shift_y)
-    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
+    matrix = np.array(camera.matrix_world, dtype=np.float64)
     return maths.CameraView(frame, lens, matrix, data.clip_start, data.clip_end)
 
 
