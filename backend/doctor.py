@@ -218,16 +218,43 @@ def keys() -> Iterator[Check]:
 
 
 def ports() -> Iterator[Check]:
+    from .service.keys import holds_key
     from .service.server import DEFAULT_PORT
 
     running = find_backend(config_dir())
-    if running is not None and _process_runs(running.pid):
+    if running is not None and holds_key(running.address, running.public_key):
         yield Check("Backend", "ok", f"running at {running.address} (process {running.pid})")
+        return
+    if running is not None and _process_runs(running.pid):
+        # Any process may have this number by now, so nothing is said of what it is.
+        found = f"process {running.pid} was a backend, but nothing with its key answers at {running.address}"
+        remedy = "`farplane serve` starts another; should that say one is using the configuration, end the process"
+        yield Check("Backend", "warn", found, remedy)
     elif port_is_free(DEFAULT_PORT):
         yield Check("Backend", "ok", f"none running; its port {DEFAULT_PORT} is free")
     else:
         remedy = f"`farplane serve --port N` with another number; {DEFAULT_PORT} belongs to another program"
         yield Check("Backend", "warn", f"port {DEFAULT_PORT} is taken", remedy)
+
+
+def set_aside() -> Iterator[Check]:
+    """What the backend keeps for a while before it deletes it (service/quarantine.py)."""
+    from .checks import data_dir
+    from .service.keys import data_of
+    from .service.quarantine import NAME, batches
+
+    places = dict.fromkeys((data_of(config_dir()) or data_dir(), data_dir()))  # where it ran last, and by default
+    found = [(data, batch) for data in places for batch in batches(data)]
+    for data, batch in found:
+        jobs = f"{batch.jobs} job{'s'[: batch.jobs != 1]}, " if batch.jobs else ""
+        what = f"{jobs}{batch.size / 2**20:.0f} MiB in {batch.folder}: {batch.why}"
+        remedy = (
+            f"Stop the backend, move what you want back into {data / 'jobs'} and start it; frames are "
+            f"attempt-*/frame.*.exr. Else it is deleted after {batch.left / 86400:.1f} more days of the backend's running"
+        )
+        yield Check("Set aside", "warn", what, remedy)
+    if not found:
+        yield Check("Set aside", "ok", f"nothing in {' or '.join(str(data / NAME) for data in places)}")
 
 
 def _digest(path: Path) -> str:
@@ -251,6 +278,7 @@ CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
     checkpoints,
     keys,
     ports,
+    set_aside,
     video,
     disk,
 )

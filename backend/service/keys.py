@@ -21,6 +21,7 @@ from pathlib import Path
 
 import zmq
 from zmq.utils import z85
+from zmq.utils.monitor import recv_monitor_message
 
 from ...protocol import pairing
 from ...protocol.errors import FarplaneError
@@ -46,14 +47,17 @@ def backend_keys(config: Path) -> KeyPair:
     return pair
 
 
-def hold(config: Path) -> int:
+def hold(config: Path, data: Path) -> int:
     """Claim a configuration for this process, until it ends or closes the handle that is returned.
 
+    data : the backend's data folder, noted in the lock for `farplane doctor`.
     Takes from other users what an older version let them read.  Raises FarplaneError when another backend runs on it.
     """
     try:
         folders.make_folder(config)
         handle = folders.lock(config / "lock")
+        os.truncate(handle, 0)
+        os.write(handle, os.fsencode(data.absolute()))
     except BlockingIOError:
         running = pairing.find_backend(config)
         which = f" (process {running.pid} at {running.address})" if running else ""
@@ -66,6 +70,14 @@ def hold(config: Path) -> int:
         raise FarplaneError("configuration", problem, "Give a --config folder of yours") from error
     folders.tighten(config, lambda name: _OURS.fullmatch(name) is not None)
     return handle
+
+
+def data_of(config: Path) -> Path | None:
+    """The data folder of the backend that ran last on a configuration, or None."""
+    try:
+        return Path(os.fsdecode((config / "lock").read_bytes())) if (config / "lock").stat().st_size else None
+    except OSError:  # none yet; on Windows, one that is held
+        return None
 
 
 def may_name_model(config: Path, key: str, path: str) -> bool:
@@ -173,6 +185,31 @@ def answers(address: str) -> bool:
             return True
     except (OSError, ValueError):
         return False
+
+
+def holds_key(address: str, public_key: str, seconds: float = 3.0) -> bool:
+    """Whether the backend with this public key answers at `tcp://host:port`: only who has its secret can shake hands.
+
+    A key made for this one question is enough: that the backend does not know it is an answer as well.
+    """
+    context = zmq.Context()
+    probe = context.socket(zmq.DEALER)
+    probe.linger = 0
+    answers = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    monitor = probe.get_monitor_socket(answers | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
+    try:
+        probe.curve_serverkey = public_key.encode()
+        probe.curve_publickey, probe.curve_secretkey = zmq.curve_keypair()
+        probe.setsockopt(zmq.RECONNECT_IVL, -1)
+        probe.connect(address)
+        return bool(monitor.poll(round(seconds * 1000)) and recv_monitor_message(monitor)["event"] & answers)
+    except zmq.ZMQError:  # no address
+        return False
+    finally:
+        probe.disable_monitor()
+        monitor.close()
+        probe.close()
+        context.term()
 
 
 class Doorkeeper:
