@@ -27,6 +27,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0)  # between attempts; the last one again an
 CLOSE_SECONDS = 2.0
 FLUSH_MS = 300  # for a last cancel to leave
 HIGH_WATER = 64  # messages inside libzmq
+
+SILENCE_SECONDS = 120.0  # a backend that is there and says nothing has this long: its machine may be busy
+LOOK_SECONDS = 1.0  # for a machine to say whether anything listens at the backend's port
+HEARTBEAT_MS = 1000
+SILENT_MS = 15000  # without an answer to a heartbeat; libzmq's thread answers, so this is a machine with no time at all
 
 Problem = tuple[str, str]  # what is wrong, what to do
 
@@ -79,6 +85,8 @@ class Client:
         self._conversation = Conversation(self._events.put, self._room)
         self._said: Problem | None = None  # the last Disconnected
         self._starved = False  # results wait on the backend until `poll` makes room
+        self._silent_since: float | None = None
+        self._welcomed_by: tuple[str, str] | None = None  # address and key that are known to be right
         self._knock, self._knocked = socket.socketpair()
         self._knock.setblocking(False)
         self._knocked.setblocking(False)
@@ -117,6 +125,12 @@ class Client:
     def public_key(self) -> str:
         """This client's own public key, what `farplane clients add` takes; empty before `start`."""
         return self._keys.public if self._keys else ""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a backend is there that has not answered yet, as on a machine that has no time for it."""
+        since = self._silent_since
+        return since is not None and time.monotonic() - since < SILENCE_SECONDS
 
     def submit(self, shot: Shot, settings: RenderSettings, job: str | None = None) -> str:
         """Queue a shot and return its job's UUID at once.
@@ -194,20 +208,39 @@ class Client:
         try:
             while not self._closing.is_set():
                 try:
-                    problem, welcomed = _Connection(self, context).talk()
+                    ended = _Connection(self, context).talk()
                 except Exception as error:
                     log.exception("client")
-                    problem, welcomed = (f"the client met an error of its own ({error!r})", "Please report this"), False
+                    ended = _Ended((f"the client met an error of its own ({error!r})", "Please report this"))
                 self._conversation.lost()
                 if self._closing.is_set():
                     break
-                self._say_disconnected(problem, welcomed)
-                pauses = iter(RETRY_SECONDS) if welcomed else pauses
+                if not self._waits_out(ended):
+                    self._say_disconnected(ended.problem, ended.welcomed)
+                pauses = iter(RETRY_SECONDS) if ended.welcomed else pauses
                 self._pause(next(pauses, RETRY_SECONDS[-1]))
         finally:
             context.term()
             self._knock.close()
             self._knocked.close()
+
+    def welcomed(self) -> None:
+        """The backend has answered.  In the thread."""
+        self._silent_since, self._welcomed_by = None, self.target()
+
+    def _waits_out(self, ended: _Ended) -> bool:
+        """Whether to say nothing of a break and to connect again: the backend is there and was only silent.
+
+        A machine whose cores are all taken answers late.  What was never welcomed with a key that somebody copied may
+        be silent because of the key: that is said at once.
+        """
+        target = self.target()
+        knows_key = not self._address or target == self._welcomed_by
+        if not (ended.silent and target and (knows_key or ended.shook_hands) and _listens(target[0])):
+            self._silent_since = None
+            return False
+        self._silent_since = self._silent_since or time.monotonic()
+        return self.is_waiting
 
     def _say_disconnected(self, problem: Problem, welcomed: bool) -> None:
         if welcomed or problem != self._said:
@@ -245,6 +278,16 @@ class Client:
         return (published.address, published.public_key) if published else None
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """How a connection ended.  silent : nobody said why.  shook_hands : the keys were right."""
+
+    problem: Problem
+    silent: bool = False
+    shook_hands: bool = False
+    welcomed: bool = False
+
+
 class _Connection:
     """One socket, from connecting to the break."""
 
@@ -254,14 +297,15 @@ class _Connection:
         self._context = context
         self._stage = "connecting"  # -> "shaking hands" -> "greeting" -> "open"
         self._address = ""
+        self._was_silent = False
 
-    def talk(self) -> tuple[Problem, bool]:
-        """Connect and talk until something ends it: (why, whether the backend had welcomed us)."""
+    def talk(self) -> _Ended:
+        """Connect and talk until something ends it."""
         import zmq
 
         target = self._client.target()
         if target is None:
-            return NOBODY, False
+            return _Ended(NOBODY)
         self._address, server_key = target
         dealer = self._context.socket(zmq.DEALER)
         monitor = None
@@ -271,9 +315,9 @@ class _Connection:
             try:
                 dealer.connect(self._address)
             except zmq.ZMQError as error:
-                return (f"{self._address!r} is no address ({error})", "Give it as tcp://host:port"), False
+                return _Ended((f"{self._address!r} is no address ({error})", "Give it as tcp://host:port"))
             problem = self._loop(dealer, monitor)
-            return problem, self._stage == "open"
+            return _Ended(problem, self._was_silent, self._stage in ("greeting", "open"), self._stage == "open")
         finally:
             if monitor is not None:
                 dealer.disable_monitor()
@@ -290,9 +334,9 @@ class _Connection:
         dealer.curve_secretkey = keys.secret.encode()
         dealer.setsockopt(zmq.RECONNECT_IVL, -1)  # a new socket instead
         dealer.setsockopt(zmq.HANDSHAKE_IVL, 5000)
-        dealer.setsockopt(zmq.HEARTBEAT_IVL, 1000)
-        dealer.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
-        dealer.setsockopt(zmq.HEARTBEAT_TTL, 5000)
+        dealer.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        dealer.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENT_MS)
+        dealer.setsockopt(zmq.HEARTBEAT_TTL, SILENT_MS)
         dealer.setsockopt(zmq.MAXMSGSIZE, MAX_PART)
         dealer.setsockopt(zmq.SNDHWM, HIGH_WATER)
         dealer.setsockopt(zmq.RCVHWM, HIGH_WATER)
@@ -363,6 +407,7 @@ class _Connection:
                 return f"the backend cannot be understood ({error})", "Install the same Farplane version on both sides"
             if isinstance(message, events.Welcome):
                 self._stage = "open"
+                self._client.welcomed()
             elif isinstance(message, events.Refused) and message.job is None:
                 return f"the backend refuses to talk: {message.problem}", message.remedy
         return None
@@ -392,6 +437,7 @@ class _Connection:
 
     def _silence(self) -> Problem:
         """Why nobody talks (any more), by how far it had come."""
+        self._was_silent = True
         if self._stage == "connecting":
             return f"nothing answers at {self._address}", NO_ANSWER
         if self._stage == "shaking hands":
@@ -428,6 +474,16 @@ class EventQueue:
             taken, self._waiting = list(self._waiting.values()), OrderedDict()
             self.size = 0
         return taken
+
+
+def _listens(address: str) -> bool:
+    """Whether anything accepts connections at ``tcp://host:port``."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), LOOK_SECONDS):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def milliseconds(seconds: float) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import platform
 import statistics
 import time
@@ -25,6 +26,7 @@ from ..protocol.errors import FarplaneError
 from ..protocol.shot import Prompt, RenderSettings, Shot
 from .pipeline.job import Job
 from .service.server import PIPELINE
+from .service.supervisor import THREADS
 from .take_files import read_take_shot
 
 
@@ -70,6 +72,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--against", type=Path, help="figures of an earlier run to tell these as ratios to")
     options = parser.parse_args(arguments)
+    for name, value in THREADS.items():  # as a worker has them
+        os.environ.setdefault(name, value)
     baseline = None if options.against is None else read_figures(options.against)
     settings = RenderSettings(model=options.model, steps=options.steps)
     settings.validate()

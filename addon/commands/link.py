@@ -36,7 +36,7 @@ def connect(client: Client, stop: Stop) -> events.Connected:
     """Wait for the backend's answer.  Raises FarplaneError with what the client found wrong."""
     begin = time.monotonic()
     said: tuple[float, events.Disconnected] | None = None
-    while time.monotonic() - begin < CONNECT_SECONDS:
+    while time.monotonic() - begin < CONNECT_SECONDS or client.is_waiting:
         stop.check()
         for event in client.poll():
             if isinstance(event, events.Connected):
