@@ -234,6 +234,8 @@ class Conversation:
         elif isinstance(message, events.Finished):
             record.ending, record.cancel = message, False  # it was quicker than the wish
             self._perhaps_end(record)
+        elif isinstance(message, events.Refused) and message.field == events.FETCH:
+            self._end(record, events.Failed(record.id, "frame", message.problem, message.remedy))
         elif isinstance(message, events.Refused):
             if record.cancel:
                 self._end(record, events.Cancelled(record.id))  # there is nothing left to stop

@@ -31,7 +31,7 @@ from .events import (
     VersionMismatch,
 )
 from .schema import CHUNK, JOB, MAX_HEADER, MAX_UPLOAD, NAMES, SCHEMA, Record
-from .shot import CameraTrack, DepthPass, Operation, Prompt, RenderSettings, Shot
+from .shot import CameraTrack, DepthPass, Operation, Prompt, RenderSettings, SceneFrame, Shot
 
 
 def encode(message: Message) -> list[bytes | memoryview]:
@@ -142,6 +142,8 @@ def describe(job: str, shot: Shot, settings: RenderSettings) -> tuple[Submit, li
         arrays["base_colour"] = shot.base_colour
     if shot.sun is not None:
         arrays["sun"] = shot.sun
+    if shot.frame is not None:
+        arrays["frame"] = shot.frame.as_array()
     infos, buffers = [], []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -240,6 +242,7 @@ def _layouts(T: int, W: int, H: int, optional: Sequence[str]) -> list[tuple[str,
         ("reference", "<f4", (T, H, W, 3)),
         ("base_colour", "|u1", (T, H, W, 4)),
         ("sun", "<f8", (T, 3)),
+        ("frame", "<f8", (T, 4, 3)),
     ]
     return every[:3] + [layout for layout in every[3:] if layout[0] in optional]
 
@@ -251,7 +254,7 @@ def upload_size(submit: Submit) -> int:
 
 
 def expected_upload(frames: int, width: int, height: int, *, reference: bool, base_colour: bool = False) -> int:
-    """What `upload_size` will say of a shot that is not read yet, but for the few bytes of a sun."""
+    """What `upload_size` will say of a shot that is not read yet, but for the few bytes of a sun and a frame."""
     return frames * (9 * 8 + 16 * 8 + width * height * (4 + 12 * reference + 4 * base_colour))
 
 
@@ -269,6 +272,7 @@ def assemble(submit: Submit, arrays: dict[str, NDArray]) -> Shot:
         reference=arrays.get("reference"),
         base_colour=arrays.get("base_colour"),
         sun=arrays.get("sun"),
+        frame=SceneFrame.from_array(arrays["frame"]) if "frame" in arrays else None,
     )
 
 

@@ -23,8 +23,9 @@ VERSION = 1  # of the wire; any change of a byte that tests/golden/ pins raises 
 
 STAGES = ("conditioning", "denoise", "decode", "write", "measure")
 # Arrays that came after version 1, sent only to who says that it takes them.
-EXTENSIONS = frozenset({"base_colour", "sun"})
+EXTENSIONS = frozenset({"base_colour", "sun", "frame"})
 ARTIFACTS = ("report.json", "report.png", "contact.png", "preview.mp4")
+FETCH = "fetch"  # the field of a `refused` that answers a fetch: the job is as it was
 
 Item = int | str
 ModelState = Literal["ready", "missing"]
@@ -91,7 +92,7 @@ class Hello:
 class ArrayInfo:
     """One array of an upload.
 
-    name : `K`, `world_from_camera`, `z`, `reference`, `base_colour` or `sun`.
+    name : `K`, `world_from_camera`, `z`, `reference`, `base_colour`, `sun` or `frame`.
     dtype : `<f8` or `<f4`, little-endian, or `|u1`, bytes.
     shape : C order.  sha256 : hex digest of its bytes.
     """
@@ -170,7 +171,7 @@ class Forget:
 class Welcome:
     """The answer to hello.  max_upload : bytes that one job may send.
 
-    backend : its version, and after a `+` what it takes beside what version 1 began with: `0.2.0+base_colour.sun`.
+    backend : its version, and after a `+` what it takes beside what version 1 began with: `0.2.0+base_colour.frame.sun`.
     """
 
     backend: str
@@ -296,7 +297,11 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class Refused:
-    """A message was not obeyed.  job : the one it was about, or null when the connection itself is refused."""
+    """A message was not obeyed.
+
+    job : the one it was about, or null when the connection itself is refused.
+    field : `fetch` where one result cannot be had and the job is as it was.
+    """
 
     job: str | None
     field: str

@@ -261,7 +261,7 @@ ARRAY = Record(
     "array",
     events.ArrayInfo,
     {
-        "name": Choice(("K", "world_from_camera", "z", "reference", "base_colour", "sun")),
+        "name": Choice(("K", "world_from_camera", "z", "reference", "base_colour", "sun", "frame")),
         "dtype": Choice(("<f8", "<f4", "|u1")),
         "shape": List(Int(1, 1 << 20), 2, 4),
         "sha256": SHA256,
@@ -310,7 +310,7 @@ SCHEMA: dict[str, Layout] = {
             "prompt": PROMPT,
             "operation": OPERATION,
             "settings": SETTINGS,
-            "arrays": List(ARRAY, 3, 6),
+            "arrays": List(ARRAY, 3, 7),
         },
     ),
     "upload": Layout(events.Upload, {"job": JOB, "offset": Int(0, MAX_UPLOAD)}, "data", CHUNK),

@@ -5,6 +5,9 @@ have a table each, because messages cross on their way: a backend that has alrea
 a `cancel`.  What one side may send, the other may receive, in every interleaving (tests/protocol/test_session.py
 walks through all of them).  docs/protocol.md prints these tables.
 
+One word stands in two rows: `refused` with the field `fetch` answers a fetch that cannot be served, and leaves the job
+as it is.  Any other `refused` about a job means that there is no such job here.
+
 `Session` follows one connection from one side.  A message that is not in the table raises LocalProtocolError when
 this side was about to send it, RemoteProtocolError when it arrived.
 """
@@ -13,12 +16,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .events import LocalProtocolError, Message, ProtocolError, RemoteProtocolError
+from .events import FETCH, LocalProtocolError, Message, ProtocolError, Refused, RemoteProtocolError
 from .schema import FROM_BACKEND, FROM_CLIENT, NAMES
 
 Table = dict[str, dict[str, str]]  # state -> message -> state
 
 MAX_JOBS = 4096  # jobs on one connection
+REFUSED_FETCH = "refused (fetch)"
 
 # Both sides.  refused: the one without a job, which ends the connection; from "new", the answer to what is no hello.
 CONNECTION: Table = {
@@ -39,14 +43,21 @@ CLIENT_JOB: Table = {
         "refused": "none",
         "cancel": "cancelling",
     },
-    # chunk, failed: answers to a fetch that was under way when the ended job was attached to again.
-    "attaching": {"accepted": "queued", "refused": "none", "chunk": "attaching", "failed": "attaching"},
+    # chunk, failed, refused (fetch): answers to a fetch that was under way when the ended job was attached to again.
+    "attaching": {
+        "accepted": "queued",
+        "refused": "none",
+        "chunk": "attaching",
+        "failed": "attaching",
+        REFUSED_FETCH: "attaching",
+    },
     "queued": {
         "accepted": "queued",
         "progress": "running",
         "items": "queued",
         "fetch": "queued",
         "chunk": "queued",
+        REFUSED_FETCH: "queued",
         "cancel": "cancelling",
         "cancelling": "cancelling",
         "finished": "finished",
@@ -60,6 +71,7 @@ CLIENT_JOB: Table = {
         "items": "running",
         "fetch": "running",
         "chunk": "running",
+        REFUSED_FETCH: "running",
         "cancel": "cancelling",
         "cancelling": "cancelling",
         "finished": "finished",
@@ -74,6 +86,7 @@ CLIENT_JOB: Table = {
         "preview": "cancelling",
         "items": "cancelling",
         "chunk": "cancelling",
+        REFUSED_FETCH: "cancelling",
         "cancelling": "cancelling",
         "refused": "none",
         "finished": "finished",
@@ -81,7 +94,14 @@ CLIENT_JOB: Table = {
         "cancelled": "cancelled",
     },
     **{
-        ended: {"fetch": ended, "chunk": ended, "failed": "failed", "attach": "attaching", "forget": "forgetting"}
+        ended: {
+            "fetch": ended,
+            "chunk": ended,
+            REFUSED_FETCH: ended,
+            "failed": "failed",
+            "attach": "attaching",
+            "forget": "forgetting",
+        }
         for ended in ("finished", "failed", "cancelled")
     },
     "forgetting": {
@@ -89,6 +109,7 @@ CLIENT_JOB: Table = {
         "refused": "none",
         "chunk": "forgetting",
         "failed": "forgetting",
+        REFUSED_FETCH: "forgetting",
     },
 }
 
@@ -112,6 +133,7 @@ BACKEND_JOB: Table = {
         "fetch": "queued",
         "upload": "queued",
         "chunk": "queued",
+        REFUSED_FETCH: "queued",
         "cancel": "cancelling",
         "cancelling": "cancelling",
         "finished": "finished",
@@ -126,6 +148,7 @@ BACKEND_JOB: Table = {
         "fetch": "running",
         "upload": "running",
         "chunk": "running",
+        REFUSED_FETCH: "running",
         "cancel": "cancelling",
         "cancelling": "cancelling",
         "finished": "finished",
@@ -139,6 +162,7 @@ BACKEND_JOB: Table = {
         "fetch": "cancelling",
         "upload": "cancelling",
         "chunk": "cancelling",
+        REFUSED_FETCH: "cancelling",
         "cancel": "cancelling",
         "cancelling": "cancelling",
         "finished": "finished",
@@ -151,6 +175,7 @@ BACKEND_JOB: Table = {
             "fetch": ended,
             "upload": ended,
             "chunk": ended,
+            REFUSED_FETCH: ended,
             "cancel": ended,
             "failed": "failed",
             "attach": "attaching",
@@ -162,6 +187,13 @@ BACKEND_JOB: Table = {
 }
 
 Side = Literal["client", "backend"]
+
+
+def word(message: Message) -> str:
+    """The name under which the tables know a message."""
+    if isinstance(message, Refused) and message.job is not None and message.field == FETCH:
+        return REFUSED_FETCH
+    return NAMES[type(message)]
 
 
 class Session:
@@ -176,6 +208,11 @@ class Session:
     def job(self, job: str) -> str:
         """The state of a job on this connection."""
         return self._jobs.get(job, "none")
+
+    @property
+    def follows(self) -> bool:
+        """Whether there is a job that this connection waits for."""
+        return any(state not in ("finished", "failed", "cancelled") for state in self._jobs.values())
 
     def may_send(self, message: Message) -> bool:
         """Whether `send` would raise nothing."""
@@ -208,7 +245,7 @@ class Session:
 
     def _next(self, message: Message, error: type[ProtocolError]) -> tuple[str | None, str]:
         """The job that a message is about (None: the connection) and the state it leads to."""
-        name = NAMES[type(message)]
+        name = word(message)
         job: str | None = getattr(message, "job", None)
         if job is None:
             if name not in CONNECTION[self.connection]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,20 @@ from .errors import FarplaneError
 
 MIN_FRAMES = 2
 MAX_FRAMES = 1440  # 60 s at 24 fps
+MAX_FRAME_NUMBER = 9_999_999  # of either sign; 24 hours of timecode at 100 fps end before it
 MIN_SIDE = 32
 MAX_SIDE = 8192
 MAX_PIXELS = 4096 * 4096  # a frame
+MAX_SCENE_SIDE = 1 << 20  # of a scene's own frame, which no plate need have
+SQUARE = 1e-9  # a pixel's aspect nearer to 1 is rounding
 MAX_PROMPT_BYTES = 8192
+MAX_NAME = 200  # characters of a shot's name
+MAX_FPS = 1000
+MAX_DISTANCE = 1e9  # metres: what lies further is no place, and programs that write 1e10 mean that nothing is hit
+MIN_DEPTH = 1e-9  # metres
+MAX_K = 1e9  # pixels
+MIN_FOCAL = 1e-3  # pixels
+MAX_LIGHT = 1e9  # scene-linear
 EXR_HEADER = 8192  # bytes; a plate's header is under 2 KiB
 PNG_HEADER = 1024  # bytes; signature, header and the chunks' frames are 100
 ARTIFACT_BYTES = 32 << 20  # of report.json, report.png and contact.png, which are a few MiB
@@ -66,16 +76,66 @@ class CameraTrack:
             raise FarplaneError(
                 "camera", "a matrix holds NaN or infinity", "Check the camera's drivers and constraints"
             )
-        if (self.K[:, 0, 0] <= 0).any() or (self.K[:, 1, 1] <= 0).any():
+        if (self.K[:, 0, 0] < MIN_FOCAL).any() or (self.K[:, 1, 1] < MIN_FOCAL).any():
             raise FarplaneError("camera", "a focal length is zero or negative", "Give the camera a lens above 1 mm")
+        if (most := float(np.abs(self.K).max())) > MAX_K:
+            raise FarplaneError(
+                "camera", f"its K holds {most:.3g} pixels", "Send K in pixels of the shot's own resolution"
+            )
+        if (most := float(np.abs(self.world_from_camera[:, :3, 3]).max())) > MAX_DISTANCE:
+            raise FarplaneError(
+                "camera", f"it stands {most:.3g} m away from the world's origin", "Send its poses in metres"
+            )
         if not np.allclose(self.K[:, 2], [0, 0, 1]) or not np.allclose(self.world_from_camera[:, 3], [0, 0, 0, 1]):
             raise FarplaneError(
                 "camera", "a matrix has a wrong last row", "Send K ending in 0 0 1 and poses in 0 0 0 1"
             )
         R = self.world_from_camera[:, :3, :3]
-        # 1e-4: what float32 rigs leave behind after normalising their axes.
-        if np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max() > 1e-4 or (np.linalg.det(R) < 0).any():
+        # 1e-4: what float32 rigs leave behind after normalising their axes.  No entry of a rotation is above 1.
+        rigid = np.abs(R).max() < 2 and np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max() <= 1e-4
+        if not rigid or (np.linalg.det(R) < 0).any():
             raise FarplaneError("camera", "a pose is scaled, sheared or mirrored", "Send the rigid pose without scale")
+
+
+@dataclass(frozen=True, eq=False)
+class SceneFrame:
+    """The frame of the scene that a plate lands in, whatever the plate's own size: what the plate is held against.
+
+    resolution : (W, H) that the scene renders.  pixel_aspect : the width of its pixels by their height.
+    K : [T, 3, 3] float64, in its pixels, as the program that has the scene projects them.
+    """
+
+    resolution: tuple[int, int]
+    pixel_aspect: float
+    K: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "K", _readonly(self.K, np.float64))
+
+    def validate(self, frames: int) -> None:
+        """Raise FarplaneError unless it is the frame of a shot of so many frames."""
+        if self.K.shape != (frames, 3, 3) or not np.isfinite(self.K).all():
+            raise FarplaneError("frame", "its K does not fit the shot", "Send one finite K (3x3) per frame")
+        if (self.K[:, 0, 0] <= 0).any() or (self.K[:, 1, 1] <= 0).any() or not np.allclose(self.K[:, 2], [0, 0, 1]):
+            raise FarplaneError(
+                "frame", "its K is no camera's", "Send focal lengths above zero and a last row of 0 0 1"
+            )
+        sides = self.resolution
+        if not (min(sides) > 0 and max(sides) <= MAX_SCENE_SIDE and 1e-3 < self.pixel_aspect < 1e3):
+            raise FarplaneError("frame", f"{sides[0]}x{sides[1]} is no frame", "Send the scene's resolution and pixels")
+
+    def as_array(self) -> NDArray[np.float64]:
+        """[T, 4, 3], as it is sent: each frame's K, and below it (W, H, pixel aspect)."""
+        told = np.array([[(*self.resolution, self.pixel_aspect)]])
+        return np.concatenate([self.K, np.repeat(told, len(self.K), 0)], 1)
+
+    @staticmethod
+    def from_array(array: NDArray[np.float64]) -> SceneFrame:
+        """Undo `as_array`.  Raises FarplaneError for sides that are no numbers."""
+        if not np.isfinite(array).all():
+            raise FarplaneError("frame", "it holds NaN or infinity", "Send finite numbers")
+        width, height, aspect = (float(value) for value in array[0, 3])
+        return SceneFrame((round(width), round(height)), aspect, array[:, :3])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +163,14 @@ class DepthPass:
             )
         if np.isnan(self.z).any():
             raise FarplaneError("depth", "it holds NaN", "Use inf where nothing is hit")
-        if (self.z <= 0).any():
+        if (self.z < MIN_DEPTH).any():
             raise FarplaneError(
                 "depth", "it holds zero or negative metres", "Depth is measured forward from the camera"
             )
-        if not (np.isfinite(self.near) and np.isfinite(self.far) and 0 < self.near < self.far):
-            raise FarplaneError("depth", f"near {self.near} and far {self.far} are no range", "Give 0 < near < far")
+        if ((self.z > MAX_DISTANCE) & (self.z < np.inf)).any():
+            reached = float(self.z[np.isfinite(self.z)].max())
+            raise FarplaneError("depth", f"it reaches {reached:.3g} m", "Use inf where nothing is hit")
+        validate_range(self.near, self.far)
 
 
 @dataclass(frozen=True)
@@ -179,6 +241,7 @@ class Shot:
         Rec.709 primaries in the sRGB curve (IEC 61966-2-1), A 255 where it is told and 0 where it is not (the sky,
         surfaces whose colour nobody chose).
     sun : optional [T, 3] float64, the unit direction to the scene's sun in world axes (+Z up).
+    frame : optional, the scene's frame that the plate lands in.
     """
 
     name: str
@@ -192,6 +255,7 @@ class Shot:
     reference: NDArray[np.float32] | None = None
     base_colour: NDArray[np.uint8] | None = None
     sun: NDArray[np.float64] | None = None
+    frame: SceneFrame | None = None
 
     def __post_init__(self) -> None:
         if self.reference is not None:
@@ -205,12 +269,8 @@ class Shot:
         """Return self, or raise FarplaneError naming the first wrong field."""
         validate_frames(self.frames)
         validate_resolution(*self.resolution)
-        if not 0 < self.fps <= 1000:
-            raise FarplaneError(
-                "fps", f"{self.fps} is out of range", "Set the scene's frame rate above 0 and to 1000 at most"
-            )
-        if not re.fullmatch(r"[^\x00-\x1f/\\]{1,200}", self.name):
-            raise FarplaneError("name", "it is empty, over-long or holds a slash", "Rename the scene or marker")
+        validate_rate(self.fps)
+        validate_name(self.name)
         self.prompt.validate()
         width, height = self.resolution
         self.camera.validate(len(self.frames))
@@ -222,11 +282,45 @@ class Shot:
                 )
             if not np.isfinite(self.reference).all():
                 raise FarplaneError("reference", "it holds NaN or infinity", "Send finite scene-linear values")
+            if (most := float(np.abs(self.reference).max())) > MAX_LIGHT:
+                raise FarplaneError("reference", f"it holds {most:.3g}", "Send finite scene-linear values")
         if self.base_colour is not None:
             validate_base_colour(self.base_colour, len(self.frames), width, height)
         if self.sun is not None:
             validate_sun(self.sun, len(self.frames))
+        if self.frame is not None:
+            self.frame.validate(len(self.frames))
         return self
+
+    @property
+    def pixel_aspect(self) -> float:
+        """The width of a pixel by its height, 1 where they are square: what the scene's frame says of a plate that fills
+        it from edge to edge, else the focal lengths of K."""
+        if self.frame is not None:
+            (width, height), (wide, high) = self.resolution, self.frame.resolution
+            aspect = self.frame.pixel_aspect * (wide * height) / (high * width)
+        else:
+            aspect = float(np.median(self.camera.K[:, 1, 1] / self.camera.K[:, 0, 0]))
+        return 1.0 if abs(aspect - 1.0) < SQUARE else aspect
+
+    def screen_window(self, index: int) -> ScreenWindow:
+        """What a file of the shot's frame number `index` (0-based) says of the camera."""
+        return screen_window(self.camera.K[index], *self.resolution, self.pixel_aspect)
+
+
+class ScreenWindow(NamedTuple):
+    """OpenEXR's own three attributes of a camera: the shape of a pixel (width by height), and the width and the centre
+    (x right, y up) of what the display window shows at distance 1."""
+
+    pixel_aspect: float = 1.0
+    width: float = 1.0
+    centre: tuple[float, float] = (0.0, 0.0)
+
+
+def screen_window(K: NDArray[np.float64], width: int, height: int, pixel_aspect: float) -> ScreenWindow:
+    """The screen window of a picture of width x height pixels seen by K."""
+    centre = (width / 2 - K[0, 2]) / K[0, 0], (K[1, 2] - height / 2) / K[1, 1]
+    return ScreenWindow(pixel_aspect, float(width / K[0, 0]), (float(centre[0]), float(centre[1])))
 
 
 def validate_base_colour(colours: NDArray[np.uint8], frames: int, width: int, height: int) -> None:
@@ -248,8 +342,30 @@ def validate_sun(sun: NDArray[np.float64], frames: int) -> None:
         raise FarplaneError("sun", "a direction is not of length 1", "Send unit vectors that point to the sun")
 
 
+def validate_name(name: str) -> None:
+    """Raise FarplaneError for a name that no folder or title could carry."""
+    if not name.strip():
+        raise FarplaneError("name", "it is empty", "Rename the scene or marker")
+    if len(name) > MAX_NAME:
+        raise FarplaneError("name", f"it is longer than {MAX_NAME} characters", "Rename the scene or marker")
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/\\]", name):
+        raise FarplaneError("name", f"{name!r} holds a slash or a control character", "Rename the scene or marker")
+
+
+def validate_rate(fps: Fraction) -> None:
+    """Raise FarplaneError unless it is a rate that a film can have and an EXR header can hold."""
+    if not Fraction(1, MAX_FPS) <= fps <= MAX_FPS or max(fps.numerator, fps.denominator) >= 1 << 31:
+        raise FarplaneError("fps", f"{fps} is out of range", "Set the scene's frame rate above 0 and to 1000 at most")
+
+
+def validate_range(near: float, far: float) -> None:
+    """Raise FarplaneError unless 0 < near < far, both in metres."""
+    if not MIN_DEPTH <= near < far <= MAX_DISTANCE:
+        raise FarplaneError("depth", f"near {near:.6g} and far {far:.6g} are no range", "Give 0 < near < far")
+
+
 def validate_frames(frames: tuple[int, ...]) -> None:
-    """Raise FarplaneError unless there are 2 … 1440 evenly stepped ascending frame numbers."""
+    """Raise FarplaneError unless there are 2 … 1440 evenly stepped ascending frame numbers of seven digits at most."""
     count = len(frames)
     if count < MIN_FRAMES:
         raise FarplaneError("frames", f"a shot of {count} frame has no motion to lock to", "Choose at least 2 frames")
@@ -260,6 +376,12 @@ def validate_frames(frames: tuple[int, ...]) -> None:
     steps = set(np.diff(np.asarray(frames, dtype=np.int64)).tolist())
     if len(steps) != 1 or min(steps) < 1:
         raise FarplaneError("frames", "the numbers do not rise evenly", "Use start, end and a positive step")
+    if max(-frames[0], frames[-1]) > MAX_FRAME_NUMBER:
+        raise FarplaneError(
+            "frames",
+            f"{frames[0]} to {frames[-1]} are no frame numbers",
+            f"Use numbers from {-MAX_FRAME_NUMBER} to {MAX_FRAME_NUMBER}",
+        )
 
 
 def validate_length(count: int, longest: int | None, model: str) -> None:
@@ -270,14 +392,12 @@ def validate_length(count: int, longest: int | None, model: str) -> None:
 
 
 def validate_resolution(width: int, height: int) -> None:
-    """Raise FarplaneError for a resolution that no plate can have (odd, tiny, huge)."""
+    """Raise FarplaneError for a resolution that no plate can have (tiny, huge)."""
     for side in (width, height):
         if not MIN_SIDE <= side <= MAX_SIDE:
             raise FarplaneError(
                 "resolution", f"{width}x{height} is out of range", f"Use sides from {MIN_SIDE} to {MAX_SIDE} pixels"
             )
-        if side % 2:
-            raise FarplaneError("resolution", f"{width}x{height} has an odd side", "Use even sides (video needs them)")
     if width * height > MAX_PIXELS:
         raise FarplaneError(
             "resolution", f"{width}x{height} is over 16.7 megapixels", "Lower the resolution percentage"

@@ -4,14 +4,18 @@
 
     {"version": 1, "name": …, "resolution": [W, H], "fps": [24000, 1001], "near": 0.5, "far": 80.0,
      "prompt": …, "negative": …, "settings": {…},
+     "frame": {"resolution": [W, H], "pixel_aspect": 1.0},
      "shots": [{"name": …, "camera": …, "first": 1, "last": 24, "near": …, "far": …}, …],
      "frames": [{"frame": 1, "camera": "Camera", "K": [[…]×3]×3, "world_from_camera": [[…]×4]×4,
-                 "depth": "depth.0001.exr", "base_colour": "base_colour.0001.png", "sun": [x, y, z]}, …]}
+                 "depth": "depth.0001.exr", "base_colour": "base_colour.0001.png", "sun": [x, y, z],
+                 "frame_K": [[…]×3]×3}, …]}
 
 K is in pixels of the resolution, centres at +0.5; world_from_camera has OpenCV axes, metres.  `depth` is a path
 relative to the file, of a float32 EXR with one channel Z: metres along the camera's axis, inf where nothing is hit.
 `base_colour`, which a frame need not have, is one of an 8-bit RGBA PNG: what the materials say, in the sRGB curve,
 alpha 255 where it is told and 0 where it is not.  `sun`, which all frames have or none, points to the scene's sun.
+The outer `frame` and each frame's `frame_K` are there or not together: the scene's own frame, in which the plate lands,
+and its K in that frame's pixels as Blender projects (shot.SceneFrame); a plate of any size fills it from edge to edge.
 `shots` tells the cuts apart where timeline markers change the camera; near and far hold for one of them, and the
 outer near and far for all.
 """
@@ -27,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FarplaneError
-from .shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
+from .shot import CameraTrack, DepthPass, Prompt, RenderSettings, SceneFrame, Shot
 
 VERSION = 1
 
@@ -73,6 +77,7 @@ def shots_to_json(
         "prompt": first.prompt.text,
         "negative": first.prompt.negative,
         **({} if settings is None else {"settings": asdict(settings)}),
+        **_frame_of(first),
         "shots": [
             {
                 "name": shot.name,
@@ -91,12 +96,19 @@ def shots_to_json(
                 "K": shot.camera.K[index].tolist(),
                 "world_from_camera": shot.camera.world_from_camera[index].tolist(),
                 **({} if shot.sun is None else {"sun": shot.sun[index].tolist()}),
+                **({} if shot.frame is None else {"frame_K": shot.frame.K[index].tolist()}),
                 **({} if depth_paths is None else _files_of(shot, frame, depth_paths[frame])),
             }
             for shot, camera in zip(shots, cameras, strict=True)
             for index, frame in enumerate(shot.frames)
         ],
     }
+
+
+def _frame_of(shot: Shot) -> dict[str, Any]:
+    if shot.frame is None:
+        return {}
+    return {"frame": {"resolution": list(shot.frame.resolution), "pixel_aspect": shot.frame.pixel_aspect}}
 
 
 def _files_of(shot: Shot, frame: int, depth: str) -> dict[str, str]:
@@ -163,6 +175,7 @@ def shot_from_json(
             prompt=Prompt(str(data.get("prompt", "")), str(data.get("negative", ""))),
             base_colour=base_colour,
             sun=_sun_of(frames),
+            frame=_scene_frame(data.get("frame"), frames),
         )
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise _damaged(error) from error
@@ -171,6 +184,15 @@ def shot_from_json(
 def _sun_of(frames: Sequence[Mapping[str, Any]]) -> NDArray[np.float64] | None:
     """[T, 3], None where the frames do not tell it; KeyError where only some do."""
     return np.array([frame["sun"] for frame in frames], np.float64) if any("sun" in frame for frame in frames) else None
+
+
+def _scene_frame(told: Mapping[str, Any] | None, frames: Sequence[Mapping[str, Any]]) -> SceneFrame | None:
+    """The scene's frame, None in a file that does not tell it; KeyError where it does so by half."""
+    if told is None:
+        return None
+    width, height = (int(side) for side in told["resolution"])
+    K = np.array([frame["frame_K"] for frame in frames], np.float64)
+    return SceneFrame((width, height), float(told["pixel_aspect"]), K)
 
 
 def settings_from_json(data: Mapping[str, Any]) -> RenderSettings:

@@ -21,12 +21,12 @@ from ...protocol.errors import FarplaneError
 from ...protocol.events import ItemInfo, Message, ModelInfo, ProtocolError, RemoteProtocolError
 from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, WINDOW
 from ...protocol.shot import validate_length
-from .incoming import Checked, Incoming
+from .incoming import Checked, Incoming, Uploads, Window
 from .jobs import ENDED, JobRow, JobStore
 from .offers import Fault, Offers
 from .peer import Peer, Sending
-from .refusals import CONFUSED, MAX_UPLOAD, STOPPED, check_submit, clip, disk_fault
-from .spool import Upload
+from .refusals import BROKEN, CONFUSED, MAX_UPLOAD, STOPPED, Need, check_submit, clip, disk_fault, mend
+from .spool import Upload, read_submit
 from .supervisor import Heard, Worker
 
 log = logging.getLogger("farplane.service")
@@ -34,7 +34,8 @@ log = logging.getLogger("farplane.service")
 KILL_SECONDS = 10.0  # from a cancel to the end of a worker that does not obey
 KEEP_SECONDS = 14 * 86400.0  # results of an ended job
 MAX_FETCHES = 64  # open fetches of one peer
-IDLE_SECONDS = 3600.0  # an upload whose sender has gone
+TOLD_AT_ONCE = 16  # places in the queue that are told in one turn
+TOLD_PAUSE = 0.01  # seconds between such turns: news of hundreds of places leave room for answers
 CHECK_SECONDS = 60.0  # for the worker to say whether a shot's model loads; a cold start of it is most of that
 
 
@@ -59,24 +60,36 @@ class Dispatch:
         self._version = version
         self._post = post
         self._kill_seconds = kill_seconds
-        self._incoming: dict[str, Incoming] = {}
+        self._uploads = Uploads()
+        self._needs: dict[str, tuple[str, Need]] = {}  # owner and disk space of each job that has not ended
+        self._moved: dict[str, None] = {}  # waiting jobs whose place is to be told, in the order in which to do it
+        self._told_at = 0.0
         self._checker = ThreadPoolExecutor(1, "farplane-checker")
         self._asked: set[str] = set()  # models that the worker was asked about and has not answered for
-        self._worker = self._new_worker()
-        self._ask_about(self._offers.ready())
         self._kill_at: float | None = None
         self._expire_at = 0.0
         self._progress: events.Progress | None = None  # of the running job
         self._stage_began = (0.0, 0)  # when, at which step
-        store.recover()
+        try:
+            store.recover()
+        except sqlite3.Error as error:
+            raise FarplaneError("disk", f"the queue's file cannot be written ({error})", "Free some space") from error
+        for job, owner in store.unfinished().items():
+            self._needs[job] = owner, _need_of(store.folder(job))
+        self._worker = self._new_worker()
+        self._ask_about(self._offers.ready())
         self._run_next()
 
     def close(self) -> None:
         """Stop the worker; a job that runs waits for the next start."""
         job = self._worker.job
         self._worker.stop()
-        if job is not None:
-            self._store.put_back(job)
+        try:
+            if job is not None:
+                self._store.put_back(job)
+            self._store.settle()
+        except sqlite3.Error as error:
+            log.error("job %s is not back in the queue's file: %s", job, error)
         self._checker.shutdown(wait=True, cancel_futures=True)
 
     # -------------------------------------------------------------------------------------------------
@@ -84,103 +97,109 @@ class Dispatch:
 
     def receive(self, peer: Peer, parts: Sequence[bytes | memoryview]) -> None:
         """Obey or refuse one message.  A broken rule ends the peer's session; others notice nothing."""
-        if peer.session.connection == "closed":
+        if peer.ended:
             return
+        peer.heard = time.monotonic()
         try:
             message = codec.decode(parts, FROM_CLIENT)
             peer.session.receive(message)
             self._handlers[type(message)](self, peer, message)
         except events.VersionMismatch as error:
-            self._end_session(peer, "version", str(error), "Install the same Farplane version on both sides")
+            self.end_session(peer, "version", str(error), "Install the same Farplane version on both sides")
         except RemoteProtocolError as error:
-            self._end_session(peer, "protocol", str(error), "Install the same Farplane version on both sides")
+            self.end_session(peer, "protocol", str(error), mend(peer.program))
         except sqlite3.Error as error:
             log.error("the queue's file: %s", error)
-            self._end_session(
-                peer, "disk", f"the backend cannot write its queue ({error})", "Free some disk space there"
-            )
+            self.end_session(peer, *disk_fault(error))
+        except Exception:
+            log.exception("unexpected, with a message of %s", peer.key[:8])
+            self.end_session(peer, *BROKEN)
 
     def leave(self, peer: Peer) -> None:
-        """The peer is gone."""
+        """The peer is gone, or its session is over: it listens to nothing and sends nothing from here on."""
         if peer in self.peers:
             self.peers.remove(peer)
-        peer.outbox.clear()
         peer.fetches.clear()
-        for coming in self._incoming.values():
-            if peer in coming.peers:
-                sender = coming.peers[-1]
-                coming.peers.remove(peer)
-                if peer is sender:
-                    self._grant_anew(coming)
+        for coming, error in self._uploads.leave(peer):
+            self._drop(coming, disk_fault(error))
+        self._take_turns()
 
-    def _end_session(self, peer: Peer, name: str, problem: str, remedy: str) -> None:
-        log.info("session ended: %s: %s", name, problem)
-        peer.fetches.clear()
-        peer.say(events.Refused(None, *clip(name, problem, remedy)))
+    def end_session(self, peer: Peer, name: str, problem: str, remedy: str) -> None:
+        """Tell a peer why it is heard no more; the server closes its connection when that has left."""
+        log.info("session of %s ended: %s: %s", peer.key[:8], name, problem)
+        peer.end(name, problem, remedy)
+        self.leave(peer)
 
     def _refuse(self, peer: Peer, job: str, name: str, problem: str, remedy: str) -> None:
         peer.say(events.Refused(job, *clip(name, problem, remedy)))
 
     def _on_hello(self, peer: Peer, message: events.Hello) -> None:
-        log.info("hello from %s… (%s)", peer.key[:8], message.client)
+        peer.program = message.client
+        log.info("hello from %s… (%r)", peer.key[:8], message.client)
         backend = "+".join((self._version.replace("+", "."), ".".join(sorted(events.EXTENSIONS))))
         peer.say(events.Welcome(backend, self._offers.told(), MAX_UPLOAD))
         self._ask_about(self._offers.ready())  # for the next one; this one is told with its shot
 
     def _on_submit(self, peer: Peer, message: events.Submit) -> None:
         job, digest = message.job, codec.digest(message)
-        row, coming = self._store.get(job), self._incoming.get(job)
+        row, coming = self._store.get(job), self._uploads.get(job)
         known = row or coming
         if known is not None and (known.owner, known.digest) != (peer.key, digest):
             self._refuse(peer, job, "job", "its UUID already belongs to another shot", "Send the shot under a new UUID")
         elif row is not None:
             self._tell_all(peer, row)
-        elif coming is not None:
-            self._take_over(coming, peer)
+        elif coming is not None:  # from another connection, most often of the same client after a break
+            coming.senders[peer] = Window()
+            coming.cancelled = False
+            self._take_turns()
         else:
             try:
                 self._offers.check(message.settings.model, len(message.frames), peer.key)
-                coming = sum(other.owner == peer.key for other in self._incoming.values())
-                check_submit(message, self._store.waiting_of(peer.key) + coming, self._store.data)
-                upload = Upload(self._store.folder(job), message)
+                need = check_submit(message, self._needs_of(peer.key), self._promised(), self._store.data)
             except FarplaneError as error:
                 self._refuse(peer, job, error.field, error.problem, error.remedy)
             except OSError as error:
                 self._refuse(peer, job, *disk_fault(error))
             else:
-                self._incoming[job] = coming = Incoming(upload, peer.key, digest, [peer])
-                coming.asking = self._ask_about([message.settings.model])
-                self._grant_anew(coming)
+                coming = Incoming(Upload(self._store.folder(job), message), peer.key, digest, need)
+                coming.senders[peer] = Window()
+                self._uploads.add(coming)
+                coming.asking = time.monotonic() if self._ask_about([message.settings.model]) else None
+                self._take_turns()
 
-    def _take_over(self, coming: Incoming, peer: Peer) -> None:
-        """The same shot from another connection, most often of the same client after a break: it sends the rest."""
-        if peer in coming.peers:
-            coming.peers.remove(peer)
-        coming.peers.append(peer)
-        coming.cancelled = False
-        self._grant_anew(coming)
+    def _needs_of(self, owner: str) -> list[Need]:
+        """What the unfinished jobs of one client take up, those included that still come."""
+        waiting = [need for key, need in self._needs.values() if key == owner]
+        return waiting + [coming.need for coming in self._uploads.of(owner)]
 
-    def _grant_anew(self, coming: Incoming) -> None:
-        """Forget the credit of a sender that was replaced, and give the new one its own."""
-        coming.upload.rewind()
-        if coming.peers and not (coming.checking or coming.asking):
-            self._grant(coming, WINDOW)
+    def _promised(self) -> int:
+        """Bytes of the disk that are free and will be wanted: by uploads that come and by plates that are not made."""
+        coming = sum(c.need.upload - c.upload.offset + c.need.frames for c in self._uploads)
+        return coming + sum(need.frames for _, need in self._needs.values())
 
-    def _grant(self, coming: Incoming, chunks: int) -> None:
-        offset = coming.upload.grant(chunks)
-        if offset < coming.upload.total:
-            coming.peers[-1].say(events.Credit(coming.upload.submit.job, offset, chunks))
+    def _take_turns(self) -> None:
+        """Give a first credit to all whose turn it is."""
+        for coming, peer in self._uploads.turns():
+            self._grant(coming, peer, WINDOW)
+
+    def _grant(self, coming: Incoming, peer: Peer, chunks: int) -> None:
+        offset, chunks = coming.grant(peer, chunks)
+        if chunks:
+            peer.tell(events.Credit(coming.job, offset, chunks))
 
     def _on_upload(self, peer: Peer, message: events.Upload) -> None:
-        coming = self._incoming.get(message.job)
-        if coming is None or coming.peers[-1:] != [peer] or coming.checking:
+        coming = self._uploads.get(message.job)
+        window = coming.senders.get(peer) if coming is not None else None
+        if coming is None or window is None or coming.checking:
             return  # sent before our last word arrived
-        upload, coming.touched = coming.upload, time.monotonic()
+        upload = coming.upload
+        window.take(message.offset, len(message.data), upload.total)
         try:
-            upload.write(message.offset, message.data)
-        except RemoteProtocolError:
-            self._drop(coming, ("upload", "another connection broke it off", "Send the shot again"), but=peer)
-            raise
+            if message.offset == upload.offset:  # else another connection has sent it already
+                upload.write(message.data)
+        except FarplaneError as error:
+            self._drop(coming, (error.field, error.problem, error.remedy))
+            return
         except OSError as error:
             self._drop(coming, disk_fault(error))
             return
@@ -188,21 +207,23 @@ class Dispatch:
             coming.checking = True
             future = self._checker.submit(upload.finish)
             future.add_done_callback(lambda done: self._post(Checked(message.job, done.exception())))
-        elif upload.granted - upload.offset <= WINDOW // 2 * CHUNK:
-            self._grant(coming, WINDOW // 2)
+        elif window.granted - window.at <= WINDOW // 2 * CHUNK:
+            self._grant(coming, peer, WINDOW // 2)
 
-    def _drop(self, coming: Incoming, fault: tuple[str, str, str], but: Peer | None = None) -> None:
-        """Delete an upload and tell those who wait for it, `but` one."""
-        job = coming.upload.submit.job
-        self._incoming.pop(job, None)
+    def _drop(self, coming: Incoming, fault: tuple[str, str, str]) -> None:
+        """Delete an upload and tell those who wait for it."""
+        self._uploads.remove(coming.job)
         coming.upload.abandon()
-        for peer in coming.peers:
-            if peer is not but and peer.session.job(job) in ("offered", "uploading"):
-                self._refuse(peer, job, *fault)
+        for peer in coming.senders:
+            if peer.session.job(coming.job) in ("offered", "uploading"):
+                peer.tell(events.Refused(coming.job, *clip(*fault)))
+            elif peer.session.job(coming.job) == "cancelling":
+                peer.tell(events.Cancelled(coming.job))
+        self._take_turns()
 
     def checked(self, done: Checked) -> None:
         """An upload is whole and was looked at: accept its job or refuse it."""
-        coming = self._incoming.get(done.job)
+        coming = self._uploads.get(done.job)
         if coming is None:
             return
         error = done.error
@@ -212,9 +233,6 @@ class Dispatch:
             except sqlite3.Error as problem:
                 error = OSError(f"its queue: {problem}")
         if coming.cancelled:
-            for peer in coming.peers:
-                if peer.session.job(done.job) == "cancelling":
-                    peer.say(events.Cancelled(done.job))
             self._drop(coming, STOPPED)
         elif isinstance(error, FarplaneError):
             self._drop(coming, (error.field, error.problem, error.remedy))
@@ -224,10 +242,13 @@ class Dispatch:
             self._drop(coming, disk_fault(error))
         else:
             log.info("job %s accepted, %d bytes", done.job, coming.upload.total)
-            del self._incoming[done.job]
-            for peer in coming.peers:
+            self._uploads.remove(done.job)
+            self._needs[done.job] = coming.owner, coming.need
+            accepted = events.Accepted(done.job, self._store.position(done.job))
+            for peer in coming.senders:
                 if peer.session.job(done.job) in ("offered", "uploading"):
-                    peer.say(events.Accepted(done.job, self._store.position(done.job)))
+                    peer.tell(accepted)
+            self._take_turns()
             self._run_next()
 
     def _on_attach(self, peer: Peer, message: events.Attach) -> None:
@@ -259,7 +280,7 @@ class Dispatch:
         job = message.job
         if peer.session.job(job) != "cancelling":
             return  # it had ended, or was refused, before the wish arrived
-        if (coming := self._incoming.get(job)) is not None:
+        if (coming := self._uploads.get(job)) is not None:
             if coming.checking:
                 coming.cancelled = True
                 peer.say(events.Cancelling(job))
@@ -272,10 +293,14 @@ class Dispatch:
             peer.say(events.Cancelled(job) if row is None else self._ending(row))
         elif row.state == "queued":
             self._store.end(job, "cancelled")
+            self._needs.pop(job, None)
             self._broadcast(events.Cancelled(job))
-            self._tell_positions()
-        else:
-            self._store.set_cancelling(job)
+            self._move_up()
+        elif job == self._worker.job:
+            try:
+                self._store.set_cancelling(job)
+            except sqlite3.Error as error:  # it is obeyed all the same; only the next backend would not know of it
+                log.error("the queue's file: %s", error)
             self._broadcast(events.Cancelling(job))
             if self._kill_at is None:
                 self._worker.cancel()
@@ -284,8 +309,9 @@ class Dispatch:
     def _on_fetch(self, peer: Peer, message: events.Fetch) -> None:
         found = self._store.item(message.job, message.item)
         if found is None:
-            problem = f"{message.item} is not on the backend's disk any more"
-            peer.say(events.Failed(message.job, "job", problem, "Render the shot again"))
+            problem = f"this job has no result {message.item}, or it is not on the backend's disk any more"
+            remedy = "Fetch what `items` has named, or render the shot again"
+            self._refuse(peer, message.job, events.FETCH, problem, remedy)
             return
         path, size = found
         if message.offset >= size or len(peer.fetches) >= MAX_FETCHES:
@@ -300,7 +326,11 @@ class Dispatch:
             return
         peer.fetches = deque(sending for sending in peer.fetches if sending.job != message.job)
         if row is not None and row.owner == peer.key:
-            self._store.forget(message.job)
+            try:
+                self._store.forget(message.job)
+            except sqlite3.Error as error:
+                self._refuse(peer, message.job, *disk_fault(error))
+                return
         peer.say(events.Forgotten(message.job))
 
     _handlers: dict[type, Callable[[Dispatch, Peer, Any], None]] = {
@@ -320,11 +350,18 @@ class Dispatch:
         self._asked.clear()
         return Worker(self._pipeline, self._store.data / "worker.log", self._post)
 
+    def _revive(self) -> bool:
+        """Whether there is a worker; a new one is made for one that is gone, if the system lets us."""
+        if not self._worker.usable and self._worker.job is None:
+            try:
+                self._worker = self._new_worker()
+            except OSError as error:
+                log.error("no render process can be started: %s", error)
+        return self._worker.usable
+
     def _ask_about(self, models: Sequence[str]) -> bool:
         """Ask the worker whether models would load, since torch is there.  False when there is no worker to ask."""
-        if not self._worker.usable and self._worker.job is None:
-            self._worker = self._new_worker()
-        if not self._worker.usable:
+        if not self._revive():
             return False
         for name in set(models) - self._asked:
             self._asked.add(name)
@@ -335,9 +372,9 @@ class Dispatch:
         """The worker knows whether a model loads, and its longest shot: go on with those that want it, or refuse."""
         self._asked.discard(model)
         self._offers.learn(model, fault)
-        for coming in list(self._incoming.values()):
-            submit = coming.upload.submit
-            if not coming.asking or submit.settings.model != model:
+        for coming in self._uploads:
+            submit = coming.submit
+            if coming.asking is None or submit.settings.model != model:
                 continue
             try:
                 if fault is not None:
@@ -350,40 +387,59 @@ class Dispatch:
 
     def _admit(self, coming: Incoming) -> None:
         """Ask for a shot's bytes; if its model is at fault after all, its job will tell."""
-        if coming.asking:
-            coming.asking, coming.touched = False, time.monotonic()
-            self._grant_anew(coming)
+        coming.asking = None
+        self._take_turns()
 
     def _run_next(self) -> None:
         """Give the next job to the worker if it is free."""
         if self._worker.job is not None:
             return
         waiting = self._store.queued()
-        if not waiting:
-            return
-        if not self._worker.usable:
-            self._worker = self._new_worker()  # should it fail, the job still waits, and `tick` tries again
+        if not waiting or not self._revive():
+            return  # `tick` tries again
         job = waiting[0]
-        attempt = self._store.start(job)
+        try:
+            if not self._store.settle():
+                return
+            attempt = self._store.start(job)
+        except sqlite3.Error as error:
+            self._store.complain("job %s waits, the queue's file cannot be written: %s", job, error)
+            return
         self._progress = None
         log.info("job %s runs, attempt %d", job, attempt)
         self._worker.run(job, attempt, self._store.folder(job))
-        self._tell_positions()
+        self._move_up()
 
-    def _tell_positions(self) -> None:
-        for job in self._store.queued():
-            message = events.Accepted(job, self._store.position(job))
+    def _move_up(self) -> None:
+        """The queue has moved: tell everybody their place, the first ones now and the others by `tell_places`.
+
+        Who waits to be told keeps his turn, so that in a long and quick queue all are told at times.
+        """
+        waiting = dict.fromkeys(self._store.queued())
+        self._moved = {job: None for job in (*self._moved, *waiting) if job in waiting}
+        self.tell_places(time.monotonic())
+
+    def tell_places(self, now: float) -> bool:
+        """Tell a few waiting jobs their place in the queue; True when others are left."""
+        if not self._moved or now < self._told_at + TOLD_PAUSE:
+            return bool(self._moved)
+        self._told_at = now
+        ahead = self._store.running()
+        places = {job: place + ahead for place, job in enumerate(self._store.queued())}
+        for job in list(self._moved)[:TOLD_AT_ONCE]:
+            del self._moved[job]
             for peer in self.peers:
-                if peer.session.job(job) == "queued":
-                    peer.say(message)
+                if job in places and peer.session.job(job) == "queued":
+                    peer.tell(events.Accepted(job, places[job]))
+        return bool(self._moved)
 
     def _broadcast(self, message: Message) -> None:
         """Say it to every peer that follows the job."""
         for peer in self.peers:
             if isinstance(message, events.Preview) and len(peer.outbox) >= WINDOW:
                 continue  # it does not keep up; a picture that is late is worth nothing
-            if peer.session.job(message.job) in ("queued", "running", "cancelling") and peer.session.may_send(message):  # type: ignore[union-attr]
-                peer.say(message)
+            if peer.session.job(message.job) in ("queued", "running", "cancelling"):  # type: ignore[union-attr]
+                peer.tell(message)
 
     def hear(self, heard: Heard) -> None:
         """A worker said something, or ended."""
@@ -393,7 +449,7 @@ class Dispatch:
             worker.usable = False
             if worker is self._worker:
                 self._asked.clear()
-                for coming in list(self._incoming.values()):
+                for coming in self._uploads:
                     self._admit(coming)
         if worker is self._worker and said is not None and said.get("what") == "model":
             fault = said["fault"] and (said["fault"][0], said["fault"][1], said["fault"][2])
@@ -452,12 +508,10 @@ class Dispatch:
         log.info("job %s %s %s", job, state, fault[0])
         self._worker.job = None
         self._kill_at = None
-        try:
-            self._store.end(job, state, clip(*fault))
-            self._broadcast(self._ending(self._store.get(job)))  # type: ignore[arg-type]
-        except sqlite3.Error as error:  # a full disk: the job counts as running until the next start
-            log.error("the queue's file: %s", error)
-            self._broadcast(events.Failed(job, *disk_fault(error)))
+        self._needs.pop(job, None)
+        self._store.end(job, state, clip(*fault))
+        if (row := self._store.get(job)) is not None:
+            self._broadcast(self._ending(row))
         self._run_next()
 
     def tick(self, now: float) -> None:
@@ -466,14 +520,23 @@ class Dispatch:
             log.warning("worker %d did not stop and is killed", self._worker.pid)
             self._worker.kill()  # its end is heard like any other
             self._kill_at = now + self._kill_seconds
+        self._store.settle()
         self._run_next()
         if self._worker.usable and self._offers.faulty():
             self._ask_about(self._offers.faulty())  # somebody may have mended them
-        for coming in list(self._incoming.values()):
-            if coming.asking and now - coming.touched > CHECK_SECONDS:
+        for coming in self._uploads:
+            if coming.asking is not None and now - coming.asking > CHECK_SECONDS:
                 self._admit(coming)
-            if not coming.checking and now - coming.touched > IDLE_SECONDS:
-                self._drop(coming, ("upload", "it has stood still for too long", "Send the shot again"))
+        for coming in self._uploads.overdue(now):
+            self._drop(coming, ("upload", "it has stood still for too long", "Send the shot again"))
         if now >= self._expire_at:
             self._expire_at = now + 3600
             self._store.forget_older(KEEP_SECONDS)
+
+
+def _need_of(folder: Path) -> Need:
+    """What an accepted job takes up; nothing for one whose files are gone, which its run will tell."""
+    try:
+        return Need.of(read_submit(folder))
+    except (OSError, ProtocolError):
+        return Need(0, 0)

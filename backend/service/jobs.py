@@ -16,7 +16,8 @@ import re
 import shutil
 import sqlite3
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...protocol.errors import FarplaneError
@@ -28,6 +29,8 @@ log = logging.getLogger("farplane.service")
 
 MAX_ATTEMPTS = 3
 ENDED = ("finished", "failed", "cancelled")
+ENDED_FILE = "ended"  # in a job's folder while the queue's file does not know the end; its size says which of ENDED
+COMPLAIN_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, -- the queue's order
@@ -44,7 +47,9 @@ CREATE TABLE IF NOT EXISTS items (
     size INTEGER NOT NULL, sha256 TEXT NOT NULL, attempt INTEGER NOT NULL,
     PRIMARY KEY (job, item)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, seq);
 """
+_UNFINISHED = "('queued', 'running', 'cancelling')"
 
 
 _OURS = re.compile(r"jobs|jobs\.sqlite(-\w+)?|lock|[\w.-]+\.log|quarantine")  # what a data folder holds
@@ -82,6 +87,8 @@ class JobStore:
         except (OSError, sqlite3.Error) as error:
             raise FarplaneError("data", f"{data} cannot be used ({error})", "Give a --data folder of yours") from error
         self.data = data
+        self._unwritten: dict[str, tuple[str, tuple[str, str, str]]] = {}  # ends that the queue's file did not take
+        self._complain_at = 0.0
 
     def _open(self, path: Path) -> sqlite3.Connection:
         """The queue's file; one that is damaged is set aside, and the queue begins anew."""
@@ -118,15 +125,21 @@ class JobStore:
 
     def queued(self) -> list[str]:
         """Waiting jobs, the next one first."""
-        return [row[0] for row in self._db.execute("SELECT id FROM jobs WHERE state = 'queued' ORDER BY seq")]
+        rows = self._db.execute("SELECT id FROM jobs WHERE state = 'queued' ORDER BY seq")
+        return [job for (job,) in rows if job not in self._unwritten]
 
     def position(self, job: str) -> int:
         """Jobs ahead of this one, the running one included; 0 for a job that does not wait."""
-        waiting = self.queued()
-        if job not in waiting:
+        row = self._db.execute("SELECT state, seq FROM jobs WHERE id = ?", (job,)).fetchone()
+        if row is None or row[0] != "queued":
             return 0
-        running = self._db.execute("SELECT COUNT(*) FROM jobs WHERE state IN ('running', 'cancelling')").fetchone()[0]
-        return waiting.index(job) + running
+        ahead = self._db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND seq < ?", (row[1],))
+        return ahead.fetchone()[0] + self.running()
+
+    def running(self) -> int:
+        """How many jobs have begun and not ended."""
+        rows = self._db.execute("SELECT id FROM jobs WHERE state IN ('running', 'cancelling')")
+        return sum(job not in self._unwritten for (job,) in rows)
 
     def start(self, job: str) -> int:
         """Mark a job as running; returns the attempt's number, from 1."""
@@ -144,12 +157,46 @@ class JobStore:
         )
 
     def end(self, job: str, state: str, fault: tuple[str, str, str] = ("", "", "")) -> None:
-        """Close a job; its upload is deleted, its results stay."""
+        """Close a job; its upload is deleted, its results stay.
+
+        A disk that is too full for the queue's file does not undo the end: it is known here, `settle` writes it as soon
+        as there is room, and a file beside the job's own, which takes no room, says it to the next backend.
+        """
+        _mark_ended(self.folder(job), state)
+        self._unwritten[job] = (state, fault)
+        self.settle()
+
+    def settle(self) -> bool:
+        """Write the ends that the queue's file would not take.  False while it still does not."""
+        for job, (state, fault) in list(self._unwritten.items()):
+            try:
+                self._write_end(job, state, fault)
+            except sqlite3.Error as error:
+                self.complain("the end of job %s is not in the queue's file yet: %s", job, error)
+                return False
+            del self._unwritten[job]
+            try:
+                self._tidy(job)
+            except OSError as error:
+                log.error("the folder of job %s: %s", job, error)
+        return True
+
+    def complain(self, words: str, *values: object) -> None:
+        """Log what is wrong with the queue's file, once a minute."""
+        if time.monotonic() >= self._complain_at:  # a full disk is met every second
+            self._complain_at = time.monotonic() + COMPLAIN_SECONDS
+            log.error(words, *values)
+
+    def _write_end(self, job: str, state: str, fault: tuple[str, str, str]) -> None:
         self._db.execute(
             "UPDATE jobs SET state = ?, field = ?, problem = ?, remedy = ?, ended = ? WHERE id = ?",
             (state, *fault, time.time(), job),
         )
-        (self.folder(job) / "input.bin").unlink(missing_ok=True)
+
+    def _tidy(self, job: str) -> None:
+        """Delete what an ended job does not need."""
+        for name in (ENDED_FILE, "input.bin"):
+            (self.folder(job) / name).unlink(missing_ok=True)
         kept = {row[0] for row in self._db.execute("SELECT DISTINCT attempt FROM items WHERE job = ?", (job,))}
         for path in self.folder(job).glob("attempt-*"):
             if int(path.name.removeprefix("attempt-")) not in kept:
@@ -192,10 +239,10 @@ class JobStore:
         path = self.folder(job) / f"attempt-{row[1]}" / item_file(item)
         return (path, row[0]) if path.is_file() and path.stat().st_size == row[0] else None
 
-    def waiting_of(self, owner: str) -> int:
-        """How many of a client's jobs have not ended."""
-        query = "SELECT COUNT(*) FROM jobs WHERE owner = ? AND state IN ('queued', 'running', 'cancelling')"
-        return self._db.execute(query, (owner,)).fetchone()[0]
+    def unfinished(self) -> dict[str, str]:
+        """The owners of all jobs that have not ended, by job."""
+        rows = self._db.execute(f"SELECT id, owner FROM jobs WHERE state IN {_UNFINISHED}")
+        return {job: owner for job, owner in rows if job not in self._unwritten}
 
     def forget(self, job: str) -> None:
         """Delete an ended job and all its files."""
@@ -222,8 +269,13 @@ class JobStore:
         know but their folders do, set aside other results, clear away what was never accepted."""
         for row in self._rows("WHERE state = 'cancelling'"):
             self.end(row.id, "cancelled")
-        for row in self._rows("WHERE state = 'running'"):
-            if row.attempt >= MAX_ATTEMPTS:
+        for row in self._rows("WHERE state IN ('queued', 'running')"):
+            if (state := _marked_ended(self.folder(row.id))) is not None:
+                fault = ("backend", "its disk was full when the job failed, and the reason is lost", "Render it again")
+                self.end(row.id, state, fault if state == "failed" else ("", "", ""))
+            elif row.state == "queued":
+                continue
+            elif row.attempt >= MAX_ATTEMPTS:
                 problem = f"the backend stopped {row.attempt} times while rendering it"
                 self.end(row.id, "failed", ("backend", problem, "Lower the resolution or render fewer frames"))
             else:
@@ -268,7 +320,25 @@ class JobStore:
 
     def _rows(self, where: str, *values: object) -> list[JobRow]:
         query = f"SELECT id, owner, digest, state, attempt, field, problem, remedy FROM jobs {where}"
-        return [JobRow(*row[:5], fault=row[5:]) for row in self._db.execute(query, values).fetchall()]
+        rows = [JobRow(*row[:5], fault=row[5:]) for row in self._db.execute(query, values).fetchall()]
+        ends = self._unwritten
+        return [replace(row, state=ends[row.id][0], fault=ends[row.id][1]) if row.id in ends else row for row in rows]
+
+
+def _mark_ended(folder: Path, state: str) -> None:
+    """Turn a job's upload, which is not needed any more, into a file that says how it ended.  Takes no room."""
+    with suppress(OSError):
+        (folder / "input.bin").replace(folder / ENDED_FILE)
+    with suppress(OSError):
+        os.truncate(folder / ENDED_FILE, ENDED.index(state) + 1)
+
+
+def _marked_ended(folder: Path) -> str | None:
+    """What `_mark_ended` has said, None where it has not."""
+    try:
+        return ENDED[(folder / ENDED_FILE).stat().st_size - 1]
+    except (OSError, IndexError):
+        return None
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -16,15 +16,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol.codec import assemble, decode, encode, upload_layout
 from ...protocol.events import Item, RemoteProtocolError, Submit
-from ...protocol.schema import CHUNK, FROM_CLIENT
-from ...protocol.shot import Shot
+from ...protocol.schema import FROM_CLIENT
+from ...protocol.shot import CameraTrack, Shot
 from .folders import make_folder, open_private
 
 SLAB = 64 << 20  # bytes of depth that are looked at together
@@ -63,50 +65,46 @@ def sync_folder(folder: Path) -> None:
 class Upload:
     """The arrays of one submission on their way in.
 
-    offset : bytes so far.  granted : bytes that the sender may send.  total : bytes in all.
+    offset : bytes so far.  total : bytes in all.  No file is open before the first byte, and none while it rests.
     """
 
     def __init__(self, folder: Path, submit: Submit) -> None:
         self.submit = submit
         self.folder = folder
         self.offset = 0
-        self.granted = 0
         self._layout = upload_layout(submit)
         self.total = self._layout[-1][1] + self._layout[-1][2]
         self._hashes = [hashlib.sha256() for _ in self._layout]
-        make_folder(folder)
-        self._file = open_private(folder / "input.part", "wb")
+        self._file: IO[bytes] | None = None
 
-    def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Take the next chunk.  Raises RemoteProtocolError when it is not the next one, OSError from the disk."""
-        if offset != self.offset or offset + len(data) > self.granted:
-            raise RemoteProtocolError(f"upload: {len(data)} bytes at {offset} were not asked for")
-        if len(data) != min(CHUNK, self.total - offset):
-            raise RemoteProtocolError(f"upload: a chunk of {len(data)} bytes is neither full nor the last")
-        view = memoryview(data)
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next chunk.  Raises FarplaneError for a camera that is none, OSError from the disk."""
+        offset, view = self.offset, memoryview(data)
+        if offset == 0:
+            check_cameras(self.submit, view)
+        if self._file is None:
+            make_folder(self.folder)
+            self._file = open_private(self.folder / "input.part", "ab" if offset else "wb")
         for digest, (_, start, size) in zip(self._hashes, self._layout, strict=True):
             digest.update(view[max(0, start - offset) : max(0, start + size - offset)])
         self._file.write(view)
         self.offset += len(data)
 
-    def grant(self, chunks: int) -> int:
-        """Extend the sender's credit by so many chunks; returns the offset it begins at."""
-        begin = self.granted
-        self.granted = min(self.total, self.granted + chunks * CHUNK)
-        return begin
-
-    def rewind(self) -> None:
-        """Forget the credit that was given to a sender who is gone; the next one goes on where the bytes end."""
-        self.granted = self.offset
+    def rest(self) -> None:
+        """Nobody sends it just now: give its file handle back.  Raises OSError."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
 
     def finish(self) -> None:
         """Check and keep the whole upload; slow, so not for the thread that answers messages.
 
         Raises RemoteProtocolError for damaged bytes, FarplaneError for a shot that cannot be rendered, OSError.
         """
+        assert self._file is not None, "finished before the last byte"
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
+        self.rest()
         for digest, (info, _, _) in zip(self._hashes, self._layout, strict=True):
             if digest.hexdigest() != info.sha256:
                 raise RemoteProtocolError(f"upload: {info.name} does not have the SHA-256 that was announced")
@@ -118,8 +116,16 @@ class Upload:
 
     def abandon(self) -> None:
         """Close and delete everything."""
-        self._file.close()
+        with suppress(OSError):  # the last bytes of a full disk; they are not wanted
+            self.rest()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def check_cameras(submit: Submit, first: memoryview) -> None:
+    """Look at the cameras, which lie in the stream's first chunk, whole.  Raises FarplaneError for what is none."""
+    T = len(submit.frames)
+    K = np.frombuffer(first, "<f8", 9 * T).reshape(T, 3, 3)
+    CameraTrack(K, np.frombuffer(first, "<f8", 16 * T, K.nbytes).reshape(T, 4, 4)).validate(T)
 
 
 def map_arrays(submit: Submit, path: Path) -> dict[str, NDArray]:

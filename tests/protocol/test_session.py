@@ -11,17 +11,19 @@ from hypothesis import strategies as st
 
 from farplane.protocol import events
 from farplane.protocol.events import LocalProtocolError, RemoteProtocolError
-from farplane.protocol.schema import FROM_BACKEND, FROM_CLIENT, NAMES
-from farplane.protocol.session import BACKEND_JOB, CLIENT_JOB, CONNECTION, Session, Table
+from farplane.protocol.schema import FROM_BACKEND as MESSAGES_FROM_BACKEND
+from farplane.protocol.schema import FROM_CLIENT, NAMES
+from farplane.protocol.session import BACKEND_JOB, CLIENT_JOB, CONNECTION, REFUSED_FETCH, Session, Table
 
 JOB = "01234567-89ab-cdef-0123-456789abcdef"
 OTHER = "fedcba98-7654-3210-fedc-ba9876543210"
 FAULT = ("field", "problem", "remedy")
+FROM_BACKEND = MESSAGES_FROM_BACKEND | {REFUSED_FETCH}  # one message, two words
 
 
 def message(name: str, job: str | None = JOB) -> events.Message:
     """Some message of that type."""
-    kind = {kind_name: kind for kind, kind_name in NAMES.items()}[name]
+    kind = {REFUSED_FETCH: events.Refused, **{kind_name: kind for kind, kind_name in NAMES.items()}}[name]
     special = {
         "hello": lambda: events.Hello("x"),
         "welcome": lambda: events.Welcome("x", (), 1),
@@ -36,6 +38,7 @@ def message(name: str, job: str | None = JOB) -> events.Message:
         "finished": lambda: events.Finished(job, 0),
         "failed": lambda: events.Failed(job, *FAULT),
         "refused": lambda: events.Refused(job, *FAULT),
+        REFUSED_FETCH: lambda: events.Refused(job, events.FETCH, *FAULT[1:]),
         "submit": lambda: events.Submit(job, *[None] * 10),
     }
     return special.get(name, lambda: kind(job))()

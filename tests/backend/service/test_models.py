@@ -178,4 +178,4 @@ def test_many_enquiries_leave_nothing_behind(backend: Backend, call: Make) -> No
     while caller.client._conversation._session._jobs:  # type: ignore[union-attr]
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert not backend.server._dispatch._incoming
+    assert not list((backend.config.parent / "data" / "jobs").iterdir())
