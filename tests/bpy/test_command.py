@@ -34,7 +34,7 @@ def refused(*arguments):
     """The FarplaneError of a command that must fail for the artist's own mistake, as (field, problem, remedy)."""
     code, told = said(*arguments)
     assert code == 1, told
-    assert [event["event"] for event in told if event["event"] != "progress"] == ["error"]
+    assert [event["event"] for event in told if event["event"] not in ("scene", "progress")] == ["error"]
     assert told[-1]["remedy"]
     return told[-1]["field"], told[-1]["problem"]
 
@@ -174,7 +174,7 @@ def test_blenders_own_word_for_a_newer_file():
         (["--frames", "1-10000"], "frames", "10000 frames"),
         (["--frames", "nine"], "frames", "no range"),
         (["--size", "0x0"], "resolution", "out of range"),
-        (["--size", "63x48"], "resolution", "odd"),
+        (["--size", "32x8192"], "resolution", "too far from the scene"),
         (["--size", "32768x32768"], "resolution", "out of range"),
         (["--size", "large"], "resolution", "no size"),
         (["--prompt", "x" * 100_000], "prompt", "bytes long"),
@@ -211,9 +211,9 @@ def test_no_backend(blend, tmp_path):
     """Found out before the scene is rendered: no progress at all."""
     code, told = said(blend, "render", "--out", tmp_path / "out", "--prompt", "fog", "--config", tmp_path / "config")
     assert code == 1
-    assert [event["event"] for event in told] == ["error"]
-    assert told[0]["field"] == "backend"
-    assert "farplane serve" in told[0]["remedy"]
+    assert [event["event"] for event in told] == ["scene", "error"]
+    assert told[1]["field"] == "backend"
+    assert "farplane serve" in told[1]["remedy"]
 
 
 def test_a_folder_that_holds_a_plate_is_left_alone(blend, tmp_path):
@@ -228,16 +228,176 @@ def test_a_folder_that_holds_a_plate_is_left_alone(blend, tmp_path):
     assert (out / "plate.0001.exr").read_bytes() == b"a plate"  # `shot` makes no plate, so it replaces none
 
 
+def test_a_shot_is_replaced_only_with_overwrite(blend, tmp_path):
+    out = tmp_path / "out"
+    assert said(blend, "shot", "--out", out)[0] == 0
+    before = (out / "shot.json").read_bytes()
+    field, problem = refused(blend, "shot", "--out", out, "--size", "80x60")
+    assert (field, problem) == ("output folder", f"{out} already holds a shot")
+    assert (out / "shot.json").read_bytes() == before
+    assert said(blend, "shot", "--out", out, "--size", "80x60", "--overwrite")[0] == 0
+    assert json.loads((out / "shot.json").read_text())["resolution"] == [80, 60]
+
+
+# -- which scene, which camera, and what of it ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_scenes(tmp_path):
+    """Saved with the wrong one open: `wide` has cameras A and B, of which A is active, and a hero."""
+    path = build(tmp_path / "two.blend", frames=(1, 2))
+    wide = bpy.data.scenes.new("wide")
+    wide.frame_start, wide.frame_end = 3, 5
+    wide.render.resolution_x, wide.render.resolution_y = 64, 48
+    for name in "AB":
+        camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
+        camera.location = ("AB".index(name), 0, 10)
+        wide.collection.objects.link(camera)
+    wide.camera = wide.objects["A"]
+    mesh = bpy.data.meshes["Plane"]
+    for name, size, height in (("ground", 1, 0), ("hero", 0.01, 4)):
+        thing = bpy.data.objects.new(name, mesh)
+        thing.scale, thing.location.z = (size, size, 1), height
+        wide.collection.objects.link(thing)
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    return path
+
+
+def first_frame(out):
+    """shot.json, and the depth of its first frame in the middle of the picture."""
+    data = json.loads((out / "shot.json").read_text())
+    (part,) = OpenEXR.File(str(out / data["frames"][0]["depth"]), separate_channels=True).parts
+    return data, float(part.channels["Z"].pixels[24, 32])
+
+
+def test_the_scene_that_was_open_is_read_unless_another_is_named(two_scenes, tmp_path):
+    code, told = said(two_scenes, "shot", "--out", tmp_path / "open")
+    assert code == 0
+    assert (told[0]["event"], told[0]["scene"], told[0]["cameras"]) == ("scene", "Scene", ["cam 0"])
+    assert told[0]["text"] == "Scene (one of 2), camera cam 0: 2 objects"
+    code, told = said(two_scenes, "shot", "--out", tmp_path / "named", "--scene", "wide")
+    assert code == 0
+    assert (told[0]["scene"], told[0]["cameras"], told[-1]["scene"]) == ("wide", ["A"], "wide")
+    data, z = first_frame(tmp_path / "named")
+    assert [(entry["frame"], entry["camera"]) for entry in data["frames"]] == [(3, "A"), (4, "A"), (5, "A")]
+    assert z == pytest.approx(6, rel=1e-5)  # the hero
+
+
+def test_a_camera_that_is_named_goes_before_markers(two_scenes, tmp_path):
+    bpy.ops.wm.open_mainfile(filepath=str(two_scenes))
+    wide = bpy.data.scenes["wide"]
+    wide.timeline_markers.new("cut", frame=3).camera = wide.objects["A"]
+    bpy.ops.wm.save_mainfile()
+    code, _ = said(two_scenes, "shot", "--out", tmp_path / "out", "--scene", "wide", "--camera", "B")
+    assert code == 0
+    data, _ = first_frame(tmp_path / "out")
+    assert {entry["camera"] for entry in data["frames"]} == {"B"}
+    assert data["frames"][0]["world_from_camera"][0][3] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "names"),
+    [
+        (["--scene", "wid"], "scene", "'Scene', 'wide'"),
+        (["--scene", ""], "scene", "'Scene', 'wide'"),
+        (["--scene", "wide", "--camera", "C"], "camera", "'A', 'B'"),
+        (["--scene", "wide", "--camera", "ground"], "camera", "'A', 'B'"),
+        (["--camera", "A"], "camera", "'cam 0'"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_right_ones(two_scenes, tmp_path, arguments, field, names):
+    code, told = said(two_scenes, "shot", "--out", tmp_path / "out", *arguments)
+    assert (code, [event["event"] for event in told]) == (1, ["error"])
+    assert (told[0]["field"], told[0]["remedy"]) == (field, f"Choose one of {names}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_linked_camera_and_its_twin(two_scenes, tmp_path):
+    bpy.ops.wm.open_mainfile(filepath=str(two_scenes))
+    bpy.data.libraries.write(str(tmp_path / "rig.blend"), {bpy.data.objects["A"]})
+    with bpy.data.libraries.load(str(tmp_path / "rig.blend"), link=True) as (_, into):
+        into.objects = ["A"]
+    wide = bpy.data.scenes["wide"]
+    wide.collection.objects.link(into.objects[0])
+    wide.objects["A"].location.x = 3
+    local = next(obj for obj in wide.objects if obj.name == "A" and obj.library is None)
+    local.location.x = 7
+    bpy.ops.wm.save_mainfile()
+    for name, x in (("A", 7), ("A [rig.blend]", 0)):
+        out = tmp_path / name
+        assert said(two_scenes, "shot", "--out", out, "--scene", "wide", "--camera", name)[0] == 0
+        assert first_frame(out)[0]["frames"][0]["world_from_camera"][0][3] == x
+
+
+def test_the_foreground_that_the_panel_set_is_left_out_and_counted(two_scenes, tmp_path):
+    from farplane.addon import scope
+
+    bpy.ops.wm.open_mainfile(filepath=str(two_scenes))
+    wide = bpy.data.scenes["wide"]
+    scope.set_listed(wide, [wide.objects["hero"]])
+    bpy.ops.wm.save_mainfile()
+    code, told = said(two_scenes, "shot", "--out", tmp_path / "out", "--scene", "wide")
+    assert code == 0
+    assert told[0]["text"] == "wide (one of 2), camera A: 1 object, 1 left out"
+    assert (told[0]["sent"], told[0]["left_out"]) == (1, 1)
+    assert first_frame(tmp_path / "out")[1] == pytest.approx(10, rel=1e-5)  # the ground behind him
+
+
+def test_one_frame_shots_are_named_and_left_out(tmp_path):
+    """A marker on the last frame ended everything."""
+    path = build(tmp_path / "cuts.blend", frames=(1, 4), cameras=2)  # markers at 1 and 4
+    code, told = said(path, "shot", "--out", tmp_path / "out")
+    assert code == 0
+    (warning,) = [event["text"] for event in told if event["event"] == "warning"]
+    assert warning == "The shot of marker shot 1 is left out: it has frame 4 only, and no motion to lock to"
+    assert [shot["name"] for shot in told[-1]["shots"]] == ["shot 0"]
+
+
+def test_missing_files_are_named_before_any_work_and_strict_refuses(tmp_path):
+    path = build(tmp_path / "a.blend")
+    material = bpy.data.materials.new("wood")
+    material.use_nodes = True
+    image = bpy.data.images.new("wood", 4, 4)
+    image.filepath_raw, image.file_format = str(tmp_path / "wood.png"), "PNG"
+    image.save()
+    image.source = "FILE"
+    material.node_tree.nodes.new("ShaderNodeTexImage").image = image
+    bpy.data.objects["Plane"].data.materials.append(material)
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    assert said(path, "shot", "--out", tmp_path / "strict", "--strict")[0] == 0
+    (tmp_path / "wood.png").unlink()
+    words = "1 file is missing: wood.png (image wood)"
+    code, told = said(path, "shot", "--out", tmp_path / "out")
+    assert code == 0
+    assert [event["event"] for event in told[:3]] == ["scene", "warning", "progress"]
+    assert (told[1]["text"], told[1]["files"]) == (words, [str(tmp_path / "wood.png")])
+    code, told = said(path, "shot", "--out", tmp_path / "again", "--strict")
+    assert (code, [event["event"] for event in told]) == (1, ["scene", "error"])
+    assert (told[1]["field"], told[1]["problem"]) == ("files", words)
+    assert not (tmp_path / "again").exists()
+
+
+def test_the_version_is_said():
+    import tomllib
+    from pathlib import Path
+
+    from farplane.addon.command import execute
+
+    project = tomllib.loads((Path(command_use.__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    out = io.StringIO()
+    assert execute(["--version"], out) == 0
+    assert out.getvalue() == f"Farplane {project['version']}\n"
+
+
 def test_a_failure_halfway_leaves_the_folder_as_it_was(tmp_path):
-    """The second camera has nothing in view: the first one's depth is not left behind."""
+    """The second camera is nowhere: the first one's depth is not left behind."""
     path = build(tmp_path / "cuts.blend", frames=(1, 6), cameras=2)
-    bpy.data.objects["cam 1"].rotation_euler = (3.0, 0, 0)
-    bpy.data.objects["cam 1"].animation_data_clear()
+    bpy.data.objects["cam 1"].delta_location.x = float("nan")
     bpy.ops.wm.save_as_mainfile(filepath=str(path))
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    assert refused(path, "shot", "--out", out)[0] == "depth"
+    assert refused(path, "shot", "--out", out)[0] == "camera"
     assert os.listdir(out) == ["notes.txt"]
 
 
@@ -262,9 +422,9 @@ def test_a_disk_without_room_is_told_before_any_work(tmp_path, monkeypatch, argu
     words = [path, *arguments, "--out", out]
     code, told = said(*words, *([] if arguments == ["shot"] else ["--config", tmp_path / "config"]))
     assert code == 1
-    assert [event["event"] for event in told] == ["error"]
-    assert told[0]["field"] == "output folder"
-    assert "MiB free, and the shot may need" in told[0]["problem"]
+    assert [event["event"] for event in told] == ["scene", "error"]
+    assert told[1]["field"] == "output folder"
+    assert "MiB free, and the shot may need" in told[1]["problem"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.blend", "out"][: 1 + there]
     assert not there or os.listdir(out) == ["notes.txt"]
     # Enough, with room for reports and files' own headers: the next thing that is missing is told, or the shot is read.

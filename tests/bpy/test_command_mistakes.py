@@ -32,7 +32,7 @@ def refusal(scene: Path, out: Path, backend: Any, *arguments: str) -> str:
     told = io.StringIO()
     words = ["render", "--prompt", "plain hills", "--model", "/painter", "--config", str(backend.config), *arguments]
     code = main([str(scene), *words, "--out", str(out)], told)
-    lines = [json.loads(line) for line in told.getvalue().splitlines()]
+    lines = [line for line in map(json.loads, told.getvalue().splitlines()) if line["event"] != "scene"]
     assert code == 1, lines
     assert {line["event"] for line in lines[:-1]} <= {"progress"}
     assert {line["stage"] for line in lines[:-1]} <= {"camera"}
@@ -48,7 +48,6 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "panoramic": (lens("PANO"), "camera: cam 0 is no perspective camera but panoramic"),
     "one frame": (frames(5, 5), "frames: a shot of 1 frame"),
     "ten thousand frames": (frames(1, 10_000), "frames: 10000 frames"),
-    "an odd side": (size(65, 36), "resolution: 65x36 has an odd side"),
     "no side at all": (size(4, 4, 1), "resolution: "),  # Blender's own smallest
     "a huge side": (size(32768, 36), "resolution: 32768x36 is out of range"),
     "NaN in the matrix": (camera(delta_location=(float("nan"), 0, 0)), "camera: "),
@@ -94,6 +93,6 @@ def test_a_batch_asks_too(tmp_path: Path, backend: Any, command: str) -> None:
     path, told = build(tmp_path / "a.blend", frames=(1, 8), cameras=2), io.StringIO()
     words = ["--prompt", "{plain|dark} hills", "--model", "/models/three-frames", "--config", str(backend.config)]
     assert main([str(path), command, *words, "--out", str(tmp_path / "out")], told) == 1
-    (line,) = map(json.loads, told.getvalue().splitlines())
+    _, line = map(json.loads, told.getvalue().splitlines())  # the first says what is read
     assert line["problem"] == "5 frames are more than the 3 that this model renders in one piece"
     assert not (tmp_path / "out").exists()
