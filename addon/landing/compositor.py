@@ -1,10 +1,12 @@
-"""A take behind the render in the compositor, combined with it by depth.
+"""A take in the compositor: the plate, with the artist's foreground and its shadow over it.
 
-One group node of ours is put in front of the scene's output: what came there before goes in as Image, the
-render's depth as Depth.  Inside, the plate (stretched to the render's size) is combined by depth, during the
-shot's frames only.  The plate lies behind everything the render shows; where the take has depth files
-(`farplane.addon.landing.depth`), it lies on its own surfaces instead, so that the blockout gives way to the plate
-while whatever stands before it stays in front.
+One group node of ours (plate_group.py) is put in front of the scene's output: what came there before goes in as Image
+and comes out again outside the shot's frames.  During them the foreground, rendered by a scene of ours
+(foreground.py), lies over the plate: nothing of the set that the plate was made from is in the picture.
+
+Where the artist's tree does nothing but work on the render's picture, node after node, the foreground takes the
+render's place at its beginning: it is graded as the render was, and the plate is not.  Any other tree goes on as it is,
+and its result is what is shown outside the shot's frames.
 """
 
 from __future__ import annotations
@@ -13,39 +15,55 @@ from typing import Any
 
 import bpy
 
-from .depth import depth_image
-from .plate import TAG, Plate, drop_action, follow, plate_image, tagged
+from .. import scope
+from . import foreground, plate_group
+from .plate import TAG, Plate, tagged
 from .record import Entry, recall, remember
 
 KIND = "compositor"
-BEHIND = 9e9  # nearer than Blender's 1e10 where nothing was hit, farther than anything hit
-# The plate's surfaces lie this much nearer than the blockout they were made from, so that they win over it.  The
-# engines' depths agree to 1e-5; edges of antialiased pixels and thin slopes need some more.
-_LEAD = 0.995
+_OUTPUTS = ("NodeGroupOutput", "CompositorNodeComposite")
+# Nodes after which a picture's alpha is no longer the render's.
+_CHANGES_ALPHA = {
+    "CompositorNodeAlphaOver",
+    "CompositorNodeMixRGB",
+    "CompositorNodePremulKey",
+    "CompositorNodeSetAlpha",
+    "CompositorNodeZcombine",
+    "CompositorNodeSwitch",
+    "ShaderNodeMix",
+}
 
 
-def land(scene: bpy.types.Scene, plate: Plate, metres_per_depth: float) -> None:
-    """Put the plate behind the render.  metres_per_depth : metres that 1 of the render's depth pass is."""
+def land(scene: bpy.types.Scene, plate: Plate) -> None:
+    """Put the foreground over the plate, in front of the scene's output."""
+    ours = foreground.make(scene)
     tree, created = _scene_tree(scene)
-    layer = _view_layer(scene)
-    remember(scene, KIND, {"created": created, "layer": layer.name, "use_pass_z": layer.use_pass_z})
-    layer.use_pass_z = True
+    remember(scene, KIND, {"created": created})
     output = _output(tree)
     before = output.links[0].from_socket if output.links else None
-    render = _render_layers(tree, scene, layer, plate)
-    node = tree.nodes.new("CompositorNodeGroup")
-    node.name = node.label = f"Farplane {plate.name}"
-    node[TAG] = plate.id
-    node.node_tree = _group(plate, metres_per_depth)
-    node.width = 220
-    node.location = (output.node.location.x - 260, output.node.location.y)
-    tree.links.new(before or render.outputs["Image"], node.inputs["Image"])
-    tree.links.new(render.outputs["Depth"], node.inputs["Depth"])
+    layers = _foreground_layers(tree, ours, plate)
+    start = _beginning(tree, scene, output)
+    if before is None:
+        before = _render_layers(tree, scene, plate).outputs["Image"]
+    node = _group_node(tree, plate, plate_group.picture(plate), (output.node.location.x - 260, output.node.location.y))
+    source = layers.outputs["Image"]
+    if start is not None:  # the artist works on the render: on the foreground's instead
+        first = start.from_socket.node.location
+        swap = _group_node(tree, plate, plate_group.beginning(plate), (first.x + 280, first.y))
+        render, onward = start.from_socket, start.to_socket
+        tree.links.new(render, swap.inputs["Image"])
+        tree.links.new(source, swap.inputs["Foreground"])
+        tree.links.new(swap.outputs["Image"], onward)
+        source = _graded(tree, before)
+    tree.links.new(before, node.inputs["Image"])
+    tree.links.new(source, node.inputs["Foreground"])
+    if "Shadow Catcher" in layers.outputs:
+        tree.links.new(layers.outputs["Shadow Catcher"], node.inputs["Shadow"])
     tree.links.new(node.outputs["Image"], output)
 
 
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:
-    """Take our nodes out, joining what they stood between, and with the last one the settings."""
+    """Take our nodes out, joining what they stood between, and with the last one all that they needed."""
     tree = _tree(scene)
     if tree is not None:
         for node in [node for node in tagged(tree.nodes, entry.id) if node.bl_idname == "CompositorNodeGroup"]:
@@ -56,20 +74,31 @@ def remove(scene: bpy.types.Scene, entry: Entry) -> None:
             for target in targets if feeding is not None else ():
                 tree.links.new(feeding, target)
             if group is not None and group.users == 0:
-                drop_action(group)
-                bpy.data.node_groups.remove(group)
-        _remove_render_layers(scene, tree)
+                plate_group.remove_group(group)
+        _remove_render_layers(tree)
     recall(scene, KIND, lambda before: _restore(scene, before))
 
 
+def says(scene: bpy.types.Scene) -> str:
+    """What F12 shows of a scene with a landed plate, in English."""
+    if not scope.foreground(scene):
+        return "F12 shows the plate alone: nothing is in the Foreground"
+    if not foreground.holds_out_set(scene):
+        return "F12 shows the plate and the foreground, without shadow, and in front of all of the set"
+    if not foreground.shows_shadow(scene):
+        return "F12 shows the plate and the foreground, without its shadow, which needs Cycles"
+    return "F12 shows the plate, the foreground and its shadow"
+
+
 def _restore(scene: Any, before: dict[str, Any]) -> None:
-    layer = scene.view_layers.get(before["layer"])
+    foreground.remove(scene)
+    layer = scene.view_layers.get(before.get("layer", ""))  # of a landing by depth, as it once was
     if layer is not None:
         layer.use_pass_z = bool(before["use_pass_z"])
     tree = _tree(scene)
     if not before["created"] or tree is None:
         return
-    if any(node.bl_idname not in ("NodeGroupOutput", "CompositorNodeComposite") for node in tree.nodes):
+    if any(node.bl_idname not in _OUTPUTS for node in tree.nodes):
         return  # the artist built on it since
     if hasattr(scene, "compositing_node_group"):
         scene.compositing_node_group = None
@@ -112,8 +141,7 @@ def _scene_tree(scene: Any) -> tuple[Any, bool]:
 
 def _output(tree: Any) -> Any:
     """The socket that the render's result is taken from."""
-    kinds = ("NodeGroupOutput", "CompositorNodeComposite")
-    outputs = [node for node in tree.nodes if node.bl_idname in kinds]
+    outputs = [node for node in tree.nodes if node.bl_idname in _OUTPUTS]
     active = [n for n in outputs if getattr(n, "is_active_output", False) or tree.nodes.active == n]
     node = (active or outputs or [None])[0]
     if node is None:
@@ -123,114 +151,79 @@ def _output(tree: Any) -> Any:
     return next(socket for socket in node.inputs if socket.type == "RGBA")
 
 
-def _view_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
-    return next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
-
-
-def _render_layers(tree: Any, scene: bpy.types.Scene, layer: bpy.types.ViewLayer, plate: Plate) -> Any:
-    """The artist's Render Layers node for `layer`, or one of ours."""
-    for node in tree.nodes:
-        if node.bl_idname == "CompositorNodeRLayers" and node.scene == scene and node.layer == layer.name:
-            return node
-    node = tree.nodes.new("CompositorNodeRLayers")
-    node.scene, node.layer = scene, layer.name
+def _group_node(tree: Any, plate: Plate, group: Any, where: tuple[float, float]) -> Any:
+    node = tree.nodes.new("CompositorNodeGroup")
+    node.name = node.label = group.name
     node[TAG] = plate.id
-    node.location = (-100, 0)
+    node.node_tree, node.width, node.location = group, 220, where
     return node
 
 
-def _remove_render_layers(scene: bpy.types.Scene, tree: Any) -> None:
-    """Remove Render Layers nodes of ours whose only use was our group node or an output that had nothing."""
+def _render_layers(tree: Any, scene: bpy.types.Scene, plate: Plate) -> Any:
+    """The artist's Render Layers node for the first layer that renders, or one of ours."""
+    layer = scope.used_layers(scene)[0]
+    for node in tree.nodes:
+        if _shows(node, scene) and node.layer == layer.name:
+            return node
+    return _new_layers(tree, scene, layer.name, plate, (-100, 0))
+
+
+def _foreground_layers(tree: Any, ours: bpy.types.Scene, plate: Plate) -> Any:
+    """The Render Layers node of our scene, one for all plates of the tree."""
+    for node in tree.nodes:
+        if _shows(node, ours):
+            return node
+    lowest = min((node.location.y for node in tree.nodes), default=0)
+    return _new_layers(tree, ours, foreground.LAYER, plate, (-100, lowest - 400))
+
+
+def _new_layers(tree: Any, scene: bpy.types.Scene, layer: str, plate: Plate, where: tuple[float, float]) -> Any:
+    node = tree.nodes.new("CompositorNodeRLayers")
+    node.scene, node.layer = scene, layer
+    node[TAG], node.location = plate.id, where
+    return node
+
+
+def _shows(node: Any, scene: bpy.types.Scene) -> bool:
+    return node.bl_idname == "CompositorNodeRLayers" and node.scene == scene
+
+
+def _beginning(tree: Any, scene: bpy.types.Scene, output: Any) -> Any | None:
+    """The link out of the artist's Render Layers node by which a chain of nodes that only work on the render begins.
+
+    None where there is no chain: no node between the render and the output, or one that mixes in something else.
+    """
+    names = {layer.name for layer in scope.used_layers(scene)}
+    link, has_work, start = (output.links[0] if output.links else None), False, None
+    while link is not None:
+        node = link.from_node
+        if node.bl_idname == "CompositorNodeRLayers":
+            is_render = _shows(node, scene) and node.layer in names and link.from_socket.name == "Image"
+            return (start or link) if is_render and has_work else None
+        if TAG in node:  # of another plate
+            inside = node.inputs["Image"].links
+            start = start or (link if "Shadow" not in node.inputs else None)
+        else:
+            inside = [one for socket in node.inputs for one in socket.links]
+            has_work, start = True, None
+            if node.bl_idname in _CHANGES_ALPHA or len(inside) != 1:
+                return None
+        link = inside[0] if inside else None
+    return None
+
+
+def _graded(tree: Any, before: Any) -> Any:
+    """Where the artist's chain ends: before the groups of other plates that stand between it and the output."""
+    while TAG in before.node and before.node.bl_idname == "CompositorNodeGroup" and before.node.inputs["Image"].links:
+        before = before.node.inputs["Image"].links[0].from_socket
+    return before
+
+
+def _remove_render_layers(tree: Any) -> None:
+    """Remove Render Layers nodes of ours when no group of ours is left, unless the artist goes on from one."""
     if any(TAG in node and node.bl_idname == "CompositorNodeGroup" for node in tree.nodes):
         return
     for node in [n for n in tree.nodes if TAG in n and n.bl_idname == "CompositorNodeRLayers"]:
         targets = {link.to_node.bl_idname for socket in node.outputs for link in socket.links}
-        if targets <= {"NodeGroupOutput", "CompositorNodeComposite"}:
+        if targets <= set(_OUTPUTS) or node.scene is None or foreground.is_ours(node.scene):
             tree.nodes.remove(node)
-
-
-# ---- our group ----------------------------------------------------------------------------------------------
-
-
-def _group(plate: Plate, metres_per_depth: float) -> Any:
-    """Image and Depth in, Image out: the plate combined by depth, during the shot."""
-    tree: Any = bpy.data.node_groups.new(f"Farplane {plate.name}", "CompositorNodeTree")
-    tree[TAG] = plate.id
-    tree.interface.new_socket("Image", in_out="INPUT", socket_type="NodeSocketColor")
-    tree.interface.new_socket("Depth", in_out="INPUT", socket_type="NodeSocketFloat")
-    tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-    source, target = tree.nodes.new("NodeGroupInput"), tree.nodes.new("NodeGroupOutput")
-    source.location, target.location = (-600, 300), (700, 100)
-    combine = _z_combine(tree)
-    images = [socket for socket in combine.inputs if socket.type == "RGBA"]
-    depths = [socket for socket in combine.inputs if socket.type == "VALUE"]
-    tree.links.new(source.outputs["Image"], images[0])
-    tree.links.new(source.outputs["Depth"], depths[0])
-    tree.links.new(_stretched(tree, plate, plate_image(plate), "Bilinear", (-600, 0)), images[1])
-    surfaces = depth_image(plate)
-    if surfaces is None:
-        depths[1].default_value = BEHIND
-    else:
-        metres = _stretched(tree, plate, surfaces, "Nearest", (-600, -300))
-        nearer = _maths(tree, "MULTIPLY", metres, _LEAD / metres_per_depth, (-100, -200))
-        tree.links.new(_maths(tree, "MINIMUM", nearer, BEHIND, (50, -100)), depths[1])
-    switch = _during_shot(tree, plate)
-    tree.links.new(source.outputs["Image"], switch.inputs["Off"])
-    tree.links.new(combine.outputs[0], switch.inputs["On"])
-    tree.links.new(switch.outputs[0], target.inputs["Image"])
-    return tree
-
-
-def _z_combine(tree: Any) -> Any:
-    node = tree.nodes.new("CompositorNodeZcombine")
-    node.location = (150, 200)
-    if "Use Alpha" in node.inputs:  # sockets since 4.5
-        node.inputs["Use Alpha"].default_value = True
-    if hasattr(node, "use_alpha"):
-        node.use_alpha = True
-    return node
-
-
-def _stretched(tree: Any, plate: Plate, image: bpy.types.Image, filtering: str, where: tuple[int, int]) -> Any:
-    """An image sequence stretched to the render's size; returns its output socket."""
-    node = tree.nodes.new("CompositorNodeImage")
-    node.image, node.location = image, where
-    follow(node, tree, f'nodes["{node.name}"].frame_offset', plate)
-    scale = tree.nodes.new("CompositorNodeScale")
-    scale.location = (where[0] + 250, where[1])
-    if "Type" in scale.inputs:  # sockets since 5.0
-        scale.inputs["Type"].default_value = "Render Size"
-        scale.inputs["Frame Type"].default_value = "Stretch"
-        scale.inputs["Interpolation"].default_value = filtering
-        for axis in "XY":  # or the border fades to black
-            scale.inputs[f"Extension {axis}"].default_value = "Extend"
-    else:
-        scale.space, scale.frame_method = "RENDER_SIZE", "STRETCH"
-        if hasattr(scale, "interpolation"):  # 4.5
-            scale.interpolation = filtering.upper()
-    tree.links.new(node.outputs["Image"], scale.inputs["Image"])
-    return scale.outputs["Image"]
-
-
-def _during_shot(tree: Any, plate: Plate) -> Any:
-    """A switch that is on from the shot's first frame to its last: other shots' plates keep their own ranges."""
-    node = tree.nodes.new("CompositorNodeSwitch")
-    node.location = (450, 100)
-    socket = node.inputs.get("Switch")
-    for frame, on in ((plate.first - 1, False), (plate.first, True), (plate.last + 1, False)):
-        if socket is not None:
-            socket.default_value = on
-            tree.keyframe_insert(f'nodes["{node.name}"].inputs[0].default_value', frame=frame)
-        else:
-            node.check = on
-            tree.keyframe_insert(f'nodes["{node.name}"].check', frame=frame)
-    return node
-
-
-def _maths(tree: Any, operation: str, value: Any, other: float, where: tuple[int, int]) -> Any:
-    """`operation` on an output socket and a number; returns the result's socket."""
-    node = tree.nodes.new("ShaderNodeMath" if bpy.app.version >= (5, 0, 0) else "CompositorNodeMath")
-    node.operation, node.location = operation, where
-    tree.links.new(value, node.inputs[0])
-    node.inputs[1].default_value = other
-    return node.outputs[0]
