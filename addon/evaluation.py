@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import bpy
 
 ENGINE = "FARPLANE_READING"
+_PACKAGE = __name__.removesuffix(".evaluation")
 Look = Callable[[bpy.types.Depsgraph], None]
 
 _looks: list[Look] = []
@@ -67,6 +69,8 @@ def changed_by(change: Look, scene: bpy.types.Scene) -> Iterator[None]:
 
     def handler(_: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
         if depsgraph is not None and depsgraph.mode == "RENDER" and depsgraph.scene == scene:
+            if has_other_handlers():
+                depsgraph.update()
             kept(depsgraph)
 
     bpy.app.handlers.frame_change_post.append(handler)
@@ -75,6 +79,20 @@ def changed_by(change: Look, scene: bpy.types.Scene) -> Iterator[None]:
     finally:
         bpy.app.handlers.frame_change_post.remove(handler)
     kept.raise_error()
+
+
+def has_other_handlers() -> bool:
+    """Whether somebody else's Python changes the file as frames go by.
+
+    Blender would evaluate what it has changed once more behind our back, and our changes would be lost: so that is done
+    first.  The graph then no longer knows what has changed since the last frame: let the engine keep nothing from it.
+    """
+    handlers = bpy.app.handlers
+    return any(_is_foreign(one) for one in (*handlers.frame_change_pre, *handlers.frame_change_post))
+
+
+def _is_foreign(handler: Any) -> bool:
+    return not getattr(handler, "__module__", "").startswith(_PACKAGE)
 
 
 class _Kept:

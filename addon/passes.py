@@ -281,7 +281,7 @@ class PassRenderer:
             for name in ("diffuse_color", "glossy_color", "transmission_color", "normal", "position", "material_index"):
                 setattr(layer, f"use_pass_{name}", kind == "surface")
         # What Cycles has made of meshes and textures stays from frame to frame: 0.4 s become 0.08 where there are many.
-        self.scene.render.use_persistent_data = kind == "surface"
+        self.scene.render.use_persistent_data = kind == "surface" and not evaluation.has_other_handlers()
         self.scene.world = self._sky if kind == "beauty" else None  # else there is no sky to load or sample
         if kind == "read":
             pass

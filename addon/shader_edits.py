@@ -17,7 +17,12 @@ UNTOLD = 29_917  # the material index of surfaces whose colour nobody knows
 _IMAGES = ("ShaderNodeTexImage", "ShaderNodeTexEnvironment")
 _TINTS = ("Specular Tint", "Sheen Tint", "Coat Tint", "Emission Color", "Emission")  # colours that are not the base's
 _MIXES = ("ShaderNodeMixShader", "ShaderNodeAddShader")
-_LFS = b"version https://git-lfs"
+# How files begin that bear these names: another beginning is a damaged file, or what git leaves in place of a large one.
+_PICTURES = (".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".hdr", ".webp", ".bmp", ".dpx")
+_BEGINNINGS = (
+    b"\x89PNG", b"\xff\xd8", b"v/1\x01", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+", b"#?", b"RIFF", b"BM", b"SDPX", b"XPDS",
+    b"GIF8", b"8BPS", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", b"\x80\x2a\x5f\xd7", b"\x01\xda",
+)  # fmt: skip
 
 
 def without_volumes(depsgraph: bpy.types.Depsgraph) -> None:
@@ -150,10 +155,10 @@ def _paths(image: Any, user: Any) -> Iterator[str]:
 
 
 def _is_file(path: str) -> bool:
-    """Whether there is a file with something in it, which is not what git leaves in place of a large one."""
+    """Whether there is a file with something in it, which begins as a picture of its name does."""
     try:
         with open(path, "rb") as file:
-            head = file.read(len(_LFS))
+            head = file.read(8)
     except OSError:
         return False
-    return bool(head) and head != _LFS
+    return bool(head) and (not path.lower().endswith(_PICTURES) or head.startswith(_BEGINNINGS))
