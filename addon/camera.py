@@ -6,13 +6,16 @@ looks along +z with +y down.  Pixel centres lie at +0.5; row 0 is the top of the
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol.errors import FarplaneError
+from ..protocol.shot import MAX_SIDE, MIN_SIDE
 
 SensorFit = Literal["AUTO", "HORIZONTAL", "VERTICAL"]
 
@@ -22,6 +25,10 @@ _OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0])
 # Axes of an unsheared rig leave the evaluation in float32, at right angles to about 2e-7.  Below this bound an angle
 # is rounding and is dropped (at most 0.001 px on a 2000 px lens); above it, it is shear and is kept.
 _SHEAR_IS_ROUNDING = 5e-7
+
+SKY_RANGE = (0.1, 1000.0)  # metres, of a shot that shows nothing but sky
+_LONGEST_PIXEL = 200.0  # Blender's pixel aspect goes from 1 to this
+_SHAPE_COSTS = 20.0  # an error of a plate's shape by 1% counts as one of its area by 20%
 
 # A stretch of the depth range by more than this, by under one pixel in a thousand, is an outlier.
 _OUTLIER_STRETCH = 2.0
@@ -72,6 +79,76 @@ class Pinhole:
     depth_scale: float
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What a scene renders: width x height pixels, each of which measures aspect_x by aspect_y.
+
+    A plate of any size and shape shows this frame from edge to edge: it is the same camera through another K.
+    """
+
+    width: int
+    height: int
+    aspect_x: float = 1.0
+    aspect_y: float = 1.0
+
+    @staticmethod
+    def of(render: Any) -> Frame:
+        """The frame of a scene's render settings, percentage included, as Blender rounds it."""
+        percent = render.resolution_percentage
+        sides = render.resolution_x * percent // 100, render.resolution_y * percent // 100
+        return Frame(*sides, render.pixel_aspect_x, render.pixel_aspect_y)
+
+    @property
+    def pixel_aspect(self) -> float:
+        """The width of a pixel by its height."""
+        return self.aspect_x / self.aspect_y
+
+    @property
+    def shape(self) -> float:
+        """The frame's width by its height, as it is looked at."""
+        return self.width * self.pixel_aspect / self.height
+
+    def intrinsics(self, lens: Lens, size: tuple[int, int] | None = None) -> NDArray[np.float64]:
+        """K [3, 3] in pixels of a plate of (w, h) = `size`, the frame's own where none is given."""
+        K = intrinsics(lens, self.width, self.height, self.aspect_x, self.aspect_y)
+        if size is None or size == (self.width, self.height):
+            return K
+        return np.diag([size[0] / self.width, size[1] / self.height, 1.0]) @ K
+
+    def pixels_of(self, size: tuple[int, int]) -> tuple[float, float]:
+        """Blender's pixel aspect (x, y), neither below 1, with which a render of `size` shows this frame.
+
+        Raises FarplaneError for a size that is farther from the frame's shape than Blender's pixels can be.
+        """
+        if size == (self.width, self.height):
+            return self.aspect_x, self.aspect_y
+        x, y = self.width * self.aspect_x / size[0], self.height * self.aspect_y / size[1]
+        x, y = x / min(x, y), y / min(x, y)
+        if max(x, y) > _LONGEST_PIXEL:
+            problem = f"{size[0]}x{size[1]} is too far from the scene's {self.width}x{self.height}"
+            raise FarplaneError("resolution", problem, "Choose a size nearer to the scene's shape")
+        return x, y
+
+    def size_near(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        """A plate's (w, h) of this frame's shape, pixels square to half a pixel of a side, for a model that renders
+        `sizes` best.
+
+        One side is a multiple of what those sides share, so that the frame fills the model's picture in that direction
+        without being scaled; of these the one nearest to the largest size's area and to the frame's shape.
+        """
+        largest = max(sizes, key=lambda size: size[0] * size[1])
+        step, area = math.gcd(*largest), largest[0] * largest[1]
+        found = {(side, round(side / self.shape)) for side in range(step, MAX_SIDE + 1, step)}
+        found |= {(round(side * self.shape), side) for side in range(step, MAX_SIDE + 1, step)}
+        found = {size for size in found if min(size) >= MIN_SIDE and max(size) <= MAX_SIDE} or {largest}
+
+        def cost(size: tuple[int, int]) -> float:
+            shape = abs(math.log(size[0] / size[1] / self.shape))
+            return abs(math.log(size[0] * size[1] / area)) + _SHAPE_COSTS * shape
+
+        return min(found, key=cost)
+
+
 def intrinsics(
     lens: Lens, width: int, height: int, aspect_x: float = 1.0, aspect_y: float = 1.0
 ) -> NDArray[np.float64]:
@@ -94,6 +171,18 @@ def intrinsics(
         [
             [focal, 0.0, width / 2 - lens.shift_x * fitted],
             [0.0, focal / tall, height / 2 + lens.shift_y * fitted / tall],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+
+
+def intrinsics_of(projection: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+    """K [3, 3] in pixels of a width x height image of Blender's projection [4, 4] (Object.calc_matrix_camera)."""
+    P = projection
+    return np.array(
+        [
+            [P[0, 0] * width / 2, 0.0, (1 - P[0, 2]) * width / 2],
+            [0.0, P[1, 1] * height / 2, (1 + P[1, 2]) * height / 2],
             [0.0, 0.0, 1.0],
         ]
     )
@@ -139,16 +228,12 @@ def project(points: NDArray, K: NDArray, world_from_camera: NDArray) -> tuple[ND
 def near_far(z: NDArray[np.float32]) -> tuple[float, float]:
     """Return one (near, far) in metres for the shot's depth z [T, H, W] (inf: nothing hit).
 
-    It is the range of the finite depth, unless under a thousandth of its pixels stretch it to more than double at
+    Where nothing is hit in any frame it is SKY_RANGE.  Else it is the range of the finite depth, unless under a thousandth of its pixels stretch it to more than double at
     that end (a twig at the lens, a plane that runs to the horizon): then it ends where those pixels begin.
-
-    Raises FarplaneError when nothing is hit in any frame.
     """
     finite = z[np.isfinite(z)]
     if finite.size == 0:
-        raise FarplaneError(
-            "depth", "no frame shows any geometry", "Put geometry in front of the camera and let it render"
-        )
+        return SKY_RANGE
     # At most about 4 million samples: enough for a thousandth, and fast for a long shot.
     sample = finite[:: max(1, finite.size >> 22)]
     usual_near, usual_far = (float(q) for q in np.quantile(sample, [_OUTLIER_SHARE, 1 - _OUTLIER_SHARE]))

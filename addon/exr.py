@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol.errors import FarplaneError
-from ..protocol.shot import MAX_PIXELS, MAX_SIDE
+from ..protocol.shot import MAX_PIXELS, MAX_SIDE, ScreenWindow
 
+_NO_CAMERA = ScreenWindow()
 _MAGIC, _VERSION = 20000630, 2
 _HTJ2K = (10, 11)  # blocks of 256 and of 32 lines
 _LINES = {0: 1, 2: 1, 3: 16}  # compression -> scan lines in a chunk: NONE, ZIPS, ZIP
@@ -29,18 +30,19 @@ _HALF_MAX = 65504.0
 _DAMAGE = (struct.error, IndexError, KeyError, ValueError, OverflowError, zlib.error)
 
 
-def write_channel(values: NDArray[np.float32], name: str = "Z") -> bytes:
-    """Return an EXR file, ZIP compressed, with one float32 channel `name` holding `values` [H, W]."""
-    return _encode((name,), np.asarray(values, dtype="<f4")[:, None])
+def write_channel(values: NDArray[np.float32], name: str = "Z", window: ScreenWindow = _NO_CAMERA) -> bytes:
+    """Return an EXR file, ZIP compressed, with one float32 channel `name` holding `values` [H, W], seen through
+    `window` (Shot.screen_window)."""
+    return _encode((name,), np.asarray(values, dtype="<f4")[:, None], window)
 
 
-def write_rgb(rgb: NDArray[np.float32]) -> bytes:
+def write_rgb(rgb: NDArray[np.float32], window: ScreenWindow = _NO_CAMERA) -> bytes:
     """Return an EXR file, ZIP compressed, with half-float R, G, B holding `rgb` [H, W, 3], clipped to half's range."""
     rows = np.clip(rgb, -_HALF_MAX, _HALF_MAX).astype("<f2").transpose(0, 2, 1)
-    return _encode(("B", "G", "R"), rows[:, ::-1])
+    return _encode(("B", "G", "R"), rows[:, ::-1], window)
 
 
-def _encode(names: tuple[str, ...], lines: NDArray) -> bytes:
+def _encode(names: tuple[str, ...], lines: NDArray, window: ScreenWindow) -> bytes:
     """An EXR file of `lines` [H, C, W], whose C channels carry `names`, in the alphabet's order as the format wants."""
     height, _, width = lines.shape
     rows = np.ascontiguousarray(lines)
@@ -55,9 +57,9 @@ def _encode(names: tuple[str, ...], lines: NDArray) -> bytes:
             ("dataWindow", "box2i", box),
             ("displayWindow", "box2i", box),
             ("lineOrder", "lineOrder", b"\0"),
-            ("pixelAspectRatio", "float", struct.pack("<f", 1.0)),
-            ("screenWindowCenter", "v2f", struct.pack("<2f", 0.0, 0.0)),
-            ("screenWindowWidth", "float", struct.pack("<f", 1.0)),
+            ("pixelAspectRatio", "float", struct.pack("<f", window.pixel_aspect)),
+            ("screenWindowCenter", "v2f", struct.pack("<2f", *window.centre)),
+            ("screenWindowWidth", "float", struct.pack("<f", window.width)),
         )
     )
     header += b"\0"
@@ -174,6 +176,17 @@ def _plain_lines(data: bytes, header: _Header, line: np.dtype, offsets: tuple[in
     chunks = np.frombuffer(data, chunk, count, first)
     in_order = (chunks["y"] == np.arange(header.top, header.top + count)).all()
     return chunks["line"] if in_order and (chunks["size"] == line.itemsize).all() else None
+
+
+def read_window(path: Path) -> ScreenWindow:
+    """What a file says of the camera it was seen through; the format's own defaults where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            attributes, _ = _attributes(file.read(1 << 16))
+        (aspect,), (width,) = (struct.unpack("<f", attributes[n]) for n in ("pixelAspectRatio", "screenWindowWidth"))
+        return ScreenWindow(aspect, width, struct.unpack("<2f", attributes["screenWindowCenter"]))
+    except (OSError, struct.error, IndexError, KeyError, ValueError):
+        return _NO_CAMERA
 
 
 def is_htj2k(path: Path) -> bool:

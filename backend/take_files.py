@@ -66,6 +66,8 @@ def read_take_shot(folder: Path, name: str | None = None) -> Shot:
     if colours is not None:
         validate_base_colour(colours, len(shot.frames), width, height)
     shot.camera.validate(len(shot.frames))
+    if shot.frame is not None:
+        shot.frame.validate(len(shot.frames))
     shot.depth.validate(len(shot.frames), width, height)
     return shot
 

@@ -12,7 +12,7 @@ import bpy
 
 from ...protocol.errors import FarplaneError
 from .. import takes
-from ..exr import read_channel, write_channel
+from ..exr import read_channel, read_window, write_channel
 from .plate import TAG, Plate, load_sequence
 
 FOLDER = takes.DEPTH_FOLDER  # inside the take's folder
@@ -59,7 +59,8 @@ def make_readable(plate: Plate, number: int) -> None:
     folder = plate.folder / FOLDER
     with takes.file_errors(folder, "write"):
         folder.mkdir(exist_ok=True)
-    takes.write_atomic(folder / _name(number), write_channel(read_channel(source, "Z").clip(max=NO_HIT), "Y"))
+    z = read_channel(source, "Z").clip(max=NO_HIT)
+    takes.write_atomic(folder / _name(number), write_channel(z, "Y", read_window(source)))
 
 
 def _has_depth(plate: Plate, sources: dict[int, Path]) -> bool:

@@ -218,7 +218,7 @@ class Generation:
                 )
         elif session.connection == "disconnected" and session.problem is not None:
             raise FarplaneError("backend", session.problem.text, session.problem.remedy)
-        elif time.monotonic() > self._deadline:
+        elif time.monotonic() > self._deadline and not session.is_waiting:
             raise FarplaneError("backend", "it does not answer", "Look at the Backend panel")
 
     def _checked_size(self, scene: bpy.types.Scene) -> tuple[int, int]:

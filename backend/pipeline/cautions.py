@@ -150,9 +150,16 @@ class Seen:
 
 
 def shot_cautions(shot: Shot) -> tuple[str, ...]:
-    """Notes on a shot's lens, its camera's place and holes in its depth."""
+    """Notes on a shot's lens, its camera's place, holes in its depth, or that there is none."""
     frames = [_look_at(shot, t) for t in range(len(shot.frames))]
-    return (*_lens(shot), *_place(shot, frames), *_holes(shot, frames))
+    return (*_lens(shot), *_place(shot, frames), *_holes(shot, frames), *nothing_but_sky(shot))
+
+
+def nothing_but_sky(shot: Shot) -> tuple[str, ...]:
+    """A note where no frame of the shot shows any surface."""
+    if any(np.isfinite(z).any() for z in shot.depth.z):
+        return ()
+    return ("depth: no frame shows any surface, so the plate is sky alone and the camera lock has nothing to read",)
 
 
 def _look_at(shot: Shot, t: int) -> Seen:

@@ -18,31 +18,41 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model.autoencoder import TIME_FACTOR, Codec, padded_count
+from .canvas import Canvas
 
 PATCH = 2  # latent rows and columns to a token
 MASK_FACTOR = 8
 
 
-def inverse_depth_video(z: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def inverse_depth_video(z: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
     """Depth as Wan's depth annotator draws it: inverse, stretched to 0 … 1 in each frame, near is white.
 
-    z : [T, H0, W0] metres, inf where nothing is hit.  size : (H, W) of the result [T, H, W].
-    Frames in which everything is equally far are mid grey.  Small sides are averaged, not sampled.
+    z : [T, H0, W0] metres, inf where nothing is hit.  canvas : of the result [T, H, W].
+    Frames in which everything is equally far are mid grey, those of sky alone black.  Small sides are averaged.
     """
-    H, W = size
-    inverse = np.divide(1.0, z, out=np.zeros_like(z, dtype=np.float32), where=np.isfinite(z))
-    shrinks = z.shape[1] >= H and z.shape[2] >= W
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    video = np.stack([cv2.resize(frame, (W, H), interpolation=method) for frame in inverse])
+    video = np.stack([_drawn(frame, canvas) for frame in z])
     low, high = video.min((1, 2), keepdims=True), video.max((1, 2), keepdims=True)
     spread = high - low
     flat = spread <= 1e-6 * np.maximum(high, 1e-6)
-    return np.where(flat, 0.5, (video - low) / np.where(flat, 1.0, spread)).astype(np.float32)
+    return np.where(flat, np.where(high > 0, 0.5, 0.0), (video - low) / np.where(flat, 1.0, spread)).astype(np.float32)
 
 
-def depth_control(z: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
+def _drawn(z: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
+    """One frame's inverse depth [H, W] on the canvas, planes going on beside the frame, no nearer than what is in it."""
+    inverse = np.divide(1.0, z, out=np.zeros_like(z, dtype=np.float32), where=np.isfinite(z))
+    beside = (canvas.top, canvas.bottom), (canvas.left, canvas.right)
+    if any(map(any, beside)):
+        wide = np.pad(inverse, beside, mode="reflect", reflect_type="odd")
+        inverse = np.clip(wide, inverse.min(), inverse.max())
+    W, H = canvas.size
+    shrinks = inverse.shape[0] >= H and inverse.shape[1] >= W
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(inverse, (W, H), interpolation=method), np.float32)
+
+
+def depth_control(z: NDArray[np.float32], canvas: Canvas) -> Tensor:
     """The control video of a depth pass: [1, 3, T, H, W] in [-1, 1], T padded to 4n + 1 with the last frame."""
-    video = inverse_depth_video(z, size)
+    video = inverse_depth_video(z, canvas)
     extra = padded_count(len(video)) - len(video)
     video = np.concatenate([video, np.repeat(video[-1:], extra, 0)])
     return torch.from_numpy(video * 2 - 1)[None, None].expand(1, 3, -1, -1, -1).contiguous()

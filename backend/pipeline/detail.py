@@ -3,7 +3,7 @@
 The network sees one frame at a time.  Its estimates are averaged along the surfaces with those of the frames before
 (fusion.Trail) while they are still soft, so that frames settle on the same detail; the last steps sharpen each alone.
 
-Legend: T frames, h and w the small plate's size, H = FACTOR * h and W = FACTOR * w the large one's.
+Legend: T frames, h and w the small plate's size, H = 4h and W = 4w the large one's (model.detail.FACTOR).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...protocol.shot import CameraTrack, Shot
-from ..model.detail import FACTOR, RESIDUAL, DetailNet, detail_levels, detail_step, enlarge
+from ..model.detail import RESIDUAL, DetailNet, detail_levels, detail_step, enlarge
+from .canvas import Canvas, colours_beyond, depth_on
 from .colour import srgb_decode, srgb_encode
 from .fusion import Trail
 from .geometry import Look, shot_scale, surface_channels, warped_noise
@@ -48,32 +49,31 @@ class DetailPlan:
     windows: NDArray[np.uint8] | None = None
 
 
-def resampled(shot: Shot, size: tuple[int, int], frames: NDArray) -> tuple[NDArray[np.float32], CameraTrack]:
-    """Depth [len(frames), H, W] by nearest pixel at (W, H) = `size`, and the cameras with K in its pixels."""
-    (width, height), (w, h) = shot.resolution, size
-    rows, columns = _nearest(shot, size)
-    K = shot.camera.K[frames] * np.array([w / width, h / height, 1.0])[:, None]
-    depth = np.stack([shot.depth.z[t][rows][:, columns] for t in frames])
-    return depth, CameraTrack(K, shot.camera.world_from_camera[frames])
+def resampled(shot: Shot, canvas: Canvas, frames: NDArray) -> tuple[NDArray[np.float32], CameraTrack]:
+    """Depth [len(frames), H, W] of the canvas by nearest pixel, going on beside the frame, and the cameras with K in its
+    pixels."""
+    return depth_on(canvas, [shot.depth.z[t] for t in frames]), canvas.camera(shot.camera, frames)
 
 
-def resampled_colour(shot: Shot, size: tuple[int, int], frames: NDArray) -> NDArray[np.uint8] | None:
-    """The shot's base colours [len(frames), H, W, 4] at (W, H) = `size`; None: untold.
+def resampled_colour(shot: Shot, canvas: Canvas, frames: NDArray) -> NDArray[np.uint8] | None:
+    """The shot's base colours [len(frames), H, W, 4] on the canvas, mirrored beside the frame; None: untold.
 
     Told where `resampled` takes its depth from a told pixel.  The colour is the mean, in light, of the told pixels
     around it that lie about as deep: a texture sampled once a pixel flickers, and a mean over an edge is no colour.
     """
     if shot.base_colour is None:
         return None
-    return np.stack([_colour_around(shot.base_colour[t], shot.depth.z[t], *_nearest(shot, size)) for t in frames])
+    rows, columns = canvas.rows(), canvas.columns()
+    inside = np.stack([_colour_around(shot.base_colour[t], shot.depth.z[t], rows, columns) for t in frames])
+    return colours_beyond(inside, *canvas.around())
 
 
-def resampled_windows(shot: Shot, size: tuple[int, int], frames: NDArray) -> NDArray[np.uint8] | None:
-    """The windows [len(frames), H, W] that the shot's colours show at (W, H) = `size` (windows.py); None: no colours."""
-    base_colour = resampled_colour(shot, size, frames)
+def resampled_windows(shot: Shot, canvas: Canvas, frames: NDArray) -> NDArray[np.uint8] | None:
+    """The windows [len(frames), H, W] that the shot's colours show on the canvas (windows.py); None: no colours."""
+    base_colour = resampled_colour(shot, canvas, frames)
     if base_colour is None:
         return None
-    depth, camera = resampled(shot, size, frames)
+    depth, camera = resampled(shot, canvas, frames)
     metres = depth * np.float32(unit_of(shot_scale(shot.depth.z)[1]))
     return modelled_windows(base_colour, metres, camera.K, camera.world_from_camera)
 
@@ -100,12 +100,6 @@ def _around(pixels: float) -> NDArray[np.int_]:
     """Steps to the pixels that are averaged: those of the target's pixel, three at least and nine of many."""
     reach = max(1.0, (pixels - 1.0) / 2.0)
     return np.unique(np.round(np.linspace(-reach, reach, min(9, 2 * round(reach) + 1))).astype(int))
-
-
-def _nearest(shot: Shot, size: tuple[int, int]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """The shot's rows and columns whose pixels stand for those of a picture of (W, H) = `size`."""
-    (width, height), (w, h) = shot.resolution, size
-    return ((np.arange(h) + 0.5) * height / h).astype(int), ((np.arange(w) + 0.5) * width / w).astype(int)
 
 
 class _Surfaces:
@@ -156,22 +150,23 @@ def detailed(
     net: DetailNet,
     small: Tensor,
     shot: Shot,
+    canvas: Canvas,
     plan: DetailPlan,
     on_step: Callable[[int, Tensor], None],
     check: Callable[[], None],
 ) -> Tensor:
-    """A plate [T, 3, h, w] in standardised code at the large size, [T, 3, H, W].
+    """A plate [T, 3, h, w] in standardised code at the large size, [T, 3, H, W], which `canvas` is of.
 
     on_step gets the steps done and the shown frame [1, 3, H, W]; check is called before every frame; either may raise.
     """
-    height, width = (FACTOR * n for n in small.shape[2:])
-    depth, camera = resampled(shot, (width, height), np.arange(len(small)))
+    width, height = canvas.size
+    depth, camera = resampled(shot, canvas, np.arange(len(small)))
     fresh = np.random.Generator(np.random.Philox([plan.seed, 1])).standard_normal((*depth.shape, 3), np.float32)
     noise = warped_noise(fresh, depth, camera.K, camera.world_from_camera)
     del fresh
     # In place of the noise, frame by frame: a minute of frames is held once.
     state = torch.from_numpy(np.ascontiguousarray(noise.transpose(0, 3, 1, 2)))
-    colours = resampled_colour(shot, (width, height), np.arange(len(small)))
+    colours = resampled_colour(shot, canvas, np.arange(len(small)))
     surfaces = _Surfaces(depth, camera, colours, plan.windows, plan.seed, plan.look, shot_scale(shot.depth.z)[1])
     for step, (level, lower) in enumerate(pairwise(detail_levels(plan.steps)), 1):
         shown, trail = small[:1], Trail()

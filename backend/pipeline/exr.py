@@ -2,6 +2,10 @@
 
 Legend: H rows, W columns; rgb [H, W, 3] scene-linear Rec.709; z [H, W] metres, `inf` where nothing is hit.
 
+pixelAspectRatio, screenWindowWidth and screenWindowCenter say of each frame's K what OpenEXR's own camera can say: the
+shape of a pixel, and what the display window shows at distance 1.  The data window is the display window: Blender loads
+a smaller one as a smaller picture.
+
 worldToCamera and worldToNDC follow OpenEXR's ImfStandardAttributes.h: Imath *row vectors* (p' = p M, translation in
 the last row), a *left-handed* camera space (x right, y up, z forward), and an NDC whose (0, 0) and (1, 1) are the
 display window's upper left and lower right corners, after division by w.  They are float32 in the file; shot.json
@@ -81,20 +85,23 @@ def plate_header(
     seed: int,
     job: str,
     hdr: Literal["native", "display"],
-    upscaled: str | None = None,
+    made: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """The header of the shot's frame number `index` (0-based), as `encode_exr` takes it.
 
     hdr : `native` when the model itself made values above 1, `display` when an SDR model's picture was linearised.
-    upscaled : how the model's size became the shot's, ending in that size: `guided 448x256`; None at full size.
+    made : (w, h) of the frame in the model's picture, None where that had the shot's own pixels.
     """
     if hdr not in HDR_KINDS:
         raise ValueError(f"hdr is one of {HDR_KINDS}, not {hdr!r}")
     width, height = shot.resolution
-    K, pose = shot.camera.K[index], shot.camera.world_from_camera[index]
+    K, pose, window = shot.camera.K[index], shot.camera.world_from_camera[index], shot.screen_window(index)
     header: dict[str, Any] = {
         "worldToCamera": world_to_camera(pose),
         "worldToNDC": world_to_ndc(K, pose, width, height, shot.depth.near, shot.depth.far),
+        "pixelAspectRatio": window.pixel_aspect,
+        "screenWindowCenter": window.centre,
+        "screenWindowWidth": window.width,
         "framesPerSecond": Fraction(shot.fps),
         "chromaticities": REC709_CHROMATICITIES,
         "colorInteropID": "lin_rec709_scene",
@@ -104,14 +111,16 @@ def plate_header(
         "farplane:hdr": hdr,
         "farplane:prompt": prompt_hash(shot.prompt),
     }
-    if upscaled is not None:
-        header["farplane:upscaled"] = upscaled
+    if made is not None:
+        smaller = made[0] >= width and made[1] >= height
+        how = ("farplane:reduced", "area") if smaller else ("farplane:upscaled", "guided")
+        header[how[0]] = f"{how[1]} {made[0]}x{made[1]} to {width}x{height}"
     return header
 
 
 def made_at(header: Mapping[str, Any]) -> tuple[int, int] | None:
     """(w, h) that a plate was enlarged from, by its header; None where it was made at its own size."""
-    found = re.search(r"(\d{1,5})x(\d{1,5})$", str(header.get("farplane:upscaled", "")))
+    found = re.search(r"(\d{1,5})x(\d{1,5})", str(header.get("farplane:upscaled", "")))
     return (int(found[1]), int(found[2])) if found else None
 
 
@@ -119,7 +128,7 @@ def _attribute(name: str, value: Any) -> Any:
     """A header value of a type that OpenEXR's Python binding keeps; TypeError for any other (it drops or mangles)."""
     if isinstance(value, (str, Fraction)):
         return value
-    if name == "chromaticities":
+    if name in ("chromaticities", "screenWindowCenter"):
         return tuple(float(v) for v in value)
     if isinstance(value, np.ndarray) and value.shape in ((3, 3), (4, 4)) and value.dtype == np.float32:
         return np.ascontiguousarray(value)

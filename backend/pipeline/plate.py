@@ -25,17 +25,18 @@ from ...protocol.errors import FarplaneError
 from ...protocol.shot import CameraTrack, RenderSettings, Shot
 from ..model.autoencoder import pack_time, unpack_time
 from ..model.detail import FACTOR
-from ..model.presets import FoundModel, Preset
+from ..model.presets import FoundModel
 from ..model.sampling import EulerSolver, denoise
 from ..model.weights import Checkpoint, load_checkpoint, network_configs
 from ..model.words import WordEncoder
+from .canvas import Canvas, colours_beyond, depth_beyond, fitted
 from .colour import logc3_decode
 from .detail import DetailPlan, detailed, resampled, resampled_colour, resampled_windows
 from .fusion import fused
 from .geometry import SURFACE_CHANNELS, Look, shot_scale, warped_noise, without_blotches
 from .pattern import Pattern, pattern_channels
 from .pixel_conditioning import CONTROL_CHANNELS, RESTART, Condition, make_condition, network_input, network_time
-from .wan import OnStep, model_size
+from .wan import OnStep
 
 HDR = "native"  # the network was trained on scene-linear light and makes values above 1 itself
 BORDER = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])  # the principal point's place in K
@@ -117,9 +118,9 @@ def check_conditions(folder: Path) -> None:
 
 def generate(
     shot: Shot, settings: RenderSettings, found: FoundModel, on_step: OnStep, check: Callable[[], None] = lambda: None
-) -> NDArray[np.float32]:
-    """Render a shot: [T, h, w, 3] scene-linear float32, at the network's size for the shot's aspect, or FACTOR times
-    that where the checkpoint has a detail stage.
+) -> tuple[NDArray[np.float32], Canvas]:
+    """Render a shot: [T, h, w, 3] scene-linear float32, and the canvas that says where the shot's frame lies in it: the
+    network's own for the shot's aspect, or FACTOR times that where the checkpoint has a detail stage.
 
     on_step is called after every step, `check` before every window and frame; either may raise to stop.
     """
@@ -130,13 +131,14 @@ def generate(
     base_steps, fine_steps = (steps, 0) if checkpoint.detail is None else (preset.base_steps, steps)
     total_steps = base_steps + fine_steps
     margin = checkpoint.transformer.config.patch_size[1]
-    fitted = overscanned(fit_shot(shot, preset, margin), margin).patterned(settings.seed)
-    starts = window_starts(len(fitted.depth), preset.clip)
+    canvas = fitted(shot, preset.max_pixels, margin)
+    told = overscanned(fit_shot(shot, canvas, preset.clip), margin).patterned(settings.seed)
+    starts = window_starts(len(told.depth), preset.clip)
     asked = questions(guidance, preset.geometry_guidance)
     look = Look.of_seed(settings.seed).lit_from(shot.sun)
 
     def condition_of(start: int) -> Condition:
-        parts = [window_condition(fitted, start, preset.clip, look, with_depth=q.geometry) for q in asked]
+        parts = [window_condition(told, start, preset.clip, look, with_depth=q.geometry) for q in asked]
         return Condition.stack(parts).to(device)
 
     conditions = [condition_of(start) for start in starts]
@@ -172,7 +174,7 @@ def generate(
         code = code * np.array(checkpoint.codec.std, np.float32) + np.array(checkpoint.codec.mean, np.float32)
         return np.maximum(logc3_decode(code), 0.0).astype(np.float32)
 
-    middle = fitted.count // 2
+    middle = told.count // 2
 
     def report(step: int, x0: Tensor) -> None:
         on_step(step, total_steps, lambda: to_linear(cropped(x0[:, :, middle].float(), margin))[0])
@@ -180,18 +182,19 @@ def generate(
     def report_fine(step: int, picture: Tensor) -> None:
         on_step(base_steps + step, total_steps, lambda: to_linear(picture)[0])
 
-    noise = torch.from_numpy(shot_noise(fitted, settings.seed).transpose(3, 0, 1, 2)[None].copy()).to(device)
+    noise = torch.from_numpy(shot_noise(told, settings.seed).transpose(3, 0, 1, 2)[None].copy()).to(device)
     state = denoise(model, noise, EulerSolver(base_steps, preset.shift, RESTART), "x0", report)
-    count, track = fitted.count, fitted.camera
+    count, track = told.count, told.camera
     wide = state[0].permute(1, 2, 3, 0)[:count].cpu().numpy()
-    locked = fused(wide, fitted.depth[:count], track.K[:count], track.world_from_camera[:count], check=check)
+    locked = fused(wide, told.depth[:count], track.K[:count], track.world_from_camera[:count], check=check)
     plate = cropped(torch.from_numpy(locked).permute(0, 3, 1, 2).to(device), margin)
     if checkpoint.detail is not None:
         words = checkpoint.text.bag([shot.prompt.text])
-        windows = None if fitted.windows is None else cropped(fitted.windows[:count], FACTOR * margin)
+        windows = None if told.windows is None else cropped(told.windows[:count], FACTOR * margin)
+        canvas = canvas.times(FACTOR)
         plan = DetailPlan(preset.detail_trust, fine_steps, settings.seed, look, middle, words, windows)
-        plate = detailed(checkpoint.detail, plate, shot, plan, report_fine, check)
-    return to_linear(plate)
+        plate = detailed(checkpoint.detail, plate, shot, canvas, plan, report_fine, check)
+    return to_linear(plate), canvas
 
 
 def known_words(shot: Shot, found: FoundModel) -> list[str]:
@@ -215,14 +218,13 @@ def words_of(found: FoundModel) -> WordEncoder:
     return loaded(found.folder, "cuda" if torch.cuda.is_available() else "cpu").text
 
 
-def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
-    """The shot at the network's size, in whole patches, at least a clip's frames long (the last repeated)."""
+def fit_shot(shot: Shot, canvas: Canvas, clip: int) -> ModelShot:
+    """The shot on the network's canvas, at least `clip` frames long (the last repeated)."""
     count = len(shot.frames)
-    frames = np.minimum(np.arange(max(count, preset.clip)), count - 1)
-    size = model_size(shot.resolution, preset.max_pixels, patch)
-    depth, camera = resampled(shot, size, frames)
-    colours = resampled_colour(shot, size, frames)
-    windows = resampled_windows(shot, (FACTOR * size[0], FACTOR * size[1]), np.arange(count))
+    frames = np.minimum(np.arange(max(count, clip)), count - 1)
+    depth, camera = resampled(shot, canvas, frames)
+    colours = resampled_colour(shot, canvas, frames)
+    windows = resampled_windows(shot, canvas.times(FACTOR), np.arange(count))
     windows = None if windows is None else windows[frames]  # looked for once in a frame that is repeated
     return ModelShot(count, depth, camera, shot_scale(shot.depth.z)[1], base_colour=colours, windows=windows)
 
@@ -230,19 +232,15 @@ def fit_shot(shot: Shot, preset: Preset, patch: int) -> ModelShot:
 def overscanned(shot: ModelShot, margin: int) -> ModelShot:
     """The same with `margin` pixels more on every side, surfaces going on as they end and the cameras seeing farther:
     a convolution knows less at a picture's border, and paints a rim there.
-
-    Over a plane 1 / z is linear in the pixel, so an odd reflection of it goes on along the plane.
     """
     camera = CameraTrack(shot.camera.K + margin * BORDER, shot.camera.world_from_camera)
-    near = 1.0 / shot.depth
-    wide = np.pad(near, ((0, 0), (margin, margin), (margin, margin)), mode="reflect", reflect_type="odd")
+    sides, finer = (margin, margin), (FACTOR * margin, FACTOR * margin)
+    depth = depth_beyond(shot.depth, sides, sides)
     base_colour, windows = shot.base_colour, shot.windows
     if base_colour is not None:
-        base_colour = np.pad(base_colour, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+        base_colour = colours_beyond(base_colour, sides, sides)
     if windows is not None:
-        windows = np.pad(windows, ((0, 0), *(2 * ((FACTOR * margin, FACTOR * margin),))), mode="reflect")
-    with np.errstate(divide="ignore"):
-        depth = 1.0 / np.clip(wide, 0.0, 2.0 * near.max())
+        windows = colours_beyond(windows, finer, finer)
     return replace(shot, depth=depth, camera=camera, base_colour=base_colour, windows=windows)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol.shot import CameraTrack, Shot
+from .canvas import Canvas
 from .detail import resampled
 
 SHUTTER = 0.5  # of a frame's time
@@ -61,14 +62,18 @@ def asked_fall(words: list[str]) -> Fall | None:
 
 
 def draw_fall(
-    frames: NDArray[np.float32], shot: Shot, fall: Fall, seed: int, check: Callable[[], None] = lambda: None
+    frames: NDArray[np.float32],
+    shot: Shot,
+    canvas: Canvas,
+    fall: Fall,
+    seed: int,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Draw it over frames [T, H, W, 3] scene-linear, in place; seed and shot decide every particle.
+    """Draw it over frames [T, H, W, 3] scene-linear of the canvas, in place; seed and shot decide every particle.
 
     check is called before every frame and may raise to stop.
     """
     rng = np.random.Generator(np.random.Philox([seed, 5]))
-    height, width = frames.shape[1:3]
     # A longer lens looks farther into the fall: as if it were larger, so that it never thins out.
     lens = float(np.mean(shot.camera.K[:, 0, 0])) / (USUAL_FOCAL * shot.resolution[0])
     side = 2.0 * fall.reach * lens
@@ -87,7 +92,7 @@ def draw_fall(
 
     for t, frame in enumerate(frames):
         check()
-        depth, camera = resampled(shot, (width, height), np.array([t]))
+        depth, camera = resampled(shot, canvas, np.array([t]))
         seconds = float(t / shot.fps)
         ends = (world(seconds), world(seconds + SHUTTER / float(shot.fps)))
         cover = _cover(ends, camera, depth[0], sizes, side, fall)

@@ -6,7 +6,6 @@ Frames leave as they are finished: encoding runs in a process pool while the nex
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,7 +15,9 @@ from numpy.typing import NDArray
 
 from ...protocol.shot import RenderSettings, Shot
 from ..model.presets import FoundModel, find_model
+from .canvas import Canvas, depth_on, whole
 from .job import Cancelled, Job, Sink
+from .scratch import scratch_array
 
 Frames = NDArray[np.float32]
 PREVIEW_WIDTH = 480
@@ -24,11 +25,19 @@ PREVIEW_WIDTH = 480
 
 @dataclass(frozen=True, eq=False)
 class Plate:
-    """frames : [T, h, w, 3] scene-linear, at the model's size.  hdr : native | display.  notes : for the report."""
+    """frames : [T, h, w, 3] scene-linear, at the model's size.  hdr : native | display.  notes : for the report.
+
+    canvas : where the shot's frame lies in them; None where they show the frame and nothing else.
+    """
 
     frames: Frames
     hdr: str
     notes: tuple[str, ...]
+    canvas: Canvas | None = None
+
+    def placed(self, shot: Shot) -> Canvas:
+        """Where the shot's frame lies in the frames."""
+        return self.canvas or whole(shot.resolution, (self.frames.shape[2], self.frames.shape[1]))
 
 
 def run_job(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
@@ -40,11 +49,10 @@ def run_job(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
 
     found = find_model(job.settings.model)
     sink.progress("conditioning", 0, 1)
-    plate = make_plate(job.shot, job.settings, found, sink, check)
-    with tempfile.TemporaryFile() as scratch:
-        # On disk, since a minute of HD in float32 is 36 GB.
-        width, height = job.shot.resolution
-        full = np.memmap(scratch, np.float16, "w+", shape=(len(job.shot.frames), height, width, 3))
+    width, height = job.shot.resolution
+    # On disk, since a minute of HD in float32 is 36 GB; before the work begins, since there may be no room.
+    with scratch_array((len(job.shot.frames), height, width, 3), np.float16) as full:
+        plate = make_plate(job.shot, job.settings, found, sink, check)
         _write(full, plate, job, sink, check)
         check()
         _measure(full, plate, job, sink)
@@ -79,57 +87,55 @@ def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Si
             sink.preview(step, _preview_png(preview()))
 
     if found.preset.kind == "wan":
+        from .cautions import nothing_but_sky
         from .wan import HDR, generate
 
-        return Plate(generate(shot, settings, found, on_step), HDR, ())
+        frames, canvas = generate(shot, settings, found, on_step)
+        return Plate(frames, HDR, nothing_but_sky(shot), canvas)
     from . import plate
     from .cautions import cautions
     from .geometry import azimuth_of
     from .precipitation import asked_fall, draw_fall
 
-    frames, notes = plate.generate(shot, settings, found, on_step, check), plate.prompt_notes(shot, found)
+    frames, canvas = plate.generate(shot, settings, found, on_step, check)
+    notes = plate.prompt_notes(shot, found)
     notes += cautions(shot, plate.words_of(found))
     if azimuth_of(shot.sun) is not None:
         notes += ("the light comes from where the scene's sun stands; how high it stands follows the prompt",)
     if fall := asked_fall(plate.known_words(shot, found)):
-        draw_fall(frames, shot, fall, settings.seed, check)
+        draw_fall(frames, shot, canvas, fall, settings.seed, check)
         notes += (f"{fall.name} that falls is drawn over the plate as particles, not painted by the network",)
-    return Plate(frames, plate.HDR, notes)
+    return Plate(frames, plate.HDR, notes, canvas)
 
 
-def _upscaled(frames: Frames, shot: Shot, sink: Sink, check: Callable[[], None]) -> Iterator[Frames]:
-    """Each frame at the shot's resolution, its edges on the edges of the shot's own depth."""
+def _framed(plate: Plate, shot: Shot, sink: Sink, check: Callable[[], None]) -> Iterator[Frames]:
+    """Each frame in the shot's own pixels, its edges on the edges of the shot's own depth, what is beside it cut off."""
     from .upsample import upsample_guided
 
-    height, width = frames.shape[1:3]
-    full_width, full_height = shot.resolution
-    rows = ((np.arange(height) + 0.5) * full_height / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * full_width / width).astype(int)
-    for t, rgb in enumerate(frames):
+    canvas = plate.placed(shot)
+    for t, rgb in enumerate(plate.frames):
         check()
         depth = shot.depth.z[t]
-        yield upsample_guided(rgb, np.ascontiguousarray(depth[rows][:, columns]), depth)
-        sink.progress("decode", t + 1, len(frames))
+        wide = upsample_guided(rgb, depth_on(canvas, depth[None])[0], canvas.widened(depth))
+        yield np.ascontiguousarray(canvas.cut(wide))
+        sink.progress("decode", t + 1, len(plate.frames))
 
 
 def _write(full: NDArray[np.float16], plate: Plate, job: Job, sink: Sink, check: Callable[[], None]) -> None:
     """Upscale frame by frame into `full` while a process pool encodes those before; hand over in order."""
     from .exr import HALF_MAX, encode_in_order, encode_pool, plate_header
 
-    size = job.shot.resolution
-    height, width = plate.frames.shape[1:3]
-    upscaled = None if (width, height) == size else f"guided {width}x{height}"
+    canvas = plate.placed(job.shot)
+    made = None if canvas.size == canvas.seen else canvas.frame_size
     hdr = "native" if plate.hdr == "native" else "display"
     settings = job.settings
 
     def finished() -> Iterator[tuple[Frames, dict]]:
-        for t, rgb in enumerate(_upscaled(plate.frames, job.shot, sink, check)):
+        for t, rgb in enumerate(_framed(plate, job.shot, sink, check)):
             full[t] = np.minimum(rgb, HALF_MAX)
             yield (
                 rgb,
-                plate_header(
-                    job.shot, t, model=settings.model, seed=settings.seed, job=job.id, hdr=hdr, upscaled=upscaled
-                ),
+                plate_header(job.shot, t, model=settings.model, seed=settings.seed, job=job.id, hdr=hdr, made=made),
             )
 
     numbers = job.shot.frames
@@ -148,7 +154,7 @@ def _measure(frames: NDArray, plate: Plate, job: Job, sink: Sink) -> None:
 
     total = 4
     sink.progress("measure", 0, total)
-    report = measure_plate(frames, job.shot, made_at=(plate.frames.shape[2], plate.frames.shape[1]))
+    report = measure_plate(frames, job.shot, made_at=plate.placed(job.shot).frame_size)
     values = report.to_json() | {
         "model": job.settings.model,
         "seed": job.settings.seed,

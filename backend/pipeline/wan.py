@@ -21,6 +21,7 @@ from ..model.presets import FoundModel
 from ..model.sampling import Model, UniPCSolver, denoise, guided
 from ..model.text import UMT5Encoder
 from ..model.weights import load_transformer, read_json
+from .canvas import Canvas, fitted
 from .colour import srgb_decode
 from .conditioning import PATCH, depth_control, vace_pack
 
@@ -34,8 +35,10 @@ KEPT_PROMPTS = 32
 _prompts: OrderedDict[tuple[str, int, str], Tensor] = OrderedDict()
 
 
-def generate(shot: Shot, settings: RenderSettings, found: FoundModel, on_step: OnStep) -> NDArray[np.float32]:
-    """Render a shot: [T, H, W, 3] scene-linear float32 in 0 … 1, at `model_size` of the shot's resolution.
+def generate(
+    shot: Shot, settings: RenderSettings, found: FoundModel, on_step: OnStep
+) -> tuple[NDArray[np.float32], Canvas]:
+    """Render a shot: [T, H, W, 3] scene-linear float32 in 0 … 1, and the canvas that the frame lies in.
 
     Frames are padded to 4n + 1 with the last one and trimmed again.  FarplaneError for a folder that does not load.
     """
@@ -48,8 +51,8 @@ def generate(shot: Shot, settings: RenderSettings, found: FoundModel, on_step: O
     texts = [text.to(device, dtype) for text in encode_prompts(folder, prompts, device, dtype)]
 
     codec = WanCodec.load(folder, device)
-    width, height = model_size(shot.resolution, preset.max_pixels, codec.factor * PATCH)
-    video = depth_control(shot.depth.z, (height, width)).to(device)
+    canvas = fitted(shot, preset.max_pixels, codec.factor * PATCH)
+    video = depth_control(shot.depth.z, canvas).to(device)
     control = vace_pack(codec, video, torch.ones_like(video[:, :1]))
     model = load_experts(folder, control.to(dtype), texts, guidance, device, dtype)
 
@@ -62,17 +65,7 @@ def generate(shot: Shot, settings: RenderSettings, found: FoundModel, on_step: O
 
     latents = denoise(model, noise, solver, "flow", report)
     del model
-    return to_linear(codec.decode(latents))[: len(shot.frames)]
-
-
-def model_size(resolution: tuple[int, int], max_pixels: int, multiple: int) -> tuple[int, int]:
-    """(W, H) to render a resolution at: at most max_pixels, sides the nearest multiples, at least one each."""
-    width, height = resolution
-    scale = min(1.0, (max_pixels / (width * height)) ** 0.5)
-    sides = [max(1, round(side * scale / multiple)) * multiple for side in (width, height)]
-    while sides[0] * sides[1] > max(max_pixels, multiple**2):
-        sides[sides.index(max(sides))] -= multiple
-    return sides[0], sides[1]
+    return to_linear(codec.decode(latents))[: len(shot.frames)], canvas
 
 
 def encode_prompts(folder: Path, prompts: tuple[str, ...], device: torch.device, dtype: torch.dtype) -> list[Tensor]:

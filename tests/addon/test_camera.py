@@ -105,6 +105,47 @@ def test_a_flat_wall_still_has_a_range():
     assert 0 < near < 3 < far
 
 
-def test_nothing_in_view_is_told():
-    with pytest.raises(FarplaneError, match="no frame shows any geometry"):
-        maths.near_far(np.full((2, 4, 4), np.inf, np.float32))
+def test_a_shot_of_nothing_but_sky_has_a_range():
+    near, far = maths.near_far(np.full((2, 4, 4), np.inf, np.float32))
+    assert 0 < near < far < np.inf
+    z = np.full((2, 4, 4), np.inf, np.float32)
+    z[1, 2:] = 7.0  # sky in the first frame only
+    assert maths.near_far(z) == pytest.approx((7.0, 7.0), rel=0.011)
+
+
+def test_a_plate_of_any_size_is_the_frames_own_camera():
+    """The ray through a place of the frame is the same one, whatever pixels the frame is cut into."""
+    frame = maths.Frame(1920, 1080, 1.0, 1.25)
+    seen = lens(shift_x=0.1, shift_y=-0.2, sensor_fit="AUTO")
+    own = frame.intrinsics(seen)
+    for size in ((448, 252), (96, 96), (90, 400), (1920, 1080), (33, 8191)):
+        K = frame.intrinsics(seen, size)
+        for place in ((0.0, 0.0), (0.3, 0.9), (1.0, 0.5)):
+            rays = [np.linalg.inv(k) @ (*np.multiply(place, s), 1.0) for k, s in ((own, (1920, 1080)), (K, size))]
+            np.testing.assert_allclose(*rays, rtol=1e-12, atol=1e-12)
+        if size[1] < 8191:
+            x, y = frame.pixels_of(size)
+            assert min(x, y) == 1 or size == (1920, 1080)
+            assert x / y * size[0] / size[1] == pytest.approx(frame.shape)
+    with pytest.raises(FarplaneError, match="too far from the scene's 1920x1080"):
+        frame.pixels_of((33, 8191))
+
+
+SHAPES = [(1920, 1080), (1440, 1080), (2048, 857), (1080, 1080), (1080, 1920), (4096, 1716), (1998, 1080), (160, 90)]
+SIZES = [((448, 256), (256, 448)), ((832, 480), (480, 832)), ((1280, 720), (720, 1280), (832, 480), (480, 832))]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("aspect", [1.0, 2.0, 1.0940])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sizes_that_are_offered_have_the_frames_shape(shape, aspect, sizes):
+    frame = maths.Frame(*shape, aspect, 1.0)
+    width, height = frame.size_near(sizes)
+    assert min(abs(width - height * frame.shape), abs(height - width / frame.shape)) <= 0.5  # half a pixel of a side
+    assert 0.75 < width * height / np.prod(sizes[0]) < 1.25  # about as many pixels as the model likes
+
+
+def test_a_frame_of_a_models_own_shape_takes_its_size():
+    assert maths.Frame(1792, 1024).size_near(SIZES[0]) == (448, 256)
+    assert maths.Frame(1024, 1792).size_near(SIZES[0]) == (256, 448)
+    assert maths.Frame(3840, 2160).size_near(SIZES[2]) == (1280, 720)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farplane.addon.exr import read_channel, write_channel, write_rgb
+from farplane.addon.exr import read_channel, read_window, write_channel, write_rgb
 from farplane.protocol.errors import FarplaneError
+from farplane.protocol.shot import ScreenWindow
 
 OpenEXR = pytest.importorskip("OpenEXR")
 
@@ -39,6 +40,21 @@ def test_the_library_reads_our_colours(tmp_path: Path, height: int, width: int) 
     pixels = OpenEXR.File(str(tmp_path / "rgb.exr")).channels()["RGB"].pixels
     assert pixels.dtype == np.float16
     np.testing.assert_array_equal(pixels, rgb.clip(-65504, 65504).astype(np.float16))
+
+
+@pytest.mark.parametrize("write", [write_channel, write_rgb])
+def test_the_camera_that_a_file_was_seen_through_is_read_by_the_library(tmp_path: Path, write) -> None:
+    window = ScreenWindow(1.5, 0.75, (0.125, -0.25))
+    pixels = np.ones((5, 7) if write is write_channel else (5, 7, 3), np.float32)
+    (tmp_path / "a.exr").write_bytes(write(pixels, window=window))
+    header = OpenEXR.File(str(tmp_path / "a.exr")).header()
+    assert (header["pixelAspectRatio"], header["screenWindowWidth"]) == window[:2]
+    assert tuple(header["screenWindowCenter"]) == window.centre
+    np.testing.assert_array_equal(header["dataWindow"], header["displayWindow"])
+    assert read_window(tmp_path / "a.exr") == window
+    (tmp_path / "b.exr").write_bytes(write(pixels))
+    assert read_window(tmp_path / "b.exr") == ScreenWindow()
+    assert read_window(tmp_path / "none.exr") == ScreenWindow()
 
 
 @pytest.mark.parametrize("compression", ["NO_COMPRESSION", "ZIPS_COMPRESSION", "ZIP_COMPRESSION"])

@@ -40,7 +40,6 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "one frame": (frames(5, 5), "1 frame"),
     "ten thousand frames": (frames(1, 10_000), "10000 frames"),
     "a prompt of 100 kB": (lambda scene: setattr(scene.farplane, "prompt", "x" * 100_000), "100000 bytes"),
-    "an odd side": (size(65, 36), "odd"),
     "no side at all": (size(4, 4, 1), "out of range"),  # Blender's own smallest
     "a huge side": (size(32768, 36), "32768x36 is out of range"),
     "NaN in the matrix": (camera(delta_location=(float("nan"), 0, 0)), "NaN"),

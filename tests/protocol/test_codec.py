@@ -23,7 +23,7 @@ from farplane.protocol import codec, events, schema
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.events import LocalProtocolError, ProtocolError, RemoteProtocolError, VersionMismatch
 from farplane.protocol.schema import CHUNK, FROM_BACKEND, FROM_CLIENT, SCHEMA
-from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
+from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, SceneFrame, Shot
 
 EVERYBODY = FROM_CLIENT | FROM_BACKEND
 
@@ -163,8 +163,19 @@ def suns_of(frames: int) -> NDArray[np.float64]:
     return np.stack([np.cos(around), np.sin(around), np.full(frames, 1 / np.sqrt(3))], -1) * np.sqrt(3) / 2
 
 
+def frame_of(frames: int) -> SceneFrame:
+    K = np.tile(np.array([[2000.0, 0, 980], [0, 1600, 540], [0, 0, 1]]), (frames, 1, 1))
+    K[:, 0, 0] += np.arange(frames)
+    return SceneFrame((1920, 1080), 0.8, K)
+
+
 def small_shot(
-    frames: int = 3, reference: bool = False, base_colour: bool = False, sun: bool = False, **changes: object
+    frames: int = 3,
+    reference: bool = False,
+    base_colour: bool = False,
+    sun: bool = False,
+    frame: bool = False,
+    **changes: object,
 ) -> Shot:
     rng = np.random.default_rng(frames)
     K = np.tile(np.array([[50.0, 0, 24.5], [0, 50, 17], [0, 0, 1]]), (frames, 1, 1))
@@ -181,23 +192,25 @@ def small_shot(
         "reference": rng.random((frames, 34, 48, 3), np.float32) if reference else None,
         "base_colour": colours_of(frames) if base_colour else None,
         "sun": suns_of(frames) if sun else None,
+        "frame": frame_of(frames) if frame else None,
     }
     return Shot(**{**values, **changes})
 
 
+@pytest.mark.parametrize("frame", [False, True])
 @pytest.mark.parametrize("sun", [False, True])
 @pytest.mark.parametrize("base_colour", [False, True])
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("frames", [2, 7])
-def test_a_shot_survives_the_way(frames: int, reference: bool, base_colour: bool, sun: bool) -> None:
-    shot = small_shot(frames, reference, base_colour, sun).validate()
+def test_a_shot_survives_the_way(frames: int, reference: bool, base_colour: bool, sun: bool, frame: bool) -> None:
+    shot = small_shot(frames, reference, base_colour, sun, frame).validate()
     submit, buffers = codec.describe(JOB, shot, RenderSettings(seed=2**53 - 1))
     again = codec.decode([bytes(part) for part in codec.encode(submit)], FROM_CLIENT)
     assert again == submit
     assert isinstance(again, events.Submit)
     stream = b"".join(bytes(data) for _, data in codec.pieces(buffers, 0, 10**6))
     expected = codec.expected_upload(frames, 48, 34, reference=reference, base_colour=base_colour)
-    assert len(stream) == codec.upload_size(again) == expected + sun * frames * 3 * 8
+    assert len(stream) == codec.upload_size(again) == expected + sun * frames * 3 * 8 + frame * frames * 12 * 8
     arrays = {}
     for info, offset, size in codec.upload_layout(again):
         data = stream[offset : offset + size]
@@ -217,12 +230,17 @@ def test_a_shot_survives_the_way(frames: int, reference: bool, base_colour: bool
             assert told.dtype == getattr(shot, name).dtype
             assert not told.flags.writeable
             np.testing.assert_array_equal(told, getattr(shot, name))
+    assert (back.frame is not None) == frame
+    if back.frame is not None and shot.frame is not None:
+        assert (back.frame.resolution, back.frame.pixel_aspect) == (shot.frame.resolution, shot.frame.pixel_aspect)
+        np.testing.assert_array_equal(back.frame.K, shot.frame.K)
+        assert back.pixel_aspect == pytest.approx(0.8 * (1920 / 48) / (1080 / 34))
 
 
 @pytest.mark.parametrize("reference", [False, True])
 def test_a_backend_gets_the_shot_without_what_it_does_not_take(reference: bool) -> None:
     """To the last byte what is sent for the same shot without it."""
-    submit, buffers = codec.describe(JOB, small_shot(3, reference, base_colour=True, sun=True), RenderSettings())
+    submit, buffers = codec.describe(JOB, small_shot(3, reference, True, True, True), RenderSettings())
     plain, plain_buffers = codec.describe(JOB, small_shot(3, reference), RenderSettings())
     coloured = codec.describe(JOB, small_shot(3, reference, base_colour=True), RenderSettings())
     assert codec.known_to(frozenset({"base_colour"}), submit, buffers) == coloured
@@ -237,6 +255,7 @@ def test_a_backend_gets_the_shot_without_what_it_does_not_take(reference: bool) 
         ("0.1.0", "0.1.0", set()),
         ("0.2.0+base_colour", "0.2.0", {"base_colour"}),
         ("0.2.0+base_colour.sun", "0.2.0", {"base_colour", "sun"}),
+        ("0.4.0+base_colour.frame.sun", "0.4.0", {"base_colour", "frame", "sun"}),
         ("0.2.0+g12.base_colour.later", "0.2.0", {"base_colour"}),
         ("unknown+", "unknown", set()),
     ],
@@ -263,10 +282,11 @@ def test_an_outline_has_the_arrays_that_the_shot_will_have() -> None:
         ["K", "world_from_camera", "z", "base_colour", "base_colour"],
         ["K", "world_from_camera", "base_colour"],
         ["K", "world_from_camera", "z", "sun", "base_colour"],
+        ["K", "world_from_camera", "z", "frame", "sun"],
     ],
 )
 def test_arrays_in_another_order_are_refused(arrays: list[str]) -> None:
-    submit, _ = codec.describe(JOB, small_shot(3, True, True, True), RenderSettings())
+    submit, _ = codec.describe(JOB, small_shot(3, True, True, True, True), RenderSettings())
     by_name = {info.name: info for info in submit.arrays}
     with pytest.raises(RemoteProtocolError, match="do not fit"):
         codec.upload_layout(replace(submit, arrays=tuple(by_name[name] for name in arrays)))
@@ -297,6 +317,23 @@ def test_suns_are_judged() -> None:
         assert error.value.field == "sun"
 
 
+def test_frames_are_judged() -> None:
+    good = frame_of(3)
+    flipped = good.K * [[1.0], [-1.0], [1.0]]
+    for bad, problem in (
+        (SceneFrame(good.resolution, 1.0, good.K[:2]), "does not fit"),
+        (SceneFrame(good.resolution, 1.0, np.where(np.arange(3) == 1, np.nan, good.K)), "does not fit"),
+        (SceneFrame(good.resolution, 1.0, flipped), "no camera's"),
+        (SceneFrame((0, 1080), 1.0, good.K), "no frame"),
+        (SceneFrame((1920, 1080), 0.0, good.K), "no frame"),
+    ):
+        with pytest.raises(FarplaneError, match=problem) as error:
+            replace(small_shot(), frame=bad).validate()
+        assert error.value.field == "frame"
+    with pytest.raises(FarplaneError, match="NaN"):
+        SceneFrame.from_array(np.full((3, 4, 3), np.nan))
+
+
 def test_the_digest_knows_two_shots_apart_and_one_again() -> None:
     def digest(shot: Shot, job: str = JOB, **options: object) -> str:
         return codec.digest(codec.describe(job, shot, RenderSettings(**options))[0])  # type: ignore[arg-type]
@@ -313,9 +350,10 @@ def test_the_digest_knows_two_shots_apart_and_one_again() -> None:
         digest(small_shot(reference=True)),
         digest(small_shot(base_colour=True)),
         digest(small_shot(sun=True)),
+        digest(small_shot(frame=True)),
         digest(small_shot(), seed=1),
     ]
-    assert len({same, *others}) == 8
+    assert len({same, *others}) == 9
 
 
 @given(st.lists(st.binary(max_size=3 * 1024), max_size=5), st.integers(0, 9), st.integers(1, 9))

@@ -15,7 +15,7 @@ import numpy as np
 from farplane.protocol import codec, events
 from farplane.protocol.events import VERSION
 from farplane.protocol.schema import FROM_BACKEND, FROM_CLIENT, NAMES, SCHEMA
-from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
+from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, SceneFrame, Shot
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILE = GOLDEN / f"wire-v{VERSION}.json"
@@ -23,8 +23,8 @@ JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
-def shot(base_colour: bool = False, sun: bool = False) -> Shot:
-    """Two frames of 32x32 with a depth that counts up, one pixel of sky, and a reference; or with base colours or a sun."""
+def shot(base_colour: bool = False, sun: bool = False, frame: bool = False) -> Shot:
+    """Two frames of 32x32 with a depth that counts up, one pixel of sky, and a reference; or with base colours, a sun or a frame."""
     K = np.array([[[40.0, 0, 16.25], [0, 40, 16], [0, 0, 1]]] * 2)
     pose = np.tile(np.eye(4), (2, 1, 1))
     pose[1, :3, 3] = 0.1, -2, 1e-3
@@ -38,6 +38,7 @@ def shot(base_colour: bool = False, sun: bool = False) -> Shot:
     camera, depth = CameraTrack(K, pose), DepthPass(z, 0.1, 256)
     told = {"base_colour": colours} if base_colour else {"reference": reference}
     told |= {"sun": np.array([[0.6, 0, 0.8], [0, -1, 0]])} if sun else {}
+    told |= {"frame": SceneFrame((1920, 1080), 1.25, K * [[60.0], [33.75], [1.0]])} if frame else {}
     return Shot("Täl_010", (-3, 1), (32, 32), fps, camera, depth, prompt, **told)
 
 
@@ -74,6 +75,8 @@ def examples() -> list[events.Message]:
         codec.describe(JOB, shot(base_colour=True), settings)[0],
         events.Welcome("0.3.0+base_colour.sun", (model,), 17179869184),
         codec.describe(JOB, shot(base_colour=True, sun=True), settings)[0],
+        events.Welcome("0.4.0+base_colour.frame.sun", (model,), 17179869184),
+        codec.describe(JOB, shot(base_colour=True, sun=True, frame=True), settings)[0],
     ]
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farplane.protocol.errors import FarplaneError
-from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
+from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, SceneFrame, Shot
 from farplane.protocol.shotfile import (
     base_colour_paths,
     depth_name,
@@ -89,6 +89,21 @@ def test_several_shots_in_one_file_stay_apart():
         shot_from_json(data, two.depth.z)
     with pytest.raises(FarplaneError, match="middle is not in the file"):
         shot_from_json(data, two.depth.z, "middle")
+
+
+def test_the_scenes_frame_is_told_with_its_camera_or_not_at_all():
+    shot = make_shot()
+    K = shot.camera.K * [[7.5], [4.25], [1.0]]
+    K[:, 0, 0] += np.arange(len(K))  # an animated lens
+    frame = SceneFrame((1920, 1080), 1.5, K)
+    data = through_text(shot_to_json(replace(shot, frame=frame)))
+    back = shot_from_json(data, shot.depth.z).frame
+    assert (back.resolution, back.pixel_aspect) == ((1920, 1080), 1.5)
+    np.testing.assert_array_equal(back.K, K)
+    assert shot_from_json(through_text(shot_to_json(shot)), shot.depth.z).frame is None  # files until 0.3
+    del data["frames"][1]["frame_K"]
+    with pytest.raises(FarplaneError, match="it has no 'frame_K'"):
+        shot_from_json(data, shot.depth.z)
 
 
 def test_a_sun_is_told_in_every_frame_or_in_none():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from farplane.backend.model.autoencoder import WanCodec
+from farplane.backend.pipeline.canvas import whole
 from farplane.backend.pipeline.conditioning import (
     depth_control,
     inverse_depth_video,
@@ -68,8 +69,8 @@ def test_pack_equals_the_pipelines(pipeline: Any, frames: int, height: int, widt
 
 def test_depth_control_equals_the_pipelines_video(pipeline: Any) -> None:
     z = np.random.default_rng(3).uniform(1, 90, (6, 32, 48)).astype(np.float32)
-    got = depth_control(z, (32, 48))
-    shown = inverse_depth_video(z, (32, 48))
+    got = depth_control(z, whole((48, 32), (48, 32)))
+    shown = inverse_depth_video(z, whole((48, 32), (48, 32)))
     padded = np.concatenate([shown, shown[-1:], shown[-1:], shown[-1:]])[None, ..., None].repeat(3, -1)
     want, mask, _ = pipeline.preprocess_conditions(padded, None, None, 1, 32, 48, 9, torch.float32, "cpu")
     assert torch.equal(got, want)
@@ -109,19 +110,19 @@ def test_depth_is_inverse_near_white_and_stretched_frame_by_frame() -> None:
     z = np.full((3, 16, 16), np.inf, np.float32)
     z[0, 8:], z[0, 0, 0] = 2.0, 1.0
     z[1, 8:] = 50.0  # far away, and still the frame's nearest
-    video = inverse_depth_video(z, (16, 16))
+    video = inverse_depth_video(z, whole((16, 16), (16, 16)))
     assert video.dtype == np.float32
     assert video[0, 0, 0] == 1.0
     assert np.allclose(video[0, 8:], 0.5)
     assert np.all(video[0, 1:8] == 0)
     assert np.all(video[1, 8:] == 1)
-    assert np.all(video[2] == 0.5)  # nothing hit at all
+    assert np.all(video[2] == 0)  # nothing hit at all: as far as the sky in other frames
 
 
 def test_depth_is_averaged_when_it_shrinks() -> None:
     rng = np.random.default_rng(0)
     z = rng.uniform(1, 3, (1, 64, 96)).astype(np.float32)
-    video = inverse_depth_video(z, (16, 24))
+    video = inverse_depth_video(z, whole((96, 64), (24, 16)))
     means = (1 / z).reshape(1, 16, 4, 24, 4).mean((2, 4))
     want = (means - means.min()) / (means.max() - means.min())
     assert np.allclose(video, want, atol=1e-5)  # float32 sums of 16 values

@@ -19,6 +19,7 @@ from farplane.backend.model.sampling import UniPCSolver, denoise, guided
 from farplane.backend.model.text import UMT5Encoder
 from farplane.backend.model.weights import load_transformer
 from farplane.backend.pipeline import wan
+from farplane.backend.pipeline.canvas import fitted
 from farplane.backend.pipeline.colour import srgb_decode
 from farplane.backend.pipeline.conditioning import inverse_depth_video, letterbox, vace_pack
 from farplane.backend.pipeline.job import Cancelled
@@ -57,10 +58,12 @@ def test_generate_equals_the_pipeline(
         steps.append((step, total))
         assert preview().shape == (height, width, 3)
 
-    got = wan.generate(shot, RenderSettings(model=str(wan_folder), seed=7, steps=3, guidance=guidance), found, listen)
+    got, canvas = wan.generate(
+        shot, RenderSettings(model=str(wan_folder), seed=7, steps=3, guidance=guidance), found, listen
+    )
 
     padded = -(-(frames - 1) // 4) * 4 + 1
-    video = inverse_depth_video(shot.depth.z, (height, width))
+    video = inverse_depth_video(shot.depth.z, canvas)
     video = np.concatenate([video, np.repeat(video[-1:], padded - frames, 0)])
     pipeline.scheduler.set_timesteps(3)  # a scheduler remembers; start it afresh
     theirs = pipeline(
@@ -175,7 +178,7 @@ def test_two_experts_share_the_steps(wan_folder: Path, tmp_path: Path) -> None:
     for boundary in (None, 0.0, 0.9, 1.0):
         index = json.loads((folder / "model_index.json").read_text())
         (folder / "model_index.json").write_text(json.dumps({**index, "boundary_ratio": boundary}))
-        results.append(wan.generate(shot, settings, find_model(str(folder)), ignore))
+        results.append(wan.generate(shot, settings, find_model(str(folder)), ignore)[0])
     assert np.array_equal(results[0], results[1])
     assert not np.allclose(results[0], results[2], atol=1e-3)
     assert not np.allclose(results[2], results[3], atol=1e-3)
@@ -194,13 +197,17 @@ def test_too_many_frames_are_refused_before_any_work(wan_folder: Path) -> None:
         ((832, 480), 832 * 480, (832, 480)),
         ((1920, 1080), 832 * 480, (832, 480)),
         ((1080, 1920), 832 * 480, (480, 832)),
-        ((100, 60), 832 * 480, (96, 64)),
+        ((100, 60), 832 * 480, (112, 64)),
         ((4096, 32), 832 * 480, (4096, 32)),
         ((32, 8192), 10000, (16, 624)),
     ],
 )
-def test_model_size(resolution: tuple[int, int], limit: int, want: tuple[int, int]) -> None:
-    assert wan.model_size(resolution, limit, 16) == want
+def test_the_canvas_has_whole_patches(resolution: tuple[int, int], limit: int, want: tuple[int, int]) -> None:
+    width, height = resolution
+    canvas = fitted(make_shot(2, width, height), limit, 16)
+    assert canvas.size == want
+    assert canvas.seen[0] >= width
+    assert canvas.seen[1] >= height
 
 
 @pytest.mark.parametrize("part", ["tokenizer", "text_encoder", "vae", "transformer"])

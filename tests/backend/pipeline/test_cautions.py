@@ -268,8 +268,12 @@ def test_under_the_ground():
     assert "raise the camera" in note
 
 
-def test_only_sky_says_nothing():
-    assert shot_cautions(make_shot(np.full((3, H, W), np.inf), EYE)) == ()
+def test_only_sky_is_told_in_one_note():
+    z = np.full((3, H, W), np.inf)
+    (note,) = shot_cautions(make_shot(z, EYE))
+    assert note.startswith("depth: no frame shows any surface")
+    z[1, H // 2, W // 2] = 9.0  # sky in some frames is a pan over the sky
+    assert shot_cautions(make_shot(z, EYE)) == ()
 
 
 @pytest.mark.parametrize("size", [(192, 108), (108, 192)])

@@ -19,6 +19,7 @@ from farplane.backend.model.detail import (
     enlarge,
 )
 from farplane.backend.pipeline import detail
+from farplane.backend.pipeline.canvas import whole
 from farplane.backend.pipeline.colour import srgb_decode, srgb_encode
 from farplane.backend.pipeline.detail import DetailPlan, detailed, resampled, resampled_colour
 from farplane.backend.pipeline.geometry import Look, shot_scale, surface_channels
@@ -28,6 +29,7 @@ from farplane.backend.train.cameras import look
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, Shot
 
 SIZE = (12, 8)  # of the small plate, width and height
+LARGE = whole((96, 64), (FACTOR * SIZE[0], FACTOR * SIZE[1]))
 
 
 def make_shot(frames: int = 3, width: int = 96, height: int = 64) -> Shot:
@@ -63,16 +65,16 @@ PLAN = DetailPlan(trust=0.5, steps=2, seed=7, look=Look.of_seed(7), shown=1, wor
 
 
 def test_every_frame_is_four_times_as_large_and_repeatable(net: DetailNet, small: torch.Tensor) -> None:
-    made = detailed(net, small, make_shot(), PLAN, nothing, nothing)
+    made = detailed(net, small, make_shot(), LARGE, PLAN, nothing, nothing)
     assert made.shape == (3, 3, FACTOR * SIZE[1], FACTOR * SIZE[0])
-    assert torch.equal(made, detailed(net, small, make_shot(), PLAN, nothing, nothing))
-    assert not torch.equal(made, detailed(net, small, make_shot(), replace(PLAN, seed=8), nothing, nothing))
+    assert torch.equal(made, detailed(net, small, make_shot(), LARGE, PLAN, nothing, nothing))
+    assert not torch.equal(made, detailed(net, small, make_shot(), LARGE, replace(PLAN, seed=8), nothing, nothing))
 
 
 def test_a_frame_alone_is_what_the_network_makes_of_it(net: DetailNet, small: torch.Tensor) -> None:
     shot = make_shot(1)
-    made = detailed(net, small[:1], shot, PLAN, nothing, nothing)
-    depth, camera = resampled(shot, (FACTOR * SIZE[0], FACTOR * SIZE[1]), np.arange(1))
+    made = detailed(net, small[:1], shot, LARGE, PLAN, nothing, nothing)
+    depth, camera = resampled(shot, LARGE, np.arange(1))
     noise = np.random.Generator(np.random.Philox([7, 1])).standard_normal((*depth.shape, 3), np.float32)
     seen = depth, camera.K, camera.world_from_camera
     chance = pattern_channels(Pattern.of_seed(7), *seen, typical=shot_scale(shot.depth.z)[1])
@@ -99,7 +101,7 @@ def test_a_base_colour_is_the_light_around_it_on_its_own_surface() -> None:
     told, size = coloured(), (48, 32)
     near = np.where(np.arange(96) < 50, 1.0, 0.4).astype(np.float32)  # an edge across the slope
     told = replace(told, depth=DepthPass(told.depth.z * near, 0.1, 20.0))
-    taken = resampled_colour(told, size, np.arange(3))
+    taken = resampled_colour(told, whole(told.resolution, size), np.arange(3))
     assert taken is not None
     assert told.base_colour is not None
     for i, j in ((20, 24), (20, 25), (9, 3), (31, 47), (7, 10)):
@@ -114,7 +116,7 @@ def test_a_base_colour_is_the_light_around_it_on_its_own_surface() -> None:
         expected = np.round(255 * srgb_encode(np.mean(lights, 0))) if told.base_colour[1, y, x, 3] else np.zeros(3)
         np.testing.assert_allclose(taken[1, i, j, :3], expected, atol=1)  # the order of a sum, rounded
         assert taken[1, i, j, 3] == told.base_colour[1, y, x, 3]
-    assert resampled_colour(make_shot(), size, np.arange(3)) is None
+    assert resampled_colour(make_shot(), whole((96, 64), size), np.arange(3)) is None
 
 
 def test_one_colour_stays_itself_at_any_size() -> None:
@@ -123,7 +125,7 @@ def test_one_colour_stays_itself_at_any_size() -> None:
     base = shot.base_colour.copy()
     base[..., :3] = (200, 30, 90)
     for size in ((96, 64), (48, 32), (36, 28), (8, 4)):
-        taken = resampled_colour(replace(shot, base_colour=base), size, np.array([0, 2]))
+        taken = resampled_colour(replace(shot, base_colour=base), whole(shot.resolution, size), np.array([0, 2]))
         assert taken is not None
         assert taken.shape == (2, size[1], size[0], 4)
         assert set(map(tuple, taken.reshape(-1, 4).tolist())) <= {(200, 30, 90, 255), (0, 0, 0, 0)}
@@ -132,25 +134,25 @@ def test_one_colour_stays_itself_at_any_size() -> None:
 def test_base_colours_count(net: DetailNet, small: torch.Tensor) -> None:
     told = coloured()
     assert told.base_colour is not None
-    made = detailed(net, small, told, PLAN, nothing, nothing)
-    assert torch.equal(made, detailed(net, small, told, PLAN, nothing, nothing))
-    assert not torch.equal(made, detailed(net, small, make_shot(), PLAN, nothing, nothing))
+    made = detailed(net, small, told, LARGE, PLAN, nothing, nothing)
+    assert torch.equal(made, detailed(net, small, told, LARGE, PLAN, nothing, nothing))
+    assert not torch.equal(made, detailed(net, small, make_shot(), LARGE, PLAN, nothing, nothing))
     hidden = told.base_colour.copy()
     hidden[..., :3][hidden[..., 3] == 0] = 99  # what is not told is not looked at
-    assert torch.equal(made, detailed(net, small, replace(told, base_colour=hidden), PLAN, nothing, nothing))
+    assert torch.equal(made, detailed(net, small, replace(told, base_colour=hidden), LARGE, PLAN, nothing, nothing))
 
 
 def test_a_long_shot_whose_surfaces_are_not_kept_is_the_same(
     net: DetailNet, small: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = detailed(net, small, make_shot(), PLAN, nothing, nothing)
+    kept = detailed(net, small, make_shot(), LARGE, PLAN, nothing, nothing)
     monkeypatch.setattr(detail, "KEPT_BYTES", 0)
-    assert torch.equal(kept, detailed(net, small, make_shot(), PLAN, nothing, nothing))
+    assert torch.equal(kept, detailed(net, small, make_shot(), LARGE, PLAN, nothing, nothing))
 
 
 def test_steps_are_told_with_a_picture(net: DetailNet, small: torch.Tensor) -> None:
     seen: list[tuple[int, torch.Tensor]] = []
-    made = detailed(net, small, make_shot(), PLAN, lambda step, picture: seen.append((step, picture)), nothing)
+    made = detailed(net, small, make_shot(), LARGE, PLAN, lambda step, picture: seen.append((step, picture)), nothing)
     assert [step for step, _ in seen] == [1, 2]
     torch.testing.assert_close(seen[-1][1], made[1:2])  # at the end the estimate is the plate
 
@@ -158,7 +160,7 @@ def test_steps_are_told_with_a_picture(net: DetailNet, small: torch.Tensor) -> N
 def test_noise_that_says_nothing_leaves_the_enlarged_plate(small: torch.Tensor) -> None:
     """An untrained network estimates no residual: after the last step none of the noise is left."""
     untrained = DetailNet(DetailConfig(channels=8, blocks=1)).eval()
-    made = detailed(untrained, small, make_shot(), PLAN, nothing, nothing)
+    made = detailed(untrained, small, make_shot(), LARGE, PLAN, nothing, nothing)
     torch.testing.assert_close(made, enlarge(small, (32, 48)))
     assert RESIDUAL > 0
 
@@ -172,13 +174,13 @@ def test_a_cancel_is_heard_before_the_next_frame(net: DetailNet, small: torch.Te
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        detailed(net, small, make_shot(), PLAN, nothing, check)
+        detailed(net, small, make_shot(), LARGE, PLAN, nothing, check)
     assert left[0] == -1
 
 
 def test_cameras_follow_the_size() -> None:
     shot = make_shot()
-    depth, camera = resampled(shot, (48, 32), np.array([2, 0]))
+    depth, camera = resampled(shot, whole(shot.resolution, (48, 32)), np.array([2, 0]))
     np.testing.assert_allclose(camera.K[0, :2], shot.camera.K[2, :2] / 2)
     np.testing.assert_array_equal(camera.world_from_camera[1], shot.camera.world_from_camera[0])
     np.testing.assert_array_equal(depth[0], shot.depth.z[2, 1::2, 1::2])
@@ -200,7 +202,7 @@ def test_frames_agree_while_they_are_soft_and_end_alone(small: torch.Tensor, mon
 
     def apart() -> float:
         torch.manual_seed(1)
-        made = detailed(Restless(), small[:1].expand(3, -1, -1, -1), shot, plan, nothing, nothing)  # type: ignore[arg-type]
+        made = detailed(Restless(), small[:1].expand(3, -1, -1, -1), shot, LARGE, plan, nothing, nothing)  # type: ignore[arg-type]
         heights = (made * stripes(made)).mean((-2, -1))
         return float((heights[1:] - heights[:-1]).abs().mean())
 

@@ -50,7 +50,7 @@ def random_shot(seed: int = 0, count: int = 3, width: int = 62, height: int = 46
 
 
 def header_of(shot: Shot, index: int = 0, **changes) -> dict:
-    values = {"model": "farplane-s", "seed": 2**53 - 1, "job": "c0ffee", "hdr": "native", "upscaled": "guided 448x256"}
+    values = {"model": "farplane-s", "seed": 2**53 - 1, "job": "c0ffee", "hdr": "native", "made": (31, 23)}
     return plate_header(shot, index, **(values | changes))
 
 
@@ -116,11 +116,15 @@ def test_the_header_round_trips() -> None:
     strings = {k: header[k] for k in sent if k.startswith("farplane:")}
     assert strings == {k: sent[k] for k in strings}
     assert strings["farplane:hdr"] == "native"
-    assert strings["farplane:upscaled"] == "guided 448x256"
+    assert strings["farplane:upscaled"] == "guided 31x23 to 62x46"
     assert strings["farplane:prompt"] == prompt_hash(shot.prompt)
-    assert made_at(header) == (448, 256)
-    assert "farplane:upscaled" not in header_of(shot, upscaled=None)
-    assert made_at(header_of(shot, upscaled=None)) is None
+    assert made_at(header) == (31, 23)
+    assert made_at({"farplane:upscaled": "guided 448x256"}) == (448, 256)  # as files until 0.3 say it
+    reduced = header_of(shot, made=(248, 184))
+    assert (reduced["farplane:reduced"], made_at(reduced)) == ("area 248x184 to 62x46", None)
+    assert "farplane:upscaled" not in reduced
+    assert "farplane:upscaled" not in header_of(shot, made=None)
+    assert made_at(header_of(shot, made=None)) is None
     with pytest.raises(ValueError, match="native"):
         header_of(shot, hdr="scene")
 
@@ -133,6 +137,26 @@ def test_header_types_in_the_file_are_openexrs_own() -> None:
     assert b"worldToNDC\0m44f\0" in data
     assert b"colorInteropID\0string\0" in data
     assert b"chromaticities\0chromaticities\0" in data
+
+
+def test_a_reader_of_the_screen_window_gets_the_shots_lens_and_pixels() -> None:
+    """OpenEXR's own camera: at distance 1 the display window is screenWindowWidth wide about screenWindowCenter, and its
+    pixels are pixelAspectRatio times as wide as high."""
+    shot = random_shot()
+    K = np.array([[35.0, 0, 40.0], [0, 70.0, 20.0], [0, 0, 1]])  # pixels twice as wide as high, a shifted lens
+    shot = replace(shot, camera=CameraTrack(np.tile(K, (3, 1, 1)), shot.camera.world_from_camera))
+    header, rgb = decode_plate(encode_exr(hdr_picture(), header_of(shot)))
+    height, width = rgb.shape[:2]
+    assert header["pixelAspectRatio"] == pytest.approx(2.0)
+    wide, (x, y) = header["screenWindowWidth"], header["screenWindowCenter"]
+    high = wide * height / width / header["pixelAspectRatio"]
+    for column, row in ((0, 0), (width, 0), (17.5, 31.25)):
+        ray = np.linalg.inv(K) @ (column, row, 1.0)  # y down
+        assert x + wide * (column / width - 0.5) == pytest.approx(ray[0], abs=1e-6)  # float32 in the file
+        assert y - high * (row / height - 0.5) == pytest.approx(-ray[1], abs=1e-6)
+    box = header["displayWindow"]
+    np.testing.assert_array_equal(header["dataWindow"], box)  # Blender loads a smaller one as a smaller picture
+    np.testing.assert_array_equal(box, ((0, 0), (width - 1, height - 1)))
 
 
 @pytest.mark.parametrize("value", [True, 2**40, np.float32(1), b"bytes", None, [1, 2], np.eye(4)])

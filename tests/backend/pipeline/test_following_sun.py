@@ -46,7 +46,7 @@ def test_a_ball_is_lit_on_the_side_of_the_sun(seed: int) -> None:
     for side in (-1, 1):
         sun = np.tile(np.array([0.8 * side, -0.2, 0.5]) / np.linalg.norm([0.8, 0.2, 0.5]), (2, 1))
         lit = Shot(**vars(shot) | {"sun": sun}).validate()
-        frames = plate.generate(lit, RenderSettings(seed=seed, steps=1), find_model("farplane-s"), lambda *_: None)
+        frames, _ = plate.generate(lit, RenderSettings(seed=seed, steps=1), find_model("farplane-s"), lambda *_: None)
         light = frames[1] @ [0.2126, 0.7152, 0.0722]
         left, right = light[hit & (u < middle - 8)].mean(), light[hit & (u > middle + 8)].mean()
         assert (right / left) ** side > 1.5, (left, right)

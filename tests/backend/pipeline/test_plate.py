@@ -15,6 +15,7 @@ from farplane.backend.model.presets import find_model
 from farplane.backend.model.weights import Checkpoint, save_checkpoint
 from farplane.backend.model.words import WordEncoder
 from farplane.backend.pipeline import plate
+from farplane.backend.pipeline.canvas import fitted as fitted_to
 from farplane.backend.pipeline.geometry import Look
 from farplane.backend.pipeline.job import Cancelled
 from farplane.backend.pipeline.pixel_conditioning import CAMERA_CHANNELS, CONTROL_CHANNELS, network_time
@@ -68,15 +69,19 @@ def nothing(*_):
     pass
 
 
+def fit(shot, found):
+    return plate.fit_shot(shot, fitted_to(shot, found.preset.max_pixels, 8), found.preset.clip)
+
+
 def test_shapes_seeds_and_range(found):
     shot = make_shot()
-    first = plate.generate(shot, RenderSettings(seed=5), found, nothing)
+    first = plate.generate(shot, RenderSettings(seed=5), found, nothing)[0]
     assert first.shape == (9, 40, 64, 3)
     assert first.dtype == np.float32
     assert np.isfinite(first).all()
     assert (first >= 0).all()
-    np.testing.assert_array_equal(first, plate.generate(shot, RenderSettings(seed=5), found, nothing))
-    assert not np.array_equal(first, plate.generate(shot, RenderSettings(seed=6), found, nothing))
+    np.testing.assert_array_equal(first, plate.generate(shot, RenderSettings(seed=5), found, nothing)[0])
+    assert not np.array_equal(first, plate.generate(shot, RenderSettings(seed=6), found, nothing)[0])
 
 
 def test_a_shots_own_sun_lights_it_whatever_the_seed(found):
@@ -86,9 +91,9 @@ def test_a_shots_own_sun_lights_it_whatever_the_seed(found):
 
     def lit(around, high=0.6):
         sun = np.tile([np.cos(around) * np.cos(high), np.sin(around) * np.cos(high), np.sin(high)], (9, 1))
-        return plate.generate(replace(shot, sun=sun).validate(), RenderSettings(seed=5), found, nothing)
+        return plate.generate(replace(shot, sun=sun).validate(), RenderSettings(seed=5), found, nothing)[0]
 
-    own = plate.generate(shot, RenderSettings(seed=5), found, nothing)
+    own = plate.generate(shot, RenderSettings(seed=5), found, nothing)[0]
     np.testing.assert_array_equal(lit(azimuth), own)
     np.testing.assert_array_equal(lit(azimuth + 2.0, np.pi / 2), own)
     assert not np.array_equal(lit(azimuth + 2.0), own)
@@ -96,7 +101,7 @@ def test_a_shots_own_sun_lights_it_whatever_the_seed(found):
 
 @pytest.mark.parametrize("frames", [2, 9, 10, 14, 27])
 def test_any_length(found, frames):
-    assert len(plate.generate(make_shot(frames), RenderSettings(steps=1), found, nothing)) == frames
+    assert len(plate.generate(make_shot(frames), RenderSettings(steps=1), found, nothing)[0]) == frames
 
 
 @pytest.mark.parametrize("count", [9, 10, 13, 14, 40])
@@ -112,7 +117,7 @@ def test_windows_cover_every_frame(count):
 
 def test_one_step_of_one_window_is_the_network_itself(found):
     shot = make_shot()
-    fitted = plate.overscanned(plate.fit_shot(shot, found.preset, 8), 8).patterned(3)
+    fitted = plate.overscanned(fit(shot, found), 8).patterned(3)
     noise = plate.shot_noise(fitted, 3)
     checkpoint = plate.loaded(found.folder, "cpu")
     condition = plate.window_condition(fitted, 0, 9, Look.of_seed(3))
@@ -137,7 +142,7 @@ def test_text_and_depth_are_guided_apart(found):
     """Against the formula: full + .5 (full - empty prompt) + 1.5 (full - no depth), each asked by hand."""
     shot = make_shot()
     guided = replace(found, preset=replace(found.preset, geometry_guidance=2.5))
-    fitted = plate.overscanned(plate.fit_shot(shot, found.preset, 8), 8).patterned(RenderSettings().seed)
+    fitted = plate.overscanned(fit(shot, found), 8).patterned(RenderSettings().seed)
     checkpoint = plate.loaded(found.folder, "cpu")
 
     def ask(text, with_depth):
@@ -154,7 +159,7 @@ def test_text_and_depth_are_guided_apart(found):
     expected = unpack_time(full + 0.5 * (full - plain) + 1.5 * (full - bare))
     from farplane.backend.pipeline.colour import logc3_decode
 
-    made = plate.generate(shot, RenderSettings(steps=1, guidance=1.5), guided, nothing)
+    made = plate.generate(shot, RenderSettings(steps=1, guidance=1.5), guided, nothing)[0]
     alone = expected[0].permute(1, 2, 3, 0).numpy()
     track = fitted.camera
     locked = plate.fused(alone, fitted.depth, track.K, track.world_from_camera)[:, 8:-8, 8:-8]
@@ -165,11 +170,11 @@ def test_text_and_depth_are_guided_apart(found):
 
 def test_guidance_and_negative_prompt_matter(found):
     shot = make_shot()
-    plain = plate.generate(shot, RenderSettings(guidance=1.0), found, nothing)
-    guided = plate.generate(shot, RenderSettings(guidance=4.0), found, nothing)
+    plain = plate.generate(shot, RenderSettings(guidance=1.0), found, nothing)[0]
+    guided = plate.generate(shot, RenderSettings(guidance=4.0), found, nothing)[0]
     negative = plate.generate(
         replace(shot, prompt=Prompt("a valley at dusk", "dusk")), RenderSettings(guidance=4.0), found, nothing
-    )
+    )[0]
     assert not np.array_equal(plain, guided)
     assert not np.array_equal(guided, negative)
 
@@ -180,17 +185,17 @@ def test_base_colours_reach_every_window(found):
     base = np.full((14, 80, 128, 4), 255, np.uint8)
     base[..., :3] = (200, 40, 30)
     told = replace(shot, base_colour=base)
-    fitted, bare = (plate.overscanned(plate.fit_shot(s, found.preset, 8), 8) for s in (told, shot))
+    fitted, bare = (plate.overscanned(fit(s, found), 8) for s in (told, shot))
     assert fitted.base_colour.shape == (*fitted.depth.shape, 4)
     late = base.copy()
     late[12:, ..., :3] = (20, 60, 200)
-    changed = plate.overscanned(plate.fit_shot(replace(shot, base_colour=late), found.preset, 8), 8)
+    changed = plate.overscanned(fit(replace(shot, base_colour=late), found), 8)
     for start, alike in ((0, True), (5, False)):
         conditions = [plate.window_condition(s, start, 9).control for s in (fitted, changed, bare)]
         assert conditions[0].equal(conditions[1]) is alike
         assert not conditions[0].equal(conditions[2])
     settings = RenderSettings(seed=1, steps=1)
-    plates = [plate.generate(s, settings, found, nothing) for s in (told, shot)]
+    plates = [plate.generate(s, settings, found, nothing)[0] for s in (told, shot)]
     assert not np.array_equal(*plates)
 
 
@@ -210,14 +215,14 @@ def test_stops_between_windows(found):
 
 def test_depth_is_taken_at_pixel_centres(found):
     shot = make_shot(width=192, height=120)
-    fitted = plate.fit_shot(shot, found.preset, 8)
+    fitted = fit(shot, found)
     assert fitted.depth.shape == (9, 40, 64)
     np.testing.assert_array_equal(fitted.depth, shot.depth.z[:, 1::3, 1::3])
     np.testing.assert_allclose(fitted.camera.K[:, 0], shot.camera.K[:, 0] / 3)
 
 
 def test_overscan_sees_the_same_and_more(found):
-    fitted = plate.fit_shot(make_shot(), found.preset, 8)
+    fitted = fit(make_shot(), found)
     wide = plate.overscanned(fitted, 8)
     assert wide.depth.shape == (9, 56, 80)
     # Two divisions in float32.

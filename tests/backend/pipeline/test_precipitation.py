@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from farplane.backend.model.words import WordEncoder
+from farplane.backend.pipeline.canvas import whole
 from farplane.backend.pipeline.precipitation import RAIN, SNOW, Fall, _cover, asked_fall, draw_fall
 from farplane.backend.train.prompts import vocabulary
 from farplane.protocol.shot import CameraTrack, DepthPass, Prompt, Shot
 
+SMALL = whole((112, 64), (112, 64))
 FACING = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 1.7], [0, 0, 0, 1]])  # along +Y, 1.7 m above the ground
 
 
@@ -51,7 +53,7 @@ def test_it_shows_moves_and_is_the_same_again(fall: Fall) -> None:
     shot = still_shot(np.inf, width=448, height=256)
     made, again, other = (np.full((3, 256, 448, 3), 0.2, np.float32) for _ in range(3))
     for frames, seed in ((made, 3), (again, 3), (other, 4)):
-        draw_fall(frames, shot, fall, seed)
+        draw_fall(frames, shot, whole(shot.resolution, (448, 256)), fall, seed)
     np.testing.assert_array_equal(made, again)
     assert (made != other).any()
     changed = (np.abs(made[0] - 0.2) > 0.02).any(-1).mean()  # by a tenth of the light there was
@@ -63,11 +65,11 @@ def test_it_shows_moves_and_is_the_same_again(fall: Fall) -> None:
 
 def test_what_stands_before_it_hides_it() -> None:
     near = np.full((3, 64, 112, 3), 0.2, np.float32)
-    draw_fall(near, still_shot(0.3), SNOW, 3)  # a wall before the nearest particle
+    draw_fall(near, still_shot(0.3), SMALL, SNOW, 3)  # a wall before the nearest particle
     assert (near == np.float32(0.2)).all()
     far, half = near.copy(), near.copy()
-    draw_fall(far, still_shot(np.inf), SNOW, 3)
-    draw_fall(half, still_shot(4.0), SNOW, 3)
+    draw_fall(far, still_shot(np.inf), SMALL, SNOW, 3)
+    draw_fall(half, still_shot(4.0), SMALL, SNOW, 3)
     assert 0 < (half != near).sum() < (far != near).sum()
 
 
@@ -94,4 +96,4 @@ def test_it_can_be_stopped() -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        draw_fall(np.zeros((3, 64, 112, 3), np.float32), still_shot(np.inf), RAIN, 1, check)
+        draw_fall(np.zeros((3, 64, 112, 3), np.float32), still_shot(np.inf), SMALL, RAIN, 1, check)

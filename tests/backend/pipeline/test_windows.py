@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from farplane.backend.model.presets import find_model
 from farplane.backend.pipeline import plate
+from farplane.backend.pipeline.canvas import fitted, whole
 from farplane.backend.pipeline.detail import resampled_windows
 from farplane.backend.pipeline.pattern import Pattern, pattern_channels
 from farplane.backend.pipeline.plate import cropped, fit_shot, overscanned
@@ -57,7 +59,7 @@ def house(before: float = 0.0) -> tuple[Shot, NDArray[np.bool_], NDArray[np.bool
 
 
 def found(shot: Shot) -> NDArray[np.uint8]:
-    windows = resampled_windows(shot, (W, H), np.arange(2))
+    windows = resampled_windows(shot, whole(shot.resolution, (W, H)), np.arange(2))
     assert windows is not None
     return windows
 
@@ -78,7 +80,7 @@ def test_every_pane_and_nothing_else() -> None:
 def test_both_stages_are_told_the_same_windows() -> None:
     """The small picture's at the middles of its pixels, also beyond the frame's border."""
     shot, preset = house()[0], find_model("farplane-s").preset
-    small = overscanned(fit_shot(shot, preset, 16), 16)
+    small = overscanned(fit_shot(shot, fitted(shot, preset.max_pixels, 16), preset.clip), 16)
     assert small.windows is not None
     np.testing.assert_array_equal(cropped(small.windows, 64)[:2], found(shot))
     told = small.patterned(4).pattern
@@ -109,7 +111,7 @@ def test_what_is_no_pane() -> None:
     gate = between | pane
     gate &= (np.abs(columns - W / 2) < 35) & (rows > 130)  # 5.2 m wide, from the ground up
     assert not found(painted(plain, gate, np.uint8(GLASS[:3]))).any()
-    assert resampled_windows(Shot(**vars(shot) | {"base_colour": None}), (W, H), np.arange(2)) is None
+    assert resampled_windows(replace(shot, base_colour=None), whole((W, H), (W, H)), np.arange(2)) is None
 
 
 def test_a_dark_post_before_the_wall_is_no_pane() -> None:
@@ -145,7 +147,7 @@ def test_windows_shine_by_night_and_are_dark_by_day(time: str, lit: bool) -> Non
     """A draft.  With a seed's windows the panes had .4 to .5 of the wall's light by night, and the light lay beside them."""
     shot, pane, between = house()
     shot = Shot(**vars(shot) | {"prompt": Prompt(f"a city street at {time}, clear sky")}).validate()
-    frames = plate.generate(shot, RenderSettings(seed=2, steps=1), find_model("farplane-s"), lambda *_: None)
+    frames, _ = plate.generate(shot, RenderSettings(seed=2, steps=1), find_model("farplane-s"), lambda *_: None)
     light = frames[1] @ [0.2126, 0.7152, 0.0722]
     share = light[pane[1]].mean() / light[between[1]].mean()
     assert share > 1.3 if lit else share < 0.7, share

@@ -53,7 +53,7 @@ def test_what_is_told_besides_reaches_the_worker_byte_for_byte(backend: Backend,
     job = caller.client.submit(shot, SETTINGS)
     assert caller.end(job) == events.Finished(job, items=6)
     (connected,) = caller.of(events.Connected)
-    assert connected.takes == {"base_colour", "sun"}
+    assert connected.takes == {"base_colour", "sun", "frame"}
     assert "+" not in connected.version
     (report,) = caller.of(events.ArtifactReady, job)
     assert report.data.decode() == hashlib.sha256(told.tobytes()).hexdigest()
