@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from .base_colour import DEFAULT
+from .scope import is_hidden_always, with_background
 
 # Shaders that let the camera see through a surface, or that take it out of the picture.
 _OPEN_SHADERS = {"ShaderNodeBsdfTransparent", "ShaderNodeHoldout", "ShaderNodeBsdfRayPortal"}
@@ -43,23 +44,13 @@ def materials_of(scene: bpy.types.Scene) -> Iterator[Any]:
             seen.add(layer.material_override)
             yield layer.material_override
     for thing in reachable(scene):
-        if thing.hide_render and thing.animation_data is None:
+        if is_hidden_always(thing):
             continue
         found = {slot.material for slot in thing.material_slots}
         if any(modifier.type in _MAKERS for modifier in thing.modifiers):
             found |= set(bpy.data.materials)
         yield from found - seen
         seen |= found
-
-
-def with_background(scene: bpy.types.Scene) -> list[bpy.types.Scene]:
-    """The scene, its Background Set, and that one's."""
-    chain: list[Any] = []
-    one: Any = scene
-    while one is not None and one not in chain:
-        chain.append(one)
-        one = one.background_set
-    return chain
 
 
 def reachable(scene: bpy.types.Scene) -> Iterator[Any]:
@@ -78,7 +69,10 @@ def reachable(scene: bpy.types.Scene) -> Iterator[Any]:
             waiting += inner.all_objects
 
 
-def _below(layer: bpy.types.LayerCollection) -> Iterator[bpy.types.LayerCollection]:
+def _below(layer: bpy.types.LayerCollection | None) -> Iterator[bpy.types.LayerCollection]:
+    """A layer's collections; there are none yet in a scene that was only just made (5.2)."""
+    if layer is None:
+        return
     yield layer
     for child in layer.children:
         yield from _below(child)

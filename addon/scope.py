@@ -313,6 +313,8 @@ def _rendered(scene: bpy.types.Scene) -> dict[bpy.types.Object, bool]:
     found: dict[Any, bool] = {}
     for one in with_background(scene):
         for layer in used_layers(one) if one == scene else list(one.view_layers)[:1]:
+            if layer.layer_collection is None:  # of a scene that was only just made (5.2)
+                layer.update()
             for obj in objects_of(layer.layer_collection, False):
                 if found.get(obj) or is_hidden_always(obj):
                     continue
