@@ -200,7 +200,9 @@ def _uid(block: Any) -> int:
     return 0 if block is None else block.session_uid
 
 
-def _flags_of(layer: bpy.types.LayerCollection) -> tuple[Any, ...]:
+def _flags_of(layer: bpy.types.LayerCollection | None) -> tuple[Any, ...]:
+    if layer is None:  # of a scene that was only just made (5.2)
+        return ()
     own = layer.exclude, layer.holdout, layer.indirect_only
     return *own, tuple(_flags_of(child) for child in layer.children)
 
