@@ -155,8 +155,10 @@ def land_copy(
             try:
                 landed = land(scene, plan_camera(scene, plan), place)
                 some = True
-                for kind, error in failed_kinds(landed):
+                for kind, error in landed.failed.items():
                     copy.note(error, plan.name, kind)
+                for note in landed.notes:
+                    report("warning", text=f"{plan.name}: {note}")
             except (FarplaneError, RuntimeError) as error:
                 copy.note(error, plan.name)
             report.progress("land", step + 1, len(done))
@@ -164,11 +166,6 @@ def land_copy(
         return some
 
     return save_copy(folder, "farplane", land_all)
-
-
-def failed_kinds(landed: Any) -> list[tuple[str, FarplaneError]]:
-    """The kinds of a landing that could not be made, and why."""
-    return list(dict(getattr(landed, "failed", {})).items())
 
 
 def save_copy(folder: Path, suffix: str, fill: Callable[[Copy], bool]) -> Copy:

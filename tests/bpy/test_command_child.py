@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ OpenEXR = pytest.importorskip("OpenEXR")
 
 import command_use  # noqa: E402
 
+from farplane.addon import landing  # noqa: E402
+from farplane.addon.command import main  # noqa: E402
 from farplane.backend import blender  # noqa: E402
 from farplane.backend.private import private_backend  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
@@ -53,6 +56,47 @@ def painted(frame, seed=0):
     finally:
         sys.path.remove(str(PAINTER))
     return painter.expected(frame, 64, 48, seed)
+
+
+@pytest.fixture
+def linked_camera(blend, tmp_path):
+    """The same scene with its camera linked from another file: of the four landings, one cannot be made there."""
+    camera = bpy.data.objects["cam 0"]
+    bpy.data.libraries.write(str(tmp_path / "rig.blend"), {camera})
+    bpy.data.objects.remove(camera)
+    with bpy.data.libraries.load(str(tmp_path / "rig.blend"), link=True) as (_, into):
+        into.objects = ["cam 0"]
+    scene = bpy.context.scene
+    scene.collection.objects.link(into.objects[0])
+    scene.camera = into.objects[0]
+    twin = bpy.data.objects.new("cam 0", bpy.data.cameras.new("twin"))  # looks elsewhere, and nobody looks through it
+    scene.collection.objects.link(twin)
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    return blend
+
+
+def test_a_landing_that_failed_is_said_last_and_is_exit_code_3(backend, linked_camera, tmp_path):
+    """The others are there; in the command inside Blender as in `farplane render`."""
+    out = tmp_path / "out"
+    words = ["render", "--prompt", "plain", "--model", "/painter", "--no-reference", "--config", str(backend.config)]
+    said = io.StringIO()
+    assert main([str(linked_camera), *words, "--out", str(out)], said) == 3
+    result = json.loads(said.getvalue().splitlines()[-1])
+    assert (result["event"], [one["kind"] for one in result["not_landed"]]) == ("result", ["background"])
+    bpy.ops.wm.open_mainfile(filepath=result["blend"])
+    (item,) = landing.landed(bpy.context.scene)
+    assert set(item.kinds) == {"projection", "compositor", "strip"}
+    assert item.camera.library is not None
+
+    words = ["--prompt=plain", "--no-reference", f"--out={out}", "--overwrite", "--pipeline=painter:paint"]
+    done = subprocess.run(
+        [sys.executable, "-m", "farplane.backend.cli", "render", str(linked_camera), *words],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(PAINTER), "TERM": "dumb", "COLUMNS": "200"},
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("not landed: Scene, background: cam 0 is linked from another file")
 
 
 def test_render_brings_the_plate_home_and_lands_it(backend, blend, tmp_path):
