@@ -12,8 +12,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import textwrap
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -24,7 +22,6 @@ from typing import Any
 
 import cv2
 import imageio_ffmpeg
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -36,6 +33,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ...protocol.errors import FarplaneError
 from ...protocol.shot import Shot
 from .colour import linear_to_display
+from .lettering import DEJAVU, Lettering
 from .lock import LockFigure, spread
 from .measure import Frames, Measures, PlateReport
 from .scratch import temporary_fault
@@ -69,15 +67,16 @@ def report_png(report: PlateReport, title: str) -> bytes:
     """The report on one page, 1600 x 1060: key figures, lock by frame, residual, and the table behind them."""
     figure = Figure(figsize=(16, 10.6), dpi=100, facecolor=GROUND)
     FigureCanvasAgg(figure)
-    _heading(figure, report, title)
     _key_figures(figure, report)
     _lock_curves(figure.add_axes((0.065, 0.335, 0.545, 0.335)), report)
     _residual_bars(figure.add_axes((0.70, 0.335, 0.265, 0.335)), report)
     _table(figure, report)
     out = BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a prompt may hold signs that the font lacks: they show as boxes
-        figure.savefig(out, format="png", facecolor=GROUND)
+    figure.savefig(out, format="png", facecolor=GROUND)
+    page = Image.open(out).convert("RGB")
+    _heading(page, report, title)
+    out = BytesIO()
+    page.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
@@ -87,18 +86,23 @@ def _text(where: Figure | Axes, x: float, y: float, text: str, **style: Any) -> 
     where.text(x, y, text, **style)
 
 
-def _heading(figure: Figure, report: PlateReport, title: str) -> None:
-    lines = textwrap.wrap(" ".join(title.split()), 125) or [report.name]
-    if len(lines) > 2:
-        lines = [lines[0], lines[1][:121].rstrip() + " …"]
-    _text(figure, 0.035, 0.972, "\n".join(lines), fontsize=15, va="top", linespacing=1.3)
+def _heading(page: Image.Image, report: PlateReport, title: str) -> None:
+    """What was asked for and of what, in the page's first 120 rows.  By Pillow, since it may be in any script."""
     width, height = report.resolution
     fps = report.fps[0] / report.fps[1]
     first, last = report.frames[0], report.frames[-1]
     facts = (
         f"{report.name}   ·   frames {first}–{last} ({len(report.frames)})   ·   {width} × {height}   ·   {fps:.6g} fps"
     )
-    _text(figure, 0.035, 0.895 if len(lines) > 1 else 0.922, facts, color=SOFT)
+    letters = Lettering(title, facts)
+    draw, left = ImageDraw.Draw(page), round(0.035 * page.width)
+    room = page.width - 2 * left
+    y = 26
+    for line in letters.wrap(title or report.name, 21, room, 2):
+        letters.draw(draw, (left, y), line, 21, INK)
+        y += 29
+    letters.draw(draw, (left, y + 7), letters.wrap(facts, 15, room, 1)[0], 15, SOFT)
+    letters.draw(draw, (left, y + 27), letters.note, 12, FAINT)
 
 
 def _key_figures(figure: Figure, report: PlateReport) -> None:
@@ -347,7 +351,7 @@ def _footnote(report: PlateReport) -> str:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
+    return ImageFont.truetype(DEJAVU.path, size)
 
 
 def depth_picture(depth: NDArray, near: float, far: float) -> NDArray[np.uint8]:
@@ -386,12 +390,16 @@ def contact_png(frames: Frames, shot: Shot, title: str) -> bytes:
 
     edge, gap, label = 28, 8, 74
     sheet_width = 2 * edge + label + len(chosen) * (tile[0] + gap) - gap
-    lines = _wrapped(title, _font(19), sheet_width - 2 * edge)
-    top = edge + 27 * len(lines) + 14
+    letters = Lettering(title)
+    lines = letters.wrap(title, 19, sheet_width - 2 * edge, 2)
+    notes = letters.wrap(letters.note, 12, sheet_width - 2 * edge, 2) if letters.note else []
+    top = edge + 27 * len(lines) + 16 * len(notes) + 14
     sheet = Image.new("RGB", (sheet_width, top + 26 + len(rows) * (tile[1] + gap) - gap + edge), GROUND)
     draw = ImageDraw.Draw(sheet)
     for n, line in enumerate(lines):
-        draw.text((edge, edge - 4 + 27 * n), line, font=_font(19), fill=INK)
+        letters.draw(draw, (edge, edge - 4 + 27 * n), line, 19, INK)
+    for n, line in enumerate(notes):
+        letters.draw(draw, (edge, edge + 27 * len(lines) + 16 * n), line, 12, FAINT)
     for column, i in enumerate(chosen):
         x = edge + label + column * (tile[0] + gap)
         draw.text((x + 1, top), str(shot.frames[i]), font=_font(14), fill=SOFT)
@@ -405,25 +413,6 @@ def contact_png(frames: Frames, shot: Shot, title: str) -> bytes:
     out = BytesIO()
     sheet.save(out, "PNG", optimize=True)
     return out.getvalue()
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int = 2) -> list[str]:
-    """The text in at most `most` lines of `width` pixels, with dots where it was cut."""
-    lines: list[str] = [""]
-    for word in " ".join(text.split()).split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
-            lines[-1] = longer
-        elif len(lines) < most:
-            lines.append(word)
-        else:
-            lines[-1] += " …"
-            break
-    for n, line in enumerate(lines):
-        while font.getlength(line) > width:
-            line = line[:-3].rstrip() + "…"
-        lines[n] = line
-    return lines
 
 
 # --- preview.mp4 -----------------------------------------------------------------------------------------------------
