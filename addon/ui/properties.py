@@ -162,7 +162,7 @@ class Shot(bpy.types.PropertyGroup):
         name="Takes Folder",
         description="Where takes are kept, one folder a shot. Empty is 'farplane' beside the saved file; // is the file's own folder",
         subtype="DIR_PATH",
-        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set(),
     )
     depth_auto: BoolProperty(  # type: ignore[valid-type]
         name="Automatic Range",
