@@ -3,6 +3,8 @@
 Four kinds: ``background`` (behind the camera in the viewport), ``projection`` (on the geometry, seen through the
 camera), ``compositor`` (behind the render, combined by depth) and ``strip`` (in the sequencer).
 
+Each kind stands or falls alone: one that cannot be made says why, and the others are there.
+
 What is landed is written in the scene (record.py); what is made carries the landing's id (plate.py).  Removing a
 landing leaves the scene as it was: settings, materials, nodes, and no datablock that nobody uses.
 """
@@ -10,20 +12,17 @@ landing leaves the scene as it was: settings, materials, nodes, and no datablock
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import bpy
-import numpy as np
 
 from ...protocol.errors import FarplaneError
 from .. import takes
-from ..camera import pinhole
-from ..scene import metres_per_unit
-from . import background, compositor, depth, projection, sequencer
-from .plate import Plate, read_plate, remove_images
+from . import background, compositor, depth, projection, reach, sequencer
+from .plate import Plate, pace_of, plate_image, read_plate, remove_images
 from .record import Entry, add, discard, entries
 
 KINDS = ("background", "projection", "compositor", "strip")
@@ -35,6 +34,8 @@ class Landed:
 
     id : tags its datablocks (custom property ``farplane_take``).  name : shot/take.  folder : the take's.
     kinds : the ways it is landed, in the order of KINDS.  camera : None if it was deleted since.
+    failed : the ways that were asked for and could not be made, and why.  notes : a line for each thing to know of
+    those that were, such as objects that are left out.  Both are told once, by `land`.
     """
 
     id: str
@@ -42,6 +43,8 @@ class Landed:
     folder: Path
     kinds: tuple[str, ...]
     camera: bpy.types.Object | None
+    failed: dict[str, FarplaneError] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def land(
@@ -55,13 +58,14 @@ def land(
 ) -> Landed:
     """Land the take in `take_folder` in the given ways and return what is landed of it now.
 
-    objects : what the projection goes on; None for all geometry that renders.  baked : the frame that is baked onto
+    objects : what the projection goes on; None for all of the set that renders.  baked : the frame that is baked onto
     them instead of projecting every frame, None for the latter.
     A take that is landed already in one of the ways is landed anew in it.  Another take that stands in the same
-    place gives way, but only to a take that was accepted.  On an error the scene is as before.
+    place gives way, but only to a take that was accepted.  A way that cannot be made leaves the scene as before, and
+    its reason is in what is returned; the others are there.
 
     Raises FarplaneError: no camera, an unknown kind, a folder without a plate, a take not accepted that would
-    replace another, no geometry, no linear Rec.709 in the colour configuration.
+    replace another, a plate that Blender cannot read, or none of the ways could be made: then the first one's reason.
     """
     steps = land_in_steps(scene, camera, take_folder, kinds, objects=objects, baked=baked)
     while True:
@@ -86,27 +90,45 @@ def land_in_steps(
         raise FarplaneError("camera", "there is none to land the take for", "Give the scene an active camera")
     folder = Path(take_folder).absolute()
     same = next((entry for entry in entries(scene) if entry.folder == folder), None)
-    plate = read_plate(folder, same.id if same else uuid.uuid4().hex)
-    geometry = projection.surfaces(scene) if objects is None else list(objects)
-    in_the_way = [e for e in entries(scene) if e.kind in wanted and _same_place(e, plate, camera, geometry)]
+    plate = read_plate(folder, same.id if same else uuid.uuid4().hex, pace_of(scene))
+    found = reach.find(scene, objects) if "projection" in wanted else reach.Reach()
+    in_the_way = [e for e in entries(scene) if e.kind in wanted and _same_place(e, plate, camera, found)]
     others = [entry for entry in in_the_way if entry.id != plate.id]
     if others and _state(folder) != "accepted":
         raise FarplaneError(
             "take", f"{others[0].name} is landed in its place", "Accept this take first, or remove the other one"
         )
-    for entry in in_the_way:
-        _remove_entry(scene, entry)
+    plate_image(plate)  # raises for all of them before anything changes
+    failed: dict[str, FarplaneError] = {}
+    notes: list[str] = []
     done: list[Entry] = []
     try:
+        for entry in in_the_way:
+            _remove_entry(scene, entry)
+        plate_image(plate)  # an earlier landing of the same take may have taken it along
         for kind in wanted:
             done.append(add(scene, plate, kind, camera))
-            yield from _land_one(scene, camera, plate, kind, geometry, baked)
+            try:
+                notes += yield from _land_one(scene, camera, plate, kind, found, baked)
+            except (FarplaneError, RuntimeError) as error:
+                _remove_entry(scene, done.pop())
+                failed[kind] = error if isinstance(error, FarplaneError) else _refused(kind, error)
             yield
     except BaseException:
         for entry in reversed(done):
             _remove_entry(scene, entry)
+        remove_images(plate.id)
         raise
-    return next(item for item in landed(scene) if item.id == plate.id)
+    remove_images(plate.id)  # where none of them shows it as an image
+    if not done:
+        raise next(iter(failed.values()))
+    landing = next(item for item in landed(scene) if item.id == plate.id)
+    return replace(landing, failed=failed, notes=tuple(notes))
+
+
+def _refused(kind: str, error: RuntimeError) -> FarplaneError:
+    """What Blender itself refused."""
+    return FarplaneError(kind, str(error).strip().rstrip("."), "Land the others, and tell us of this scene")
 
 
 def unprepared(take_folder: Path, kinds: Iterable[str]) -> list[Callable[[], None]]:
@@ -167,12 +189,13 @@ def _state(folder: Path) -> str:
     return takes.Take.open(folder).state if (folder / "take.json").is_file() else "pending"
 
 
-def _same_place(entry: Entry, plate: Plate, camera: bpy.types.Object, geometry: list[bpy.types.Object]) -> bool:
+def _same_place(entry: Entry, plate: Plate, camera: bpy.types.Object, found: reach.Reach) -> bool:
     """Whether the landed `entry` stands where `plate` would go."""
     if entry.id == plate.id:
         return True
     if entry.kind == "projection":
-        return any(obj in geometry for obj in projection.projected(entry.id))
+        there = {*found.slots, *found.modified, *found.copied}
+        return any(obj in there for obj in projection.projected(entry.id))
     if entry.kind == "compositor":
         return entry.overlaps(plate)
     return entry.camera == camera and entry.overlaps(plate)
@@ -183,17 +206,19 @@ def _land_one(
     camera: bpy.types.Object,
     plate: Plate,
     kind: str,
-    geometry: list[bpy.types.Object],
+    found: reach.Reach,
     baked: int | None,
-) -> Iterator[None]:
+) -> Generator[None, None, tuple[str, ...]]:
+    """Land in one way; returns what there is to know of it."""
+    if kind == "projection":
+        return (yield from projection.land(scene, plate, found, baked))
     if kind == "background":
         background.land(scene, camera, plate)
-    elif kind == "projection":
-        yield from projection.land(scene, plate, geometry, baked)
     elif kind == "compositor":
-        compositor.land(scene, plate, _metres_per_depth(scene, camera))
+        compositor.land(scene, plate)
     else:
         sequencer.land(scene, plate)
+    return ()
 
 
 def _remove_entry(scene: bpy.types.Scene, entry: Entry) -> None:
@@ -203,11 +228,6 @@ def _remove_entry(scene: bpy.types.Scene, entry: Entry) -> None:
     ].remove(scene, entry)
     if not any(other.id == entry.id for other in entries(scene)):
         remove_images(entry.id)
-
-
-def _metres_per_depth(scene: bpy.types.Scene, camera: bpy.types.Object) -> float:
-    """Metres that 1 in the render's depth pass stands for: the scene's unit, and a sheared camera's foreshortening."""
-    return metres_per_unit(scene) * pinhole(np.array(camera.matrix_world), np.eye(3)).depth_scale
 
 
 def _is(entry: Entry, which: Path | str) -> bool:

@@ -1,80 +1,133 @@
-"""A take on the scene's own geometry, as seen through the shot's camera; what that did not see looks as before.
+"""A take on the scene's set, as seen through the shot's camera; what that did not see looks as before.
 
 Each object gets the plate in copies of its materials (shading.py) on its own slots (linked to the object, not to its
-data), so that other objects with the same mesh keep theirs and the original materials stay where they are.
+data), so that other objects with the same mesh keep theirs and the original materials stay where they are.  Materials
+that have no such slot are replaced by a modifier (carry.py), instances that cannot be painted show copies that can
+(copies.py), and where no geometry is, the world shows the plate's sky (sky.py).  What is left out is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import bpy
 
-from ...protocol.errors import FarplaneError
+from .. import scope
 from ..scene import metres_per_unit
-from . import bake, shading
+from . import bake, carry, copies, reach, shading, sky
 from .plate import TAG, Plate
+from .reach import Reach
 from .record import Entry
 
+KIND = "projection"
 _KEPT = "farplane_projection"  # on the object: landing id, whether we added a slot, and the slots as they were
-_SURFACES = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
 
 
 def surfaces(scene: bpy.types.Scene) -> list[bpy.types.Object]:
-    """The objects of the scene that a render shows and that can carry a material."""
-    return [obj for obj in scene.objects if not obj.hide_render and _can_project(obj)]
+    """The objects of the set that a render shows and that carry a material of their own."""
+    return [obj for obj in scope.sent(scene) if reach.way(obj) == "slots"]
 
 
 def land(
-    scene: bpy.types.Scene, plate: Plate, objects: Iterable[bpy.types.Object], baked: int | None = None
-) -> Iterator[None]:
-    """Give `objects` the plate in their materials, or with `baked` that frame in their own coordinates (bake.py).
+    scene: bpy.types.Scene, plate: Plate, found: Reach, baked: int | None = None
+) -> Generator[None, None, tuple[str, ...]]:
+    """Give what was found the plate in its materials, or with `baked` that frame in the meshes' coordinates (bake.py).
 
-    A little per step: a material's copy takes Blender a millisecond.  Raises FarplaneError when none of them can carry one.
+    A little per step: a material's copy takes Blender a millisecond.  Returns a line for each reason why something is
+    left out.  Raises FarplaneError when there is nothing to project on.
     """
-    chosen = [obj for obj in objects if _can_project(obj)]
-    if not chosen:
-        raise FarplaneError("objects", "there is no geometry to project on", "Select a mesh that you may edit")
+    if baked is not None:
+        found = _bakeable(found)
+    if found.is_empty:
+        raise found.error()
     tree = shading.group(plate, metres_per_unit(scene), baked)
     if baked is not None:
-        bake.bake(scene, plate, chosen, baked)
-    copies: dict[Any, bpy.types.Material] = {}
+        bake.bake(scene, plate, found.slots, baked)
+    made: dict[Any, bpy.types.Material] = {}
 
     def projecting(own: bpy.types.Material | None) -> bpy.types.Material:
-        if own not in copies:
-            copies[own] = shading.material(plate, own, tree, baked)
-        return copies[own]
+        if own not in made:
+            made[own] = own if shading.fills_only(own) else shading.material(plate, own, tree, baked)
+        return made[own]
 
     yield
-    shown = {slot.material: None for obj in chosen if _KEPT not in obj for slot in obj.material_slots}
-    for own in shown:
+    added = copies.swap(plate, found.copied, found.to_copy)
+    slots = found.slots + [obj for obj in added if obj.material_slots]
+    modified = found.modified + [obj for obj in added if not obj.material_slots]  # their data is not theirs to change
+    carried = _carried(slots, modified)
+    shown = {slot.material: None for obj in slots if _KEPT not in obj for slot in obj.material_slots}
+    for own in [*shown, *carried]:
         projecting(own)
         yield
-    for obj in chosen:
+    for obj in slots:
         _restore(obj, keep_baked=baked is not None)
         _replace_materials(obj, plate, projecting, baked is not None)
         yield
+    yield from _carry(plate, slots, modified, carried, projecting)
+    sky.land(scene, plate, KIND, baked)
+    unseen = () if sky.is_seen(scene) else ("The render's film is transparent, so that the plate's sky does not show",)
+    return (*found.notes(), *unseen)
 
 
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:
     """Give every object its own materials back."""
     for obj in bpy.data.objects:
-        if _KEPT in obj and obj[_KEPT]["id"] == entry.id:
+        if _KEPT in obj and obj[_KEPT]["id"] == entry.id and TAG not in obj:
             _restore(obj)
+    for obj in carry.holders(entry.id):
+        carry.take_off(obj, entry.id)
+    copies.restore(entry.id)
+    carry.remove_groups(entry.id)
+    sky.remove(scene, entry.id, KIND)
     shading.remove_unused(entry.id)
 
 
 def projected(identity: str) -> list[bpy.types.Object]:
     """The objects that carry the projection of landing `identity`."""
-    return [obj for obj in bpy.data.objects if _KEPT in obj and obj[_KEPT]["id"] == identity]
+    by_slots = [obj for obj in bpy.data.objects if _KEPT in obj and obj[_KEPT]["id"] == identity]
+    return [*by_slots, *carry.holders(identity), *copies.holders(identity)]
 
 
-def _can_project(obj: Any) -> bool:
-    """Whether we may change the object's materials: ours to edit, and with a slot or data we may add one to."""
-    if obj.type not in _SURFACES or obj.data is None or not (obj.library is None or obj.override_library):
-        return False
-    return bool(obj.material_slots) or obj.data.library is None
+def _bakeable(found: Reach) -> Reach:
+    """What can be baked of it: what has slots.  The rest is left out."""
+    baked = Reach(slots=found.slots, left_out={why: list(objects) for why, objects in found.left_out.items()})
+    for obj in (*found.modified, *found.copied):
+        baked.leave_out("not to be baked: no mesh of its own", obj)
+    return baked
+
+
+def _carried(slots: list[Any], modified: list[Any]) -> list[Any]:
+    """Materials that a modifier must replace, None for an empty slot among them."""
+    found: dict[Any, None] = {}
+    for obj in slots:
+        if reach.gives_materials(obj):
+            found.update(dict.fromkeys(reach.brought(obj)))
+    for obj in modified:
+        found.update(dict.fromkeys([*reach.brought(obj), None]))
+    return [own for own in found if own is None or not (TAG in own or shading.fills_only(own))]
+
+
+def _carry(
+    plate: Plate,
+    slots: list[Any],
+    modified: list[Any],
+    carried: list[Any],
+    projecting: Callable[[bpy.types.Material | None], bpy.types.Material],
+) -> Generator[None, None, None]:
+    """Put our modifiers on the objects that need one."""
+    replacing = carry.replacing(plate, carried, projecting) if carried else None
+    giving = None
+    for obj in modified:
+        bare = not obj.data.materials and not reach.gives_materials(obj)
+        if bare and giving is None:
+            giving = carry.giving(plate, projecting(None))
+        carry.put_on(obj, giving if bare else replacing)
+        yield
+    for obj in slots:
+        if replacing is not None and reach.gives_materials(obj):
+            carry.put_on(obj, replacing)
+            yield
 
 
 def _replace_materials(
@@ -87,6 +140,8 @@ def _replace_materials(
     kept: dict[str, Any] = {"id": plate.id, "added": added, "baked": baked}
     for index, slot in enumerate(obj.material_slots):
         link, material = slot.link, projecting(slot.material)
+        if material == slot.material:  # it has no surface to paint
+            continue
         slot.link = "OBJECT"  # now slot.material is the object's own, perhaps none
         kept[f"link{index}"] = link
         if slot.material is not None:

@@ -13,21 +13,19 @@ from typing import Any
 
 import bpy
 import numpy as np
-from numpy.typing import NDArray
 
 from ...protocol.errors import FarplaneError
-from .. import takes
 from .depth import depth_image
-from .plate import TAG, Plate, curve_collections, drop_action, follow, plate_image, tagged
+from .nodes import Socket, add_node, dot, key, maths, remove_group, texture
+from .plate import TAG, Plate, plate_image, tagged
 from .sent import sent_frames
 
 UVW = "farplane_uvw"  # bake.py's attribute; on a material, the frame that is baked
 _SLACK = 1.02  # a surface may lie this much behind what was sent
 _SLOPE = 1.5  # and this many pixels' slope of it, for a pixel of the depth stands for all the slope within it
 _STEEPEST = 0.002  # cosine below which a slope counts as no steeper
+_IS_5 = bpy.app.version >= (5, 0, 0)  # nodes cannot be switched off any more
 _BARE = 0.8  # grey of an object without a material, in Blender's own renders
-
-Socket = Any  # a node's output
 
 
 def group(plate: Plate, metres: float, baked: int | None) -> Any:
@@ -40,16 +38,16 @@ def group(plate: Plate, metres: float, baked: int | None) -> Any:
     tree[TAG] = plate.id
     tree.interface.new_socket("Surface", in_out="INPUT", socket_type="NodeSocketShader")
     tree.interface.new_socket("Surface", in_out="OUTPUT", socket_type="NodeSocketShader")
-    before, after = _node(tree, "NodeGroupInput", (700, -100)), _node(tree, "NodeGroupOutput", (1250, 0))
-    light, mix = _node(tree, "ShaderNodeEmission", (700, 200)), _node(tree, "ShaderNodeMixShader", (1000, 0))
+    before, after = add_node(tree, "NodeGroupInput", (700, -100)), add_node(tree, "NodeGroupOutput", (1250, 0))
+    light, mix = add_node(tree, "ShaderNodeEmission", (700, 200)), add_node(tree, "ShaderNodeMixShader", (1000, 0))
     try:
         where, seen = _by_attribute(tree, plate, baked) if baked is not None else _by_camera(tree, plate, metres)
     except FarplaneError:
         if baked is not None:
             remove_group(tree)
             raise
-        where, seen = _node(tree, "ShaderNodeTexCoord", (-600, 0)).outputs["Window"], None
-    picture = _texture(tree, plate, plate_image(plate), where, baked, (300, 300))
+        where, seen = add_node(tree, "ShaderNodeTexCoord", (-600, 0)).outputs["Window"], None
+    picture = texture(tree, plate, plate_image(plate), where, baked, (300, 300))
     tree.links.new(picture, light.inputs["Color"])
     if seen is None:
         mix.inputs[0].default_value = 1.0
@@ -71,14 +69,14 @@ def material(plate: Plate, own: bpy.types.Material | None, tree: Any, baked: int
     made.use_fake_user = False
     if made.asset_data is not None:
         made.asset_clear()
-    if own is None or made.node_tree is None or not made.use_nodes:
+    if own is None or made.node_tree is None or not (_IS_5 or made.use_nodes):
         _plain(made, (_BARE, _BARE, _BARE, 1.0) if own is None else made.diffuse_color)
     shaders: Any = made.node_tree  # there is one: its own, or the plain one just made
     nodes, links = shaders.nodes, shaders.links
     for output in [node for node in nodes if node.bl_idname == "ShaderNodeOutputMaterial"]:
         surface = output.inputs["Surface"]
         feeding = surface.links[0].from_socket if surface.links else None
-        node = _node(made.node_tree, "ShaderNodeGroup", (output.location.x, output.location.y + 160))
+        node = add_node(made.node_tree, "ShaderNodeGroup", (output.location.x, output.location.y + 160))
         node.node_tree, node.label = tree, tree.name
         if feeding is not None:
             links.new(feeding, node.inputs[0])
@@ -86,6 +84,15 @@ def material(plate: Plate, own: bpy.types.Material | None, tree: Any, baked: int
     if hasattr(made, "cycles"):
         made.cycles.emission_sampling = "NONE"  # a picture of light, not a lamp to sample
     return made
+
+
+def fills_only(own: bpy.types.Material | None) -> bool:
+    """Whether a material fills its object and gives it no surface, as fog does: painted, it would become a wall."""
+    tree: Any = own.node_tree if own is not None and (_IS_5 or own.use_nodes) else None
+    outputs = [node for node in tree.nodes if node.bl_idname == "ShaderNodeOutputMaterial"] if tree is not None else []
+    return any(node.inputs["Volume"].is_linked for node in outputs) and not any(
+        node.inputs["Surface"].is_linked for node in outputs
+    )
 
 
 def remove_unused(identity: str) -> None:
@@ -98,19 +105,16 @@ def remove_unused(identity: str) -> None:
             remove_group(tree)
 
 
-def remove_group(tree: Any) -> None:
-    """Remove a group with its keys."""
-    drop_action(tree)
-    bpy.data.node_groups.remove(tree)
-
-
 def _plain(made: Any, colour: Any) -> None:
     """Nodes for a material that has none: the one colour it showed."""
-    if made.node_tree is None or not made.use_nodes:  # before 5.0
+    if made.node_tree is None or not (_IS_5 or made.use_nodes):
         made.use_nodes = True
     tree: Any = made.node_tree
     tree.nodes.clear()
-    shader, output = _node(tree, "ShaderNodeBsdfDiffuse", (-300, 0)), _node(tree, "ShaderNodeOutputMaterial", (0, 0))
+    shader, output = (
+        add_node(tree, "ShaderNodeBsdfDiffuse", (-300, 0)),
+        add_node(tree, "ShaderNodeOutputMaterial", (0, 0)),
+    )
     shader.inputs["Color"].default_value = tuple(colour)
     tree.links.new(shader.outputs[0], output.inputs["Surface"])
 
@@ -120,51 +124,54 @@ def _plain(made: Any, colour: Any) -> None:
 
 def _by_attribute(tree: Any, plate: Plate, frame: int) -> tuple[Socket, Socket]:
     """By what is baked on the mesh: no camera to look from any more, so that sides cannot be told."""
-    source, parts = _node(tree, "ShaderNodeAttribute", (-1400, 0)), _node(tree, "ShaderNodeSeparateXYZ", (-1200, 0))
+    source, parts = (
+        add_node(tree, "ShaderNodeAttribute", (-1400, 0)),
+        add_node(tree, "ShaderNodeSeparateXYZ", (-1200, 0)),
+    )
     source.attribute_name = UVW
     tree.links.new(source.outputs["Vector"], parts.inputs[0])
     x, y, w = parts.outputs
     (sent,) = sent_frames(plate, [frame])
-    where, seen = _in_frame(tree, x, y, w, sent.size)
+    where, seen = in_frame(tree, x, y, w, sent.size)
     return where, _in_sight(tree, plate, where, seen, w, _SLACK, frame, sent.size)
 
 
 def _by_camera(tree: Any, plate: Plate, metres: float) -> tuple[Socket, Socket]:
     """By the cameras that were sent, one per frame."""
     frames = sorted(plate.files)
-    cameras = sent_frames(plate, frames)
-    point = _node(tree, "ShaderNodeNewGeometry", (-1800, 0))
-    way = _node(tree, "ShaderNodeVectorMath", (-1600, 0), "SUBTRACT")  # from the camera to the point
+    cameras, moments = sent_frames(plate, frames), [plate.moment(number) for number in frames]
+    point = add_node(tree, "ShaderNodeNewGeometry", (-1800, 0))
+    way = add_node(tree, "ShaderNodeVectorMath", (-1600, 0), "SUBTRACT")  # from the camera to the point
     tree.links.new(point.outputs["Position"], way.inputs[0])
-    _key(tree, way, np.stack([sent.centre / metres for sent in cameras]), frames)
+    key(tree, way, np.stack([sent.centre / metres for sent in cameras]), moments)
     rows = np.stack([sent.rows * metres for sent in cameras])
-    x, y, w = (_dot(tree, way.outputs[0], rows[:, index], frames, (-1400, -200 * index)) for index in range(3))
-    where, seen = _in_frame(tree, x, y, w, cameras[0].size)
+    x, y, w = (dot(tree, way.outputs[0], rows[:, index], moments, (-1400, -200 * index)) for index in range(3))
+    where, seen = in_frame(tree, x, y, w, cameras[0].size)
     normal = point.outputs["True Normal"]  # of the side that is looked at
-    towards = _dot(tree, way.outputs[0], normal, frames, (-1400, -700))
-    seen = _maths(tree, "MULTIPLY", seen, _maths(tree, "LESS_THAN", towards, 0.0, (-100, -700)), (100, -500))
-    slope = _slope(tree, way.outputs[0], normal, frames)
-    limit = _node(tree, "ShaderNodeMath", (-400, -1000), "MULTIPLY_ADD")
+    towards = dot(tree, way.outputs[0], normal, moments, (-1400, -700))
+    seen = maths(tree, "MULTIPLY", seen, maths(tree, "LESS_THAN", towards, 0.0, (-100, -700)), (100, -500))
+    slope = _slope(tree, way.outputs[0], normal, moments)
+    limit = add_node(tree, "ShaderNodeMath", (-400, -1000), "MULTIPLY_ADD")
     tree.links.new(slope, limit.inputs[0])
-    _key(tree, limit, np.array([[_SLOPE * sent.pixel] for sent in cameras]), frames)
+    key(tree, limit, np.array([[_SLOPE * sent.pixel] for sent in cameras]), moments)
     limit.inputs[2].default_value = _SLACK
     return where, _in_sight(tree, plate, where, seen, w, limit.outputs[0], None, cameras[0].size)
 
 
-def _in_frame(tree: Any, x: Socket, y: Socket, w: Socket, size: tuple[int, int]) -> tuple[Socket, Socket]:
+def in_frame(tree: Any, x: Socket, y: Socket, w: Socket, size: tuple[int, int]) -> tuple[Socket, Socket]:
     """Place (u, v, 0) of a point in the frame, and 1 where that is before the camera and inside.
 
     A render's own filter looks a little over the frame's edge, so the frame counts as one pixel wider on each side.
     """
-    where = _node(tree, "ShaderNodeCombineXYZ", (-700, 0))
-    seen = _maths(tree, "GREATER_THAN", w, 0.0, (-700, -300))
+    where = add_node(tree, "ShaderNodeCombineXYZ", (-700, 0))
+    seen = maths(tree, "GREATER_THAN", w, 0.0, (-700, -300))
     for index, value in enumerate((x, y)):
-        place = _maths(tree, "DIVIDE", value, w, (-900, -200 * index))
+        place = maths(tree, "DIVIDE", value, w, (-900, -200 * index))
         tree.links.new(place, where.inputs[index])
         row = -300 - 150 * index
-        distance = _maths(tree, "ABSOLUTE", _maths(tree, "SUBTRACT", place, 0.5, (-700, row)), 0.0, (-500, row))
-        inside = _maths(tree, "LESS_THAN", distance, 0.5 + 1.0 / size[index], (-300, row))
-        seen = _maths(tree, "MULTIPLY", seen, inside, (-100, row))
+        distance = maths(tree, "ABSOLUTE", maths(tree, "SUBTRACT", place, 0.5, (-700, row)), 0.0, (-500, row))
+        inside = maths(tree, "LESS_THAN", distance, 0.5 + 1.0 / size[index], (-300, row))
+        seen = maths(tree, "MULTIPLY", seen, inside, (-100, row))
     return where.outputs[0], seen
 
 
@@ -187,91 +194,24 @@ def _in_sight(
         return seen
     deepest: Socket | None = None
     for index, (right, up) in enumerate(((-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5))):
-        aside = _node(tree, "ShaderNodeVectorMath", (-500, -1200 - 300 * index), "ADD")
+        aside = add_node(tree, "ShaderNodeVectorMath", (-500, -1200 - 300 * index), "ADD")
         aside.inputs[1].default_value = (right / size[0], up / size[1], 0.0)
         tree.links.new(where, aside.inputs[0])
-        sent = _texture(tree, plate, depth, aside.outputs[0], baked, (-300, -1200 - 300 * index))
+        sent = texture(tree, plate, depth, aside.outputs[0], baked, (-300, -1200 - 300 * index))
         sent.node.interpolation = "Closest"
-        deepest = sent if deepest is None else _maths(tree, "MAXIMUM", deepest, sent, (0, -1200 - 200 * index))
-    allowed = _maths(tree, "MULTIPLY", deepest, limit, (200, -1000))
-    return _maths(tree, "MULTIPLY", seen, _maths(tree, "LESS_THAN", w, allowed, (350, -800)), (500, -500))
+        deepest = sent if deepest is None else maths(tree, "MAXIMUM", deepest, sent, (0, -1200 - 200 * index))
+    allowed = maths(tree, "MULTIPLY", deepest, limit, (200, -1000))
+    return maths(tree, "MULTIPLY", seen, maths(tree, "LESS_THAN", w, allowed, (350, -800)), (500, -500))
 
 
-def _slope(tree: Any, way: Socket, normal: Socket, frames: list[int]) -> Socket:
+def _slope(tree: Any, way: Socket, normal: Socket, moments: list[float]) -> Socket:
     """Tangent of the angle between the way to the point and the surface's normal."""
-    along = _node(tree, "ShaderNodeVectorMath", (-1400, -1000), "NORMALIZE")
+    along = add_node(tree, "ShaderNodeVectorMath", (-1400, -1000), "NORMALIZE")
     tree.links.new(way, along.inputs[0])
-    cosine = _maths(tree, "ABSOLUTE", _dot(tree, along.outputs[0], normal, frames, (-1200, -1000)), 0.0, (-1000, -1000))
-    square = _node(tree, "ShaderNodeMath", (-1000, -1150), "MULTIPLY_ADD")  # 1 - cosine^2
+    cosine = maths(tree, "ABSOLUTE", dot(tree, along.outputs[0], normal, moments, (-1200, -1000)), 0.0, (-1000, -1000))
+    square = add_node(tree, "ShaderNodeMath", (-1000, -1150), "MULTIPLY_ADD")  # 1 - cosine^2
     tree.links.new(cosine, square.inputs[0])
-    tree.links.new(_maths(tree, "MULTIPLY", cosine, -1.0, (-1150, -1200)), square.inputs[1])
+    tree.links.new(maths(tree, "MULTIPLY", cosine, -1.0, (-1150, -1200)), square.inputs[1])
     square.inputs[2].default_value = 1.0
-    sine = _maths(tree, "SQRT", square.outputs[0], 0.0, (-800, -1150))
-    return _maths(tree, "DIVIDE", sine, _maths(tree, "MAXIMUM", cosine, _STEEPEST, (-800, -1000)), (-600, -1000))
-
-
-# ---- nodes ---------------------------------------------------------------------------------------------------
-
-
-def _node(tree: Any, kind: str, where: tuple[float, float], operation: str = "") -> Any:
-    node = tree.nodes.new(kind)
-    node.location = where
-    if operation:
-        node.operation = operation
-    return node
-
-
-def _maths(tree: Any, operation: str, value: Socket, other: Socket | float, where: tuple[int, int]) -> Socket:
-    node = _node(tree, "ShaderNodeMath", where, operation)
-    tree.links.new(value, node.inputs[0])
-    if isinstance(other, float):
-        node.inputs[1].default_value = other
-    else:
-        tree.links.new(other, node.inputs[1])
-    return node.outputs[0]
-
-
-def _dot(tree: Any, vector: Socket, other: Any, frames: list[int], where: tuple[int, int]) -> Socket:
-    """The product of `vector` with another output, or with an array [T, 3] of one vector per frame."""
-    node = _node(tree, "ShaderNodeVectorMath", where, "DOT_PRODUCT")
-    tree.links.new(vector, node.inputs[0])
-    if isinstance(other, np.ndarray):
-        _key(tree, node, other, frames)
-    else:
-        tree.links.new(other, node.inputs[1])
-    return node.outputs["Value"]
-
-
-def _texture(
-    tree: Any, plate: Plate, image: bpy.types.Image, where: Socket, baked: int | None, place: tuple[int, int]
-) -> Socket:
-    """The sequence's own file at every frame, or with `baked` that one, whatever frame the scene is at."""
-    node = _node(tree, "ShaderNodeTexImage", place)
-    node.image, node.extension = image, "EXTEND"
-    tree.links.new(where, node.inputs["Vector"])
-    if baked is None:
-        follow(node.image_user, tree, f'nodes["{node.name}"].image_user.frame_offset', plate)
-        return node.outputs["Color"]
-    user = node.image_user
-    # Blender shows file clamp(frame - frame_start + 1, 0, duration) + offset: from the first frame on that is 1 + offset
-    user.frame_duration, user.frame_start, user.frame_offset = 1, -takes.MAX_FRAME, baked - 1
-    user.use_cyclic, user.use_auto_refresh = False, True  # or the viewport never learns which file it is
-    return node.outputs["Color"]
-
-
-def _key(tree: Any, node: Any, values: NDArray[np.float64], frames: list[int]) -> None:
-    """Give the node's second input `values` [T, C], one per frame, each held until the next."""
-    socket = node.inputs[1]
-    socket.default_value = values[0] if hasattr(socket.default_value, "__len__") else values[0, 0]
-    if (values == values[0]).all():
-        return
-    path = f'nodes["{node.name}"].inputs[1].default_value'
-    tree.keyframe_insert(path, frame=frames[0])
-    curves = [c for found in curve_collections(tree.animation_data.action) for c in found if c.data_path == path]
-    for curve in curves:
-        points = curve.keyframe_points
-        points.add(len(frames) - len(points))
-        points.foreach_set("co", np.stack([frames, values[:, curve.array_index]], axis=1).ravel())
-        for point in points:
-            point.interpolation = "CONSTANT"
-        curve.update()
+    sine = maths(tree, "SQRT", square.outputs[0], 0.0, (-800, -1150))
+    return maths(tree, "DIVIDE", sine, maths(tree, "MAXIMUM", cosine, _STEEPEST, (-800, -1000)), (-600, -1000))
