@@ -66,7 +66,8 @@ def remove(scene: bpy.types.Scene, entry: Entry) -> None:
     """Take our nodes out, joining what they stood between, and with the last one all that they needed."""
     tree = _tree(scene)
     if tree is not None:
-        for node in [node for node in tagged(tree.nodes, entry.id) if node.bl_idname == "CompositorNodeGroup"]:
+        ours = [node for node in tagged(tree.nodes, entry.id) if node.bl_idname == "CompositorNodeGroup"]
+        for node in reversed(ours):  # from the render to the output, as an artist makes links
             feeding = node.inputs["Image"].links[0].from_socket if node.inputs["Image"].links else None
             targets = [link.to_socket for link in node.outputs["Image"].links]
             group = node.node_tree

@@ -16,7 +16,7 @@ bpy = pytest.importorskip("bpy")
 pytest.importorskip("OpenEXR")
 
 import landing_scene  # noqa: E402
-from landing_scene import HOT, ROUNDING, STEPPED, H, W, glow, grey, make_take, plate_pixels, quad, rendered  # noqa: E402
+from landing_scene import HOT, ROUNDING, STEPPED, H, W, grey, make_take, plate_pixels, quad, rendered  # noqa: E402
 from whole_file import changes, whole_file  # noqa: E402
 
 from farplane.addon.landing import land, remove  # noqa: E402
@@ -58,85 +58,6 @@ def test_projection_goes_on_what_was_chosen_only(scene: Any, tmp_path: Path) -> 
     picture = rendered(scene, 12, tmp_path)
     assert picture[H // 2, W // 2, 0] == 0.25
     assert picture[H // 2, W - 8, 0] == pytest.approx(grey(12), rel=ROUNDING)
-
-
-def test_compositor_puts_the_plate_behind_the_render(scene: Any, tmp_path: Path) -> None:
-    bpy.data.objects.remove(bpy.data.objects["Ground"])
-    quad("Hero", z=5, size=0.6, emission=0.25)
-    take = make_take(tmp_path / "take")
-    land(scene, scene.camera, take, ["compositor"])
-    for frame in (11, 13, 14):
-        picture = rendered(scene, frame, tmp_path)
-        assert picture[H // 2, W // 2, 0] == 0.25
-        assert picture[HOT[1], HOT[0], 0] == 4.0
-        np.testing.assert_array_equal(picture[20:, 32:], grey(frame))
-    for frame in (10, 15):  # not the shot's: the render as it was
-        assert not rendered(scene, frame, tmp_path)[20:, 32:].any()
-
-
-@pytest.mark.parametrize("metres", [1.0, 0.001, 1000.0])
-def test_compositor_combines_with_the_takes_own_depth(scene: Any, tmp_path: Path, metres: float) -> None:
-    """The blockout gives way to the plate that was made from it; what stands before it stays; so in any unit."""
-    scene.unit_settings.system, scene.unit_settings.scale_length = "METRIC", metres
-    bpy.data.objects["Ground"].data.materials.append(glow("Grey", 0.75))
-    quad("Hero", z=5, size=0.6, x=-1.2, emission=0.25)
-    take = make_take(tmp_path / "take", depth=10.0 * metres)  # left half: the ground's own depth; right half: sky
-    land(scene, scene.camera, take, ["compositor"])
-    picture = rendered(scene, 12, tmp_path)
-    assert picture[H // 2, 8, 0] == 0.25, "the hero stands before the plate"
-    np.testing.assert_array_equal(picture[24:, : W // 2 - 2], grey(12))  # the plate stands for the blockout
-    np.testing.assert_array_equal(picture[24:, W // 2 + 2 :], 0.75)  # a surface before the plate's sky stays
-    assert picture[HOT[1], HOT[0], 0] == 4.0
-    remove(scene, take)
-
-
-def test_compositor_stretches_a_plate_of_another_size(scene: Any, tmp_path: Path) -> None:
-    bpy.data.objects.remove(bpy.data.objects["Ground"])
-    take = make_take(tmp_path / "take", width=W // 2, height=H // 2)
-    land(scene, scene.camera, take, ["compositor"])
-    picture = rendered(scene, 12, tmp_path)
-    # before 5.0 Blender's own Scale node fades half a plate pixel at the border
-    inset = 1 if bpy.app.version >= (5, 0, 0) else 3
-    assert picture[-inset, -inset, 0] == pytest.approx(grey(12), abs=1e-6)
-    hottest = np.unravel_index(picture[..., 0].argmax(), (H, W))
-    # pixel (x, y) of the half-size plate covers 2x .. 2x+1: bilinear enlarging keeps its peak inside
-    assert abs(hottest[1] - (2 * HOT[0] + 0.5)) <= 1
-    assert abs(hottest[0] - (2 * HOT[1] + 0.5)) <= 1
-
-
-def test_compositor_keeps_what_the_artist_built(scene: Any, tmp_path: Path) -> None:
-    """An existing tree goes on working, with the plate behind its result; taken out, its links are as they were."""
-    bpy.data.objects.remove(bpy.data.objects["Ground"])
-    quad("Hero", z=5, size=0.6, emission=0.25)
-    tree = artists_tree(scene)
-    before = whole_file()
-    take = make_take(tmp_path / "take")
-    land(scene, scene.camera, take, ["compositor"])
-    picture = rendered(scene, 12, tmp_path)
-    # the artist's exposure node doubles the render; the plate is not doubled
-    assert picture[H // 2, W // 2, 0] == 0.5
-    assert picture[20, 40, 0] == grey(12)
-    remove(scene, take)
-    assert changes(before) == []
-    assert len(tree.links) == 2
-
-
-def artists_tree(scene: Any) -> Any:
-    if hasattr(scene, "compositing_node_group"):
-        tree = bpy.data.node_groups.new("Artist", "CompositorNodeTree")
-        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-        scene.compositing_node_group = tree
-        output = tree.nodes.new("NodeGroupOutput")
-    else:
-        scene.use_nodes = True
-        tree = scene.node_tree
-        tree.nodes.clear()
-        output = tree.nodes.new("CompositorNodeComposite")
-    layers, exposure = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("CompositorNodeExposure")
-    exposure.inputs["Exposure"].default_value = 1.0
-    tree.links.new(layers.outputs["Image"], exposure.inputs["Image"])
-    tree.links.new(exposure.outputs["Image"], output.inputs[0])
-    return tree
 
 
 def test_strip_plays_each_frame_exactly(scene: Any, tmp_path: Path) -> None:
