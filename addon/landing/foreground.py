@@ -17,6 +17,8 @@ from typing import Any
 import bpy
 
 from .. import scope
+from .plate import CATCHER
+from .shading import fills_only
 
 LAYER = "Foreground"  # the view layer
 _OURS = "farplane_foreground_scene"  # on the artist's scene: ours
@@ -155,7 +157,7 @@ def _furnish(ours: Any) -> dict[str, Any]:
         ours.collection.children.link(parts[name])
     parts[_CATCHER] = catcher = bpy.data.objects.new("Farplane Set", None)
     catcher.instance_type, catcher.instance_collection = "COLLECTION", parts[_SET]
-    catcher.is_shadow_catcher = True
+    catcher.is_shadow_catcher, catcher[CATCHER] = True, 1.0
     ours.collection.objects.link(catcher)
     return parts
 
@@ -197,16 +199,7 @@ def _side(obj: Any, layer: Any, is_foreground: bool) -> str:
 def _is_mere_volume(obj: Any) -> bool:
     """Whether an object's materials fill it and give it no surface: fog, smoke."""
     materials = [slot.material for slot in obj.material_slots if slot.material is not None]
-    return bool(materials) and all(_fills(material) for material in materials)
-
-
-def _fills(material: Any) -> bool:
-    if not material.use_nodes or material.node_tree is None:
-        return False
-    outputs = [node for node in material.node_tree.nodes if node.bl_idname == "ShaderNodeOutputMaterial"]
-    return any(node.inputs["Volume"].is_linked for node in outputs) and not any(
-        node.inputs["Surface"].is_linked for node in outputs
-    )
+    return bool(materials) and all(fills_only(material) for material in materials)
 
 
 def _settle(collection: bpy.types.Collection, wanted: set[Any]) -> None:

@@ -13,6 +13,7 @@ from ...protocol.errors import FarplaneError
 from .. import takes
 from ..exr import is_htj2k
 
+CATCHER = "farplane_catcher"  # 1 on the empty whose instances catch the foreground's shadow (foreground.py)
 TAG = "farplane_take"  # custom property on every datablock we make: the landing's id
 # Blender's own name first, then what older and studio OCIO configurations call scene-linear Rec.709.
 _COLOUR_SPACES = ("Linear Rec.709", "Linear Rec.709 (sRGB)", "lin_rec709_scene", "lin_rec709", "lin_srgb", "Linear")

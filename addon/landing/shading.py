@@ -17,7 +17,7 @@ import numpy as np
 from ...protocol.errors import FarplaneError
 from .depth import depth_image
 from .nodes import Socket, add_node, dot, key, maths, remove_group, texture
-from .plate import TAG, Plate, plate_image, tagged
+from .plate import CATCHER, TAG, Plate, plate_image, tagged
 from .sent import sent_frames
 
 UVW = "farplane_uvw"  # bake.py's attribute; on a material, the frame that is baked
@@ -49,10 +49,10 @@ def group(plate: Plate, metres: float, baked: int | None) -> Any:
         where, seen = add_node(tree, "ShaderNodeTexCoord", (-600, 0)).outputs["Window"], None
     picture = texture(tree, plate, plate_image(plate), where, baked, (300, 300))
     tree.links.new(picture, light.inputs["Color"])
-    if seen is None:
-        mix.inputs[0].default_value = 1.0
-    else:
-        tree.links.new(seen, mix.inputs[0])
+    catches = add_node(tree, "ShaderNodeAttribute", (300, 600))  # light shows no shadow: there it is the surface again
+    catches.attribute_type, catches.attribute_name = "INSTANCER", CATCHER
+    shown = maths(tree, "LESS_THAN", catches.outputs["Fac"], 0.5, (500, 600))
+    tree.links.new(shown if seen is None else maths(tree, "MULTIPLY", seen, shown, (700, 500)), mix.inputs[0])
     tree.links.new(before.outputs[0], mix.inputs[1])
     tree.links.new(light.outputs[0], mix.inputs[2])
     tree.links.new(mix.outputs[0], after.inputs[0])
