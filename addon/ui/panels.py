@@ -42,7 +42,7 @@ from .translations import say
 
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.5
 NARROW = 230  # pixels at a UI scale of 1: a sidebar below it has one button a row
-_MARGIN = 70  # the same: tabs, borders and icon beside a text
+_MARGIN = 84  # the same: tabs, borders and icon beside a text
 # Where panels stand in the tab, from above.
 ORDER = {
     name: place
@@ -78,6 +78,9 @@ class FARPLANE_PT_shot(_Panel, bpy.types.Panel):
         column.prop(asked, "negative", text="", icon="REMOVE", placeholder="Negative")
         _draw_generate(layout, context)
         _draw_state(layout, context)
+        from .scope_panel import draw_warnings  # it takes its frame from here
+
+        draw_warnings(layout, context)
 
 
 class FARPLANE_PT_settings(_Panel, bpy.types.Panel):
@@ -274,9 +277,9 @@ def _draw_way_to_camera(layout: Any, context: bpy.types.Context) -> None:
 def _draw_message(layout: Any, context: bpy.types.Context, message: Message, *, dismiss: bool = False) -> None:
     """The message and its remedy, wrapped to the sidebar's width; with a small x that puts it away."""
     row = layout.row()
-    column = row.column(align=True)
-    _draw_text(column, context, say(message.text), "ERROR" if message.is_error else "INFO", less=24 if dismiss else 0)
-    _draw_text(column, context, say(message.remedy), "BLANK1", less=24 if dismiss else 0)
+    column, less = row.column(align=True), 30 if dismiss else 0
+    _draw_text(column, context, say(message.text), "ERROR" if message.is_error else "INFO", less=less)
+    _draw_text(column, context, say(message.remedy), "BLANK1", less=less)
     if dismiss:
         row.operator("farplane.dismiss", text="", icon="X", emboss=False)
 
@@ -352,6 +355,9 @@ def tick() -> float:
             _list_takes()
             view.sync()
             shown = compare.refresh() | overlay.refresh()
+            from .scope_panel import refresh as count_what_is_sent
+
+            changed = count_what_is_sent() or changed
             if session.outlived(_landed):
                 session.message, changed = None, True
             operators.tell_notices()

@@ -19,7 +19,13 @@ import re
 import bpy
 from bpy.app.translations import pgettext_iface
 
-from . import translations_id, translations_id_batch, translations_id_errors, translations_id_panel
+from . import (
+    translations_id,
+    translations_id_batch,
+    translations_id_errors,
+    translations_id_panel,
+    translations_id_scope,
+)
 
 DOMAIN = __name__
 OPERATOR = "Operator"  # Blender's context for the labels of operators; all else has "*"
@@ -29,8 +35,12 @@ LANGUAGES = {
         translations_id.TEXTS
         | translations_id_batch.TEXTS
         | translations_id_errors.TEXTS
-        | translations_id_panel.TEXTS,
-        translations_id.OPERATORS | translations_id_batch.OPERATORS | translations_id_panel.OPERATORS,
+        | translations_id_panel.TEXTS
+        | translations_id_scope.TEXTS,
+        translations_id.OPERATORS
+        | translations_id_batch.OPERATORS
+        | translations_id_panel.OPERATORS
+        | translations_id_scope.OPERATORS,
     )
 }
 

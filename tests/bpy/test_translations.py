@@ -116,7 +116,7 @@ class Reader(ast.NodeVisitor):
 COMMAND_LINE = {
     "addon/command.py",
     "addon/output.py",
-    *(f"addon/commands/{n}.py" for n in ("single", "many", "reading")),
+    *(f"addon/commands/{n}.py" for n in ("single", "many", "reading", "choice")),
 }
 # What is no text of the add-on's own.  Each with its reason.
 NOT_OURS = {
@@ -204,7 +204,7 @@ class Errors(Reader):
                 self.say(field)
             for part in rest:
                 self.say(part)
-        elif called(node) == "_mistake":
+        elif called(node) in ("_mistake", "Note"):
             for part in node.args:
                 self.say(part)
         self.generic_visit(node)
