@@ -4,6 +4,7 @@
 #   make demo SCENES=all      all three example scenes
 #   make test                 the whole check: style, types, import contracts, tests
 #   make test-slow            tests that take over a minute each
+#   make test-chaos           the backend ill-treated, some minutes; writes the figures of docs/reliability.md
 #   make test-gui             tests in the real windows of Blender 4.3 and 5.2, on a virtual screen
 #   make zip                  the Blender extension, one zip per Python, in dist/
 #   make bench                seconds per stage of a render on this machine
@@ -16,7 +17,7 @@ STAMP := .venv/.farplane-setup
 SCENES ?= valley_dolly
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test test-slow test-gui lint zip bench doctor
+.PHONY: help setup demo test test-slow test-chaos test-gui lint zip bench doctor
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -40,6 +41,10 @@ test: lint
 
 test-slow: $(STAMP)
 	$(PY) -m pytest -m "slow and not gui and not gpu" $(PYTEST_ARGS)
+
+test-chaos: $(STAMP)
+	FARPLANE_CHAOS=1 $(PY) -m pytest tests/backend/service/test_reliability.py $(PYTEST_ARGS)
+	$(PY) -m pytest -m slow tests/backend/service/test_chaos.py $(PYTEST_ARGS)
 
 test-gui: $(STAMP)
 	$(PY) -m pytest -m gui $(PYTEST_ARGS)
