@@ -179,9 +179,10 @@ def fingerprint(scene: bpy.types.Scene) -> tuple[Any, ...]:
         for one in (*(one.collection for one in chain), *bpy.data.collections)
     ]
     objects = [_values(bpy.data.objects, name) for name in _SEEN_BY]
+    instances = [inside.session_uid for obj in bpy.data.objects if (inside := obj.instance_collection) is not None]
     group = scene.get(FOREGROUND_KEY)
     pointed = [_uid(block) for block in group.values()] if hasattr(group, "values") else []
-    return layers, collections, objects, pointed, _uid(set_collection(scene))
+    return layers, collections, objects, instances, pointed, _uid(set_collection(scene))
 
 
 _SEEN_BY = (
