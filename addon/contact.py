@@ -19,6 +19,7 @@ from .lettering import LINE
 TILE, SMALLEST_TILE = 320, 120  # pixels across; many columns make tiles smaller
 WIDEST = 6000  # pixels of a whole sheet, as long as tiles are not at their smallest
 CAPTION_LINES = 3
+BOXES = "□ is a letter that this sheet has not; each take's own contact.png and report.png can show it"
 
 GROUND, INK, SOFT, EMPTY = (24, 26, 29), (235, 235, 232), (150, 152, 155), (44, 47, 51)
 TROUBLE = (240, 150, 110)
@@ -92,14 +93,17 @@ def sheet(
     full = max(left + len(columns) * (across + _GAP) - _GAP + _EDGE, 420)
 
     heads = lettering.wrap(title, full - 2 * _EDGE, 4)
+    written = (title, *rows, *columns, *(tile.caption + tile.trouble for line in tiles for tile in line))
+    boxes = lettering.wrap(BOXES, full - 2 * _EDGE, 4) if any(map(lettering.lacks, written)) else []
     names = [lettering.wrap(name, across, 2) for name in columns]
     captions = [[lettering.wrap(tile.caption, across - 8, CAPTION_LINES) for tile in line] for line in tiles]
     deep = [max((len(caption) for caption in line), default=0) * LINE for line in captions]
-    top = _EDGE + len(heads) * LINE + _GAP + max(map(len, names), default=0) * LINE
+    top = _EDGE + (len(heads) + len(boxes)) * LINE + _GAP + max(map(len, names), default=0) * LINE
     out = np.empty((top + sum(down + 4 + text + _GAP for text in deep) - _GAP + _EDGE, full, 3), np.uint8)
     out[:] = GROUND
 
     _lines(out, _EDGE, _EDGE - 2, heads, INK)
+    _lines(out, _EDGE, _EDGE - 2 + len(heads) * LINE, boxes, SOFT)
     for column, name in enumerate(names):
         _lines(out, left + column * (across + _GAP), top - len(name) * LINE - 3, name, INK)
     y = top

@@ -1,6 +1,7 @@
 """Words in a picture, where no font library can be: inside Blender, in any thread.  numpy only.
 
-Letters outside of Latin, Greek and Cyrillic are drawn as an empty box.
+Letters outside of Latin, Greek and Cyrillic are drawn as an empty box, and `lacks` tells that there are some.  Blender's
+own text drawing has more letters, but neither joins Arabic, nor composes Devanagari, nor may be called from a thread.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def _box() -> Glyph:
 
 def _glyph(character: str) -> Glyph:
     return _glyphs().get(character) or _box()
+
+
+def lacks(text: str) -> bool:
+    """Whether some letter of the text is drawn as a box."""
+    return any(character not in _glyphs() for character in " ".join(text.split()))
 
 
 def width(text: str) -> int:

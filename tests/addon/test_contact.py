@@ -74,6 +74,25 @@ def test_letters_are_there_and_differ() -> None:
     assert lettering.width("夜") == lettering.width("☃") > 0  # a box for each
 
 
+@pytest.mark.parametrize("text", ["夜明けの谷", "سوق قديم", "पहाड़", "계곡", "a wave 🌊"])
+def test_letters_that_a_sheet_has_not_are_said(text: str) -> None:
+    """One line more, wherever such a letter stands; none for what can be read."""
+    plain = contact.sheet("Thal bei Nacht, долина", ["a\nb"], ["x"], [[flat(COLOURS[0])]])
+    assert not lettering.lacks("Thal bei Nacht, долина é …\n")
+    tile = flat(COLOURS[0])
+    for words in (
+        (text, ["a"], ["x"], [[tile]]),
+        ("t", [text], ["x"], [[tile]]),
+        ("t", ["a"], [text], [[tile]]),
+        ("t", ["a"], ["x"], [[Tile(tile.picture, text)]]),
+        ("t", ["a"], ["x"], [[Tile(None, "", text)]]),
+    ):
+        out = contact.sheet(*words)
+        assert out.shape[0] >= plain.shape[0] + lettering.LINE
+        line = out[24 + lettering.LINE - 2 : 24 + 2 * lettering.LINE - 2]
+        assert (line == contact.SOFT).all(-1).any()
+
+
 def test_text_is_cut_at_the_border_and_nothing_else_changes() -> None:
     place = np.zeros((40, 60, 3), np.uint8)
     for x, y in ((-7, -9), (55, 30), (200, 0), (0, -100)):
