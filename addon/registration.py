@@ -15,6 +15,7 @@ from .ui import (
     compare,
     depth_view,
     estimate,
+    landed,
     operators,
     overlay,
     panels,
@@ -58,6 +59,7 @@ _MODULES = (
     resume,
     saving,
     carrying,
+    landed,
     command,
 )
 

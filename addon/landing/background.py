@@ -8,8 +8,9 @@ from typing import Any
 import bpy
 
 from ...protocol.errors import FarplaneError
+from . import set_view
 from .plate import TAG, Plate, curve_collections, drop_action, follow, plate_image, tagged
-from .record import Entry
+from .record import Entry, entries
 
 _SHOWN = "farplane_show_background_images"  # on the camera: the switch as the artist had it
 _PATH = re.compile(r"background_images\[(\d+)\]\.image_user\.frame_offset")
@@ -36,7 +37,9 @@ def land(scene: bpy.types.Scene, camera: bpy.types.Object, plate: Plate) -> None
 
 
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:
-    """Take the background away again, from whichever camera shows it."""
+    """Take the background away again, from whichever camera shows it; with the last one the set is shown again."""
+    if not any(other.kind == entry.kind for other in entries(scene)):
+        set_view.show(scene)
     for data in bpy.data.cameras:
         ours = [i for i, bg in enumerate(data.background_images) if bg.image and tagged([bg.image], entry.id)]
         for index in reversed(ours):

@@ -15,6 +15,7 @@ from typing import Any
 
 import bpy
 
+from ...protocol.errors import FarplaneError
 from .. import scope
 from . import foreground, plate_group
 from .plate import TAG, Plate, tagged
@@ -35,7 +36,9 @@ _CHANGES_ALPHA = {
 
 
 def land(scene: bpy.types.Scene, plate: Plate) -> None:
-    """Put the foreground over the plate, in front of the scene's output."""
+    """Put the foreground over the plate, in front of the scene's output.  Raises FarplaneError."""
+    if foreground.is_ours(scene):
+        raise FarplaneError("scene", f"{scene.name} is Farplane's own", "Land the take in the scene it was made for")
     ours = foreground.make(scene)
     tree, created = _scene_tree(scene)
     remember(scene, KIND, {"created": created})
@@ -78,17 +81,6 @@ def remove(scene: bpy.types.Scene, entry: Entry) -> None:
                 plate_group.remove_group(group)
         _remove_render_layers(tree)
     recall(scene, KIND, lambda before: _restore(scene, before))
-
-
-def says(scene: bpy.types.Scene) -> str:
-    """What F12 shows of a scene with a landed plate, in English."""
-    if not scope.foreground(scene):
-        return "F12 shows the plate alone: nothing is in the Foreground"
-    if not foreground.holds_out_set(scene):
-        return "F12 shows the plate and the foreground, without shadow, and in front of all of the set"
-    if not foreground.shows_shadow(scene):
-        return "F12 shows the plate and the foreground, without its shadow, which needs Cycles"
-    return "F12 shows the plate, the foreground and its shadow"
 
 
 def _restore(scene: Any, before: dict[str, Any]) -> None:

@@ -68,6 +68,11 @@ def holds_out_set(scene: bpy.types.Scene) -> bool:
     return scene.render.engine in ("CYCLES", *_EEVEE)
 
 
+def set_of(scene: bpy.types.Scene) -> set[bpy.types.Object]:
+    """The objects that are the set: they have a surface, take part in a render and are not in the Foreground."""
+    return _sides(scene)[_SET]
+
+
 def make(scene: bpy.types.Scene) -> bpy.types.Scene:
     """Return our scene beside this one, made at the first call, as the artist's is now."""
     ours = of(scene)

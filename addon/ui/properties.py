@@ -21,7 +21,7 @@ LANDING_KINDS = (
         "MOD_UVPROJECT",
         2,
     ),
-    ("compositor", "Compositor", "Behind the render, combined with it by depth", "NODE_COMPOSITING", 4),
+    ("compositor", "Compositor", "The plate with the Foreground and its shadow over it, in F12", "NODE_COMPOSITING", 4),
     ("strip", "Strip", "In the scene's video sequencer", "SEQUENCE", 8),
 )
 

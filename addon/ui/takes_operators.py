@@ -22,6 +22,7 @@ from ..passes import is_rendering
 from ..sun import has_sun
 from ..takes import Take
 from . import preferences
+from .landed import in_f12
 from .operators import CANCELLED, FINISHED, RUNNING, TICK_SECONDS, _Operator, redraw, refuse_while_rendering
 from .properties import LANDING_KINDS
 from .session import STAGE_NAMES, Message, session
@@ -370,7 +371,7 @@ class FARPLANE_OT_land(_TakeOperator):
         )
         if "strip" in kinds:
             show_in_sequencer(scene)
-        self.said = session.message = Message(say("{} is landed", take.label), landing=landed.id, of_takes=True)
+        self.said = session.message = Message(_landed_text(take, scene, landed), landing=landed.id, of_takes=True)
         names = [say(label) for kind, label, *_ in LANDING_KINDS if kind in kinds]
         self.report({"INFO"}, say("Landed {} as {}", landed.name, ", ".join(names)))
 
@@ -418,6 +419,12 @@ class FARPLANE_OT_show_shot(_Operator):
             session.list_takes(found[0], found[1:])
         redraw()
         return FINISHED
+
+
+def _landed_text(take: Take, scene: bpy.types.Scene, landed: landing.Landed) -> str:
+    """That it is landed, and what F12 shows of it."""
+    shown = in_f12(scene, landed)
+    return say("{} is landed. {}", take.label, shown) if shown else say("{} is landed", take.label)
 
 
 def camera_of(take: Take, scene: bpy.types.Scene) -> bpy.types.Object | None:

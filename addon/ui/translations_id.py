@@ -16,6 +16,7 @@ OPERATORS: dict[str, str] = {
     "Copy Command": "Salin Perintah",
     "Delete Take": "Hapus Take",
     "Generate": "Buat",
+    "Hide Set": "Sembunyikan Set",
     "Land Take": "Tempatkan Take",
     "New Seed": "Benih Baru",
     "Online Access": "Akses Daring",
@@ -26,6 +27,7 @@ OPERATORS: dict[str, str] = {
     "Remove from Scene": "Keluarkan dari Adegan",
     "Rename Take": "Ganti Nama Take",
     "Show Folder": "Tampilkan Folder",
+    "Show in F12": "Tampilkan di F12",
     "Start Backend": "Jalankan Backend",
     "Stop Backend": "Hentikan Backend",
     "Use These Settings": "Pakai Pengaturan Ini",
@@ -205,7 +207,7 @@ TEXTS: dict[str, str] = {
     "Choose one in the list": "Pilih satu dari daftar",
     "Choose one in the list of takes": "Pilih satu dari daftar take",
     "Lock {} px": "Kuncian {} px",
-    "95% under {} px": "95% di bawah {} px",
+    "{}, 95% {}": "{}, 95% {}",
     "Lock not measured": "Kuncian tidak diukur",
     "Lock not readable": "Kuncian tidak terbaca",
     "Bake to UVs": "Panggang ke UV",
@@ -243,7 +245,26 @@ TEXTS: dict[str, str] = {
         "Pada mesh yang dipilih, atau pada semuanya, di bagian yang terlihat kamera shot"
     ),
     "Compositor": "Compositor",
-    "Behind the render, combined with it by depth": "Di belakang hasil render, digabung menurut kedalaman",
+    "The plate with the Foreground and its shadow over it, in F12": (
+        "Plate dengan Latar Depan dan bayangannya di atasnya, di F12"
+    ),
+    "Hide the set in the viewport, so that the plate behind the camera shows. Renders are not changed": (
+        "Sembunyikan set di viewport agar plate di belakang kamera tampak. Hasil render tidak berubah"
+    ),
+    "{} is landed. {}": "{} sudah ditempatkan. {}",
+    "It stands behind the scene in the viewport; F12 is without it until Show in F12 is on": (
+        "Plate berada di belakang adegan di viewport; F12 tanpa plate sampai Tampilkan di F12 dinyalakan"
+    ),
+    "F12 shows the plate alone, since nothing is in the Foreground": (
+        "F12 menampilkan plate saja, karena Latar Depan kosong"
+    ),
+    "F12 shows the plate and all of the Foreground before it, without shadow: this needs Cycles": (
+        "F12 menampilkan plate dan seluruh Latar Depan di depannya, tanpa bayangan: ini perlu Cycles"
+    ),
+    "F12 shows the plate and the Foreground, without its shadow: that needs Cycles": (
+        "F12 menampilkan plate dan Latar Depan, tanpa bayangannya: itu perlu Cycles"
+    ),
+    "F12 shows the plate, the Foreground and its shadow": "F12 menampilkan plate, Latar Depan dan bayangannya",
     "Strip": "Strip",
     "In the scene's video sequencer": "Di pengurutan video adegan",
     # The Backend panel

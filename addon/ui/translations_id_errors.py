@@ -128,6 +128,10 @@ PROBLEMS = {
     # Landing
     "there is none to land the take for": "tidak ada kamera untuk menempatkan take",
     "{} is landed in its place": "{} sudah ditempatkan di sana",
+    "{} is Farplane's own": "{} milik Farplane sendiri",
+    "Land the take in the scene it was made for": "Tempatkan take di adegan asalnya",
+    "nothing of it is shown in this view layer": "tidak ada bagiannya yang tampak di view layer ini",
+    "Show the set, or see what is in the Foreground": "Tampilkan set, atau lihat isi Latar Depan",
     "{} is not landed in {}": "{} tidak ditempatkan di {}",
     "{} is no way to land": "{} bukan cara menempatkan",
     "{} is linked from another file": "{} ditautkan dari berkas lain",
@@ -305,4 +309,26 @@ REMEDIES = {
     ),
 }
 
-TEXTS = FIELDS | PROBLEMS | REMEDIES
+NOTES = {  # addon/notes.py
+    "physics without a bake ({}): sent as Blender renders it now, and another render may differ; bake it first": (
+        "fisika tanpa bake ({}): dikirim seperti yang dirender Blender sekarang, dan render lain bisa berbeda; bake dulu"
+    ),
+    "physics of simulation nodes ({}): another render may differ where they are not baked; bake them first": (
+        "fisika dari node simulasi ({}): render lain bisa berbeda jika belum di-bake; bake dulu"
+    ),
+    "stereo: the scene renders two eyes, and the plate is made for the camera between them": (
+        "stereo: adegan merender dua mata, dan plate dibuat untuk kamera di antaranya"
+    ),
+    "depth: in {} of frame {} geometry lies beyond the camera's clip end ({}), and is sky in the plate; raise Clip End, or "
+    "hide it": (
+        "kedalaman: di {} dari frame {} ada geometri di luar clip end kamera ({}), dan menjadi langit di plate; naikkan "
+        "Clip End, atau sembunyikan"
+    ),
+    "depth: {} of frame {} lies behind more than {} transparent surfaces: Cycles renders it black, and the plate has a wall "
+    "there; raise Light Paths > Transparent": (
+        "kedalaman: {} dari frame {} ada di balik lebih dari {} permukaan transparan: Cycles merendernya hitam, dan plate "
+        "berdinding di sana; naikkan Light Paths > Transparent"
+    ),
+}
+
+TEXTS = FIELDS | PROBLEMS | REMEDIES | NOTES
