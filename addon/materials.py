@@ -29,6 +29,11 @@ def only_cycles_shows(scene: bpy.types.Scene) -> bool:
                 return True
     if any(not thing.visible_camera or thing.is_holdout or thing.type == "VOLUME" for thing in reachable(scene)):
         return True
+    return has_openings(scene)
+
+
+def has_openings(scene: bpy.types.Scene) -> bool:
+    """Whether a material in the scene may not cover what it is on, or not where its mesh is."""
     return any(not _is_solid(material) for material in materials_of(scene))
 
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +26,11 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..protocol.errors import FarplaneError
-from . import evaluation
+from . import evaluation, scope
 from .base_colour import base_colours
 from .camera import CameraView, Frame, intrinsics_of
 from .exr import read_passes
 from .materials import only_cycles_shows
-from .scope import leave_out
 from .shader_edits import UNTOLD, mark_untold, only_solid, without_volumes
 
 Engine = Literal["AUTO", "CYCLES", "BLENDER_WORKBENCH"]
@@ -41,6 +41,7 @@ Surface = tuple[NDArray[np.float32], NDArray[np.uint8]]  # depth and base colour
 PREFIX = ".farplane pass"
 _NO_HIT = 1e9  # Blender writes 1e10 where nothing is hit
 _BEAUTY_BOUNCES = 4
+_FAR, _MANY_BOUNCES = 1e7, 1024  # a clip end that nobody models beyond, in units; Cycles' own most
 # What a surface sends back by its diffuse, glossy and transmissive closures; the later names are those until 4.5.
 _SHARES = (("Diffuse Color", "DiffCol"), ("Glossy Color", "GlossCol"), ("Transmission Color", "TransCol"))
 # How the channels' names end that are read of a render.
@@ -102,6 +103,7 @@ class PassRenderer:
             ) from error
         try:
             self.scene = _copy_scene(scene, width, height, frame or Frame.of(scene.render))
+            self._foreground = scope.uids(scene)
             self._layers = _name_layers(self.scene)
             self._use_volumes = [layer.use_volumes for layer in scene.view_layers]
             self._sky, self._device, self._bounces = scene.world, "CPU", _BEAUTY_BOUNCES
@@ -185,6 +187,20 @@ class PassRenderer:
             self._pass = None
             return None
 
+    def without_limits(self, view: CameraView) -> NDArray[np.float32]:
+        """Return [H, W] depth as the last pass has it, were there no clip end and no bound to transparent surfaces."""
+        cycles, limits = getattr(self.scene, "cycles", None), 0
+        self._aim(replace(view, clip_end=max(_FAR, 10 * view.clip_end)))
+        if cycles is not None:
+            limits, cycles.transparent_max_bounces = cycles.transparent_max_bounces, _MANY_BOUNCES
+        try:
+            found = self._render(_DEPTH)
+        finally:
+            if cycles is not None:
+                cycles.transparent_max_bounces = limits
+        nearest = np.min([_depth(found, layer) for layer in self._layers], axis=0)
+        return np.where(nearest >= _NO_HIT, np.float32(np.inf), nearest)
+
     def beauty(self, view: CameraView, samples: int = 16) -> NDArray[np.float32]:
         """Return [H, W, 3] float32 scene-linear Rec.709: the blockout itself, by Cycles, denoised where it can."""
         try:
@@ -249,6 +265,7 @@ class PassRenderer:
 
     def _change(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Change what the render that begins has evaluated, for the pass that it is."""
+        scope.hide(depsgraph, self._foreground)
         if self._pass in ("depth", "surface"):
             without_volumes(depsgraph)
             if self.scene.render.engine == "BLENDER_WORKBENCH":
@@ -344,7 +361,7 @@ def _depth_engines(scene: bpy.types.Scene) -> list[str]:
 def _copy_scene(scene: bpy.types.Scene, width: int, height: int, frame: Frame) -> bpy.types.Scene:
     copy = scene.copy()
     copy.name = PREFIX
-    leave_out(copy, scene, PREFIX)
+    scope.leave_out(copy, scene, PREFIX)
     copy.timeline_markers.clear()  # a marker would swap our camera for its own
     copy.sequence_editor_clear()
     for layer in copy.view_layers:

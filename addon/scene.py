@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import CameraTrack, DepthPass, Prompt, SceneFrame, Shot, validate_frames, validate_resolution
 from . import camera as maths
-from .materials import has_colours
+from .materials import has_colours, has_openings
+from .notes import Beyond, Note, beyond, depth_notes, scene_notes
 from .passes import Engine, PassRenderer, Surface
 from .sun import SunTrack
 
 MOMENT = 0.005  # seconds that a step waits for a thread
 REFERENCE_SAMPLES = 12  # with the denoiser: a render that the lock reads to 0.03 px, in a third of the time of 32
 MAX_FRAME = 1048574  # Blender's own
+_LONG = 24  # frames, from which on what is cut off may differ between the ends of a shot
 _NO_PROMPT = "none"  # stands in while all the rest of a shot without a prompt is validated
 
 
@@ -204,6 +206,11 @@ class Extraction:
         self._views: list[maths.CameraView] = []
         self._pinholes: list[maths.Pinhole] = []
         self._suns = SunTrack() if sun and not look else None
+        self._scene_notes = [] if look else scene_notes(scene)
+        self._has_openings = not look and has_openings(scene)
+        self._bounces = scene.cycles.transparent_max_bounces if hasattr(scene, "cycles") else 0
+        self._probed = set() if look else _probed(len(plan.frames))
+        self._beyond: list[Beyond] = []
         width, height = self.resolution
         count = len(plan.frames)
         self._z = np.empty((count, height, width), np.float32)
@@ -260,6 +267,7 @@ class Extraction:
             elif stage == "depth":
                 if not self._read_depth(passes, index):
                     return False
+                self._look_beyond(passes, index)
             elif self._reference is not None:
                 self._reference[index] = passes.beauty(self._views[index], self._samples)
         except ReferenceError as error:  # the camera was deleted, or somebody took the stand-in away
@@ -295,6 +303,11 @@ class Extraction:
             ),
         ).validate()
         return shot if self.prompt else replace(shot, prompt=Prompt(""))
+
+    def notes(self) -> list[Note]:
+        """What the artist should know of the shot, a line each (notes.py): of the scene, and of the depth so far."""
+        clip_end = self._views[0].clip_end if self._views else 0.0
+        return [*self._scene_notes, *depth_notes(self._beyond, clip_end, self._bounces)]
 
     def keep_result(self) -> None:
         """Leave Blender's Render Result at the end: the artist has rendered meanwhile."""
@@ -389,6 +402,13 @@ class Extraction:
         self._keep_depth(index, z)
         return True
 
+    def _look_beyond(self, passes: PassRenderer, index: int) -> None:
+        """See in some frames what is missing in the depth though there is geometry; where all is filled and solid, nothing."""
+        if index in self._probed and (self._has_openings or np.isinf(self._z[index]).any()):
+            view, scale = self._views[index], np.float32(self._metres * self._pinholes[index].depth_scale)
+            whole = passes.without_limits(view) * scale
+            self._beyond.append(beyond(view.frame, self._z[index], whole, view.clip_end * scale))
+
     def _keep_projection(self, index: int, passes: PassRenderer) -> None:
         """Keep what Blender itself makes of the lens in the scene's frame, which the shot's K is held against."""
         K = passes.projected(self._frame)
@@ -406,6 +426,11 @@ class Extraction:
     def _told_colours(self) -> NDArray[np.uint8] | None:
         """Base colours, unless nothing at all is told."""
         return self._colours if self._colours is not None and self._colours[..., 3].any() else None
+
+
+def _probed(count: int) -> set[int]:
+    """Which frames of a shot are looked at once more, without limits: a render each, so few, and one of a short shot."""
+    return {0, count // 2, count - 1} if count >= _LONG else {count // 2}
 
 
 def _with_uid(blocks: Any, uid: int) -> Any:

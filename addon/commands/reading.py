@@ -14,6 +14,7 @@ from ...protocol.errors import FarplaneError
 from ...protocol.shot import Prompt, RenderSettings, Shot, validate_resolution
 from ..materials import has_colours
 from ..missing import in_words, missing
+from ..notes import scene_notes
 from ..reporting import Reporter, Stop
 from ..scene import REFERENCE_SAMPLES, Extraction, ShotPlan, one_frame_shots, plan_shots, scene_resolution
 from ..scope import summary
@@ -113,6 +114,8 @@ def say_what_is_read(
         raise FarplaneError("files", in_words(lost), remedy)
     if lost:
         report("warning", text=in_words(lost), files=[wanted.path or wanted.what for wanted in lost])
+    for note in scene_notes(scene):
+        report.note(str(note))
 
 
 def scene_prompt(scene: bpy.types.Scene, options: argparse.Namespace) -> Prompt:
@@ -195,4 +198,6 @@ def extract(
             stage, step = extraction.stage, extraction.done
             finished = extraction.step()
             report.progress(stage, step + 1, extraction.total)
+        for note in extraction.notes():
+            report("warning", text=f"{plan.name}: {note}")
         return extraction.shot()

@@ -139,11 +139,11 @@ def _places(words: Sequence[str], part: Sequence[str]) -> list[int]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the depth of a frame says.  hole : (column, row) of a pixel in the largest hole, None without one.
+    """What the depth of a frame says.  holes : the share of the picture that is holes, 0 without one.
     reach : metres, nearer than which nearly all of the picture lies.  middle : the surfaces' median depth, NaN without
     any.  buried : surfaces above the horizon and nothing below it."""
 
-    hole: tuple[int, int] | None
+    holes: float
     reach: float
     middle: float
     buried: bool
@@ -168,10 +168,9 @@ def _look_at(shot: Shot, t: int) -> Seen:
     rows, columns = np.arange(step // 2, height, step), np.arange(step // 2, width, step)
     depth = shot.depth.z[t, rows[0] :: step, columns[0] :: step]
     up = _elevation(shot.camera.K[t], shot.camera.world_from_camera[t], rows + 0.5, columns + 0.5)
-    found = _hole(depth, up)
     seen = np.isfinite(depth)
     return Seen(
-        hole=None if found is None else (int(columns[found[0]]), int(rows[found[1]])),
+        holes=_open_share(depth, up),
         reach=float(np.percentile(depth, NEARLY_ALL, method="lower")),
         middle=float(np.median(depth[seen])) if seen.any() else math.nan,
         buried=_buried(seen, up),
@@ -185,16 +184,16 @@ def _elevation(K: NDArray, pose: NDArray, v: NDArray, u: NDArray) -> NDArray[np.
     return (pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]) / np.sqrt(x * x + y * y + 1.0)
 
 
-def _hole(depth: NDArray, up: NDArray) -> tuple[int, int] | None:
-    """(column, row) in the largest hole of a frame: no surface, surfaces all around, under the horizon altogether.
+def _open_share(depth: NDArray, up: NDArray) -> float:
+    """The share of a frame that is holes: no surface, surfaces all around, under the horizon altogether.
 
     An arch, a window or a gap between things shows some sky, or reaches the border of the picture.
     """
     empty = np.isinf(depth)
     if not (empty & (up < -BELOW)).any():
-        return None
+        return 0.0
     _, label, stats, _ = cv2.connectedComponentsWithStats(empty.astype(np.uint8), connectivity=8)
-    height, width = depth.shape
+    (height, width), found = depth.shape, 0
     for i in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA]):
         x, y, w, h, area = (int(n) for n in stats[i])
         if area < max(4, SMALLEST * empty.size):
@@ -203,10 +202,8 @@ def _hole(depth: NDArray, up: NDArray) -> tuple[int, int] | None:
             continue
         inside = label[y : y + h, x : x + w] == i
         if up[y : y + h, x : x + w][inside].max() < -BELOW:
-            place = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-            row, column = divmod(int(place.argmax()), w)
-            return x + column, y + row
-    return None
+            found += area
+    return found / empty.size
 
 
 def _buried(seen: NDArray[np.bool_], up: NDArray) -> bool:
@@ -250,14 +247,19 @@ def _place(shot: Shot, frames: list[Seen]) -> Iterator[str]:
 
 
 def _holes(shot: Shot, frames: list[Seen]) -> Iterator[str]:
-    open_ = _lasting([frame.hole is not None for frame in frames])
+    shares = np.array([frame.holes for frame in frames])
+    open_ = _lasting(list(shares > 0))
     if open_.any():
-        t = int(np.flatnonzero(open_)[0])
-        x, y = frames[t].hole or (0, 0)
+        worst = int(np.where(open_, shares, 0).argmax())
         yield (
-            f"depth: no surface below the horizon at pixel ({x}, {y}) of frame {shot.frames[t]}, though surfaces are "
-            f"all around it, in {_frames(shot, open_)}: painted as sky; close the mesh there, or ignore this"
+            f"depth: holes below the horizon, with surfaces all around them, in {_frames(shot, open_)}, at most "
+            f"{_share(shares[worst])} of the picture, in frame {shot.frames[worst]}: painted as sky; close the mesh "
+            "there, or ignore this"
         )
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.2g}%"
 
 
 def _lasting(flags: Sequence[bool]) -> NDArray[np.bool_]:

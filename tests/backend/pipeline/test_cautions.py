@@ -202,15 +202,22 @@ def test_plain_ground_says_nothing():
         assert shot_cautions(make_shot([ground(reach=reach)] * 4, EYE)) == ()
 
 
-def test_a_hole_in_the_ground_is_told_with_frames_and_place():
+def told_share(note):
+    """The share of the picture that a note names; it is written with two digits."""
+    return float(note.partition("at most ")[2].partition("%")[0]) / 100
+
+
+def test_holes_in_the_ground_are_told_with_frames_and_share():
+    """One hole, and in frame 13 a second one: the share is that of both, as counted in the pictures themselves."""
     whole, broken = ground(), ground(hole=((8.0, 0.5), 1.0))
-    (note,) = shot_cautions(make_shot([whole, whole, broken, broken, broken, whole], EYE))
-    assert note.startswith("depth: no surface below the horizon at pixel (")
-    assert "of frame 12, " in note
-    assert "in frames 12-14: painted as sky" in note
-    column, row = (int(n) for n in note.partition("(")[2].partition(")")[0].split(", "))
-    assert np.isinf(broken[row, column])
-    assert np.isfinite(whole[row, column])
+    worse = np.where(np.isinf(ground(hole=((6.0, -2.0), 0.6))), np.inf, broken)
+    (note,) = shot_cautions(make_shot([whole, whole, broken, worse, broken, whole], EYE))
+    assert note.startswith("depth: holes below the horizon, with surfaces all around them, in frames 12-14, ")
+    assert "in frame 13: painted as sky" in note
+    assert "pixel" not in note
+    opened = (np.isinf(worse) & np.isfinite(whole)).mean()
+    assert opened > (np.isinf(broken) & np.isfinite(whole)).mean()
+    assert told_share(note) == pytest.approx(opened, rel=0.06)
 
 
 def test_a_flicker_and_a_pinhole_are_not_told():
@@ -236,8 +243,7 @@ def test_a_hole_is_found_at_any_size_and_lens():
     broken = ground(hole=((8.0, 0.5), 1.0))
     large = np.repeat(np.repeat(broken, 10, 0), 10, 1)
     (note,) = shot_cautions(make_shot([large] * 2, EYE, size=(10 * W, 10 * H)))
-    column, row = (int(n) for n in note.partition("(")[2].partition(")")[0].split(", "))
-    assert np.isinf(large[row, column])
+    assert told_share(note) == pytest.approx((np.isinf(broken) & np.isfinite(ground())).mean(), rel=0.06)
     assert "in all frames" in note
 
 
@@ -301,7 +307,7 @@ def test_the_lens_range_is_what_training_drew():
 def test_many_frames_are_summed_up():
     whole, broken = ground(), ground(hole=((8.0, 0.5), 1.0))
     (note,) = shot_cautions(make_shot([whole, broken, broken] * 6, EYE))
-    assert "in frames 11-12, 14-15, 17-18, 20-21 and others: " in note
+    assert "in frames 11-12, 14-15, 17-18, 20-21 and others, at most " in note
 
 
 def test_training_clips_say_nothing():
