@@ -1,7 +1,7 @@
 """What an artist should know of a shot before looking at its plate, in one line each.
 
 None of it is a mistake: the shot is sent as Blender renders it.  Part can be told by a look at the scene (`scene_notes`),
-part only from what was rendered (`depth_notes`): scene.Extraction.notes has both.
+part only from what was rendered (`depth_notes`, which scene.Extraction.notes tells once its depth is read).
 """
 
 from __future__ import annotations

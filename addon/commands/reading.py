@@ -199,5 +199,5 @@ def extract(
             finished = extraction.step()
             report.progress(stage, step + 1, extraction.total)
         for note in extraction.notes():
-            report("warning", text=f"{plan.name}: {note}")
+            report.note(f"{plan.name}: {note}")
         return extraction.shot()

@@ -30,7 +30,7 @@ def read(scene: Any, **options: Any) -> tuple[list[str], Any]:
     with Extraction(scene, plan_shots(scene)[0], size=SIZE, **options) as extraction:
         while not extraction.step():
             pass
-        return extraction.notes(), extraction.z
+        return [*scene_notes(scene), *extraction.notes()], extraction.z
 
 
 def share_in(note: str) -> float:
