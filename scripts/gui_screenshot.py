@@ -118,6 +118,7 @@ def drive(
     try:
         with private_backend("fog:paint" if model == FOG else "") as backend:
             backend.published()
+            (backend.config / "models.txt").write_text(f"{FOG}\n")  # the window's key is not the backend's own user's
             shutil.copytree(backend.config, folder / "config")  # the keys: two folders, one user
             clients = backend.config / "clients"
             shutil.rmtree(clients, ignore_errors=True)

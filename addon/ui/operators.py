@@ -258,9 +258,9 @@ def _ask_which(menu: Any, context: bpy.types.Context) -> None:
 def variations_label(prompt: str) -> str:
     """How many takes a prompt's alternatives make; without the number where the braces are wrong."""
     try:
-        return say("Make {} Variations", len(expand(prompt).cells))
+        return say("{} Variations", len(expand(prompt).cells))
     except FarplaneError:
-        return say("Make Variations")
+        return say("Variations")
 
 
 def tell_notices() -> None:

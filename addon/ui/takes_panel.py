@@ -8,16 +8,18 @@ from typing import Any
 import bpy
 
 from .. import landing
+from .landed import draw as draw_landed
 from .panels import ORDER, _draw_message, _draw_text, _draw_way_to_camera, _Panel, is_narrow
 from .properties import LANDING_KINDS
 from .session import duration, session
 from .summary import Listed
 from .translations import say
-from .view import current_shot, distinction, picture_of
+from .view import current_shot, distinction, picture_of, short_label
 
 _STATE_ICONS = {"pending": "DOT", "accepted": "CHECKMARK", "rejected": "X"}
 _STATE_TEXTS = {"pending": "Not decided", "accepted": "Accepted", "rejected": "Rejected"}
 PICTURE, POPUP, FACTS = 5.0, 8.0, 4  # of the chosen take and of the gallery, in Blender's own units; lines beside it
+SHOWN_SHOTS = 3  # others that are offered where this one has no takes
 
 
 class FARPLANE_UL_takes(bpy.types.UIList):
@@ -43,7 +45,7 @@ class FARPLANE_UL_takes(bpy.types.UIList):
         take = found.take
         row = layout.row(align=True)
         row.active = take.state != "rejected"
-        picture, label = picture_of(found), f"{take.label}  {distinction(found)}"
+        picture, label = picture_of(found), f"{short_label(take)}  {distinction(found)}"
         if picture:
             row.label(text=label, icon_value=picture, translate=False)
         else:
@@ -115,6 +117,10 @@ class FARPLANE_PT_takes(_Panel, bpy.types.Panel):
         _draw_shots(layout, context)
         if not len(view.takes):
             layout.label(text="No takes of this shot yet", icon="INFO")
+            column = layout.column(align=True)
+            for name, count in session.shots[:SHOWN_SHOTS]:  # camera markers were added, say: they are not gone
+                text = say("Show {} of {}", count, name)
+                column.operator("farplane.show_shot", text=text, icon="RENDERLAYERS", translate=False).shot = name
             return
         row = layout.row()
         row.template_list("FARPLANE_UL_takes", "", view, "takes", view, "take_index", rows=3, maxrows=6)
@@ -164,6 +170,8 @@ class FARPLANE_PT_landing(_Panel, bpy.types.Panel):
             row.enabled = grid.enabled
             button = row.operator("farplane.land", text="Bake to UVs", icon="UV")
             button.folder, button.kinds, button.bake = str(found.take.folder), {"projection"}, True
+            if here is not None:
+                draw_landed(layout, context.scene, here)
         others = [item for item in landed if item.folder != folder]
         if others:
             column = layout.column(align=True)
@@ -244,10 +252,6 @@ def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None
     row = layout.row()
     row.enabled = not session.is_being_made(take.folder)
     row.prop(view, "note", text="", icon="GREASEPENCIL", placeholder="Note")
-    said = layout.row()
-    said.active = False
-    decided = f", {take.author}, {take.decided[:10]}" if take.decided else ""
-    said.label(text=f"{say(_STATE_TEXTS[take.state])}{decided}", translate=False)
 
 
 def _draw_words(layout: Any, context: bpy.types.Context, found: Listed) -> None:
@@ -266,7 +270,7 @@ def _draw_words(layout: Any, context: bpy.types.Context, found: Listed) -> None:
 
 
 def _facts(found: Listed) -> list[str]:
-    """Seed and steps, size and time, and the measured camera lock, a line each."""
+    """Seed and steps, size and time, the measured camera lock, and the decision, a line each."""
     summary, take = found.summary, found.take
     seed = say("Seed {}", summary.seed)
     if summary.steps:
@@ -275,19 +279,18 @@ def _facts(found: Listed) -> list[str]:
     time = duration(take.seconds) if take.seconds else ""
     lines = [seed, ", ".join(part for part in (size, time) if part)]
     if take.whole:
-        lines += _lock_lines(found)
+        decided = f", {take.author}, {take.decided[:10]}" if take.decided else ""
+        lines += [_lock_line(found), f"{say(_STATE_TEXTS[take.state])}{decided}"]
     return [line for line in lines if line]
 
 
-def _lock_lines(found: Listed) -> list[str]:
+def _lock_line(found: Listed) -> str:
     """The measured camera lock, or that there is none."""
     summary = found.summary
     if summary.lock is None:
-        return [say("Lock not readable") if summary.unmeasured else say("Lock not measured")]
-    lines = [say("Lock {} px", f"{summary.lock:.2f}")]
-    if summary.lock_95 is not None:
-        lines.append(say("95% under {} px", f"{summary.lock_95:.2f}"))
-    return lines
+        return say("Lock not readable") if summary.unmeasured else say("Lock not measured")
+    lock = say("Lock {} px", f"{summary.lock:.2f}")
+    return lock if summary.lock_95 is None else say("{}, 95% {}", lock, f"{summary.lock_95:.2f}")
 
 
 CLASSES = (

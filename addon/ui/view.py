@@ -18,6 +18,7 @@ from bpy.props import (
 )
 
 from ...protocol.errors import FarplaneError
+from ..takes import Take
 from . import places
 from .generate import current_plan, draft_steps
 from .session import Message, session
@@ -72,7 +73,7 @@ def _gallery(self: Any, context: Any) -> list[tuple[str, str, str, int, int]]:
     shown = [(p, item) for p, item in found if item is not None and (p < GALLERY or p == self.take_index)]
     items = []
     for place, item in shown:
-        label = f"{item.take.label}  {distinction(item)}".strip()
+        label = f"{short_label(item.take)}  {distinction(item)}".strip()
         key, label, tip = (_kept.setdefault(t, t) for t in (str(item.take.folder), label, item.summary.prompt))
         items.append((key, label, tip, picture_of(item) or _NO_PICTURE, place))
     return items
@@ -82,6 +83,11 @@ def picture_of(item: Listed) -> int:
     """A take's icon: of the picture that forms while it is made.  0 where there is none yet."""
     job = next((job for job in session.jobs.values() if job.take.folder == item.take.folder), None)
     return icon_of_bytes(job.preview, job.id) if job is not None else icon_of(item.summary.picture)
+
+
+def short_label(take: Take) -> str:
+    """The artist's own name for it, else its number alone: what tells it from the others needs the room."""
+    return take.label.removeprefix("take ")
 
 
 _distinctions: tuple[list[Listed], dict[Path, str]] = ([], {})  # of the list as it was when they were made

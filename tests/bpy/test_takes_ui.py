@@ -115,7 +115,7 @@ def test_what_the_list_says_of_a_take(view: Any) -> None:
     assert (summary.prompt, summary.negative, summary.seed, summary.steps) == ("hills 2", "people", 42, 5)
     assert (summary.size, summary.lock, summary.lock_95) == ((W, H), 0.21, 0.8)
     assert takes_panel._short(item) == "0.21 px  8 s"
-    assert takes_panel._facts(item) == ["Seed 42, 5 steps", f"{W} x {H} px, 8 s", "Lock 0.21 px", "95% under 0.80 px"]
+    assert takes_panel._facts(item) == ["Seed 42, 5 steps", f"{W} x {H} px, 8 s", "Lock 0.21 px, 95% 0.80", "Not decided"]
 
 
 def test_a_damaged_report_says_nothing_and_breaks_nothing(scene: Any) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import bpy
 
 sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
-from drive import MODEL, drag, install, look, mouse, open_tab, press, run, tab, ui, view
+from drive import MODEL, click, drag, install, look, mouse, open_tab, press, run, tab, ui, view
 from stage import picture, play, told, wait, wait_for
 
 FRAMES = 3
 NARROW = 180  # pixels
+PICTURE = 380  # pixels from the tab's upper edge down to the chosen take's picture
 
 
 def make(session: Any, prompt: str, seed: int, shown: str = "") -> Iterator[None]:
@@ -27,11 +29,13 @@ def make(session: Any, prompt: str, seed: int, shown: str = "") -> Iterator[None
     asked.prompt, asked.seed, session.message = prompt, seed, None
     run(bpy.ops.farplane.generate)
     if shown:
-        yield from wait_for(lambda: ui("operators").running_generation() is None)
-        yield from wait_for(lambda: session.message or (session.job and session.job.step > 3))
+        yield from wait_for(lambda: session.message or (session.job and session.job.step > 1))
+        region = tab()
+        mouse("MOUSEMOVE", "NOTHING", region.x + 60, region.y + region.height - PICTURE)  # over the picture that forms
         yield from look(shown, 0.9)
     yield from wait_for(lambda: session.message is not None and not session.jobs)
     yield from wait(0.6)
+    assert session.takes, session.message
 
 
 def wheel(kind: str, times: int) -> Iterator[None]:
@@ -70,7 +74,7 @@ def work() -> Iterator[None]:
     yield from look("01-first")
     told["tab"] = [tab().x, tab().width, tab().height]
 
-    yield from make(session, "fog over the hills at dawn", 7, "02-forming")
+    yield from make(session, "slow fog over the hills at dawn", 7, "02-forming")
     yield from make(session, "fog over the hills at dusk, snow", 8)
     yield from below_the_fold("03-take")
     run(bpy.ops.farplane.accept)
@@ -79,10 +83,16 @@ def work() -> Iterator[None]:
     yield from look("05-landed")
     told["landed"] = str(session.message)
     shown.take_index = 1
-    run(bpy.ops.farplane.land, folder=str(session.takes[1].folder), kinds={"background"})
+    with suppress(RuntimeError):  # another one is landed in its place
+        run(bpy.ops.farplane.land, folder=str(session.takes[1].folder), kinds={"background"})
     yield from look("06-refused")
     run(bpy.ops.farplane.remove, landing_id=ui("takes_panel").landing.landed(scene)[0].id)
     told["after removal"] = str(session.message)
+
+    region = tab()
+    yield from click(region.x + 60, region.y + region.height - PICTURE)
+    picture("06-gallery")
+    yield from press("ESC")
 
     scene.farplane.prompt = "fog at {dawn|noon|night}"
     yield from look("07-alternatives")
@@ -111,6 +121,8 @@ def work() -> Iterator[None]:
     scene.timeline_markers.clear()
     run(bpy.ops.farplane.show_shot, shot="")
 
+    bpy.context.preferences.system.use_region_overlap = False  # else the edge is not where the region says
+    yield from wait(0.5)
     yield from widen(NARROW)
     yield from below_the_fold("12-narrow")
     yield from widen(330)
