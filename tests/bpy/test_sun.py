@@ -19,7 +19,7 @@ bpy = pytest.importorskip("bpy")
 
 from farplane.addon.command import main  # noqa: E402
 from farplane.addon.scene import Extraction, plan_shots  # noqa: E402
-from farplane.addon.sun import find_sun  # noqa: E402
+from farplane.addon.sun import has_sun  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import resume  # noqa: E402
 from farplane.protocol import events  # noqa: E402
@@ -100,10 +100,13 @@ def test_the_lit_side_of_a_ball_faces_what_is_told(scene: Any) -> None:
 @pytest.mark.parametrize("way", ["hidden", "collection", "excluded", "dark", "lamp", "none"])
 def test_a_lamp_that_no_render_shows_does_not_count(scene: Any, way: str) -> None:
     if way == "none":
-        assert find_sun(scene) is None
+        assert not has_sun(scene)
+        assert suns_of(scene) is None
         return
-    weak, sun = add_sun(scene, "weak", 0.5), add_sun(scene, "strong", 2.0)
-    assert find_sun(scene) == sun
+    _, sun = add_sun(scene, "weak", 0.5, (0, 0, 0)), add_sun(scene, "strong", 2.0, (math.pi / 2, 0, 0))
+    weak_stands, strong_stands = (0, 0, 1), (0, -1, 0)  # a lamp shines along its -Z
+    assert has_sun(scene)
+    np.testing.assert_allclose(suns_of(scene), [strong_stands] * 3, atol=FLOAT32)
     if way == "hidden":
         sun.hide_render = True
     elif way in ("collection", "excluded"):
@@ -111,7 +114,7 @@ def test_a_lamp_that_no_render_shows_does_not_count(scene: Any, way: str) -> Non
         scene.collection.children.link(rig)
         scene.collection.objects.unlink(sun)
         rig.objects.link(sun)
-        assert find_sun(scene) == sun
+        np.testing.assert_allclose(suns_of(scene), [strong_stands] * 3, atol=FLOAT32)
         if way == "collection":
             rig.hide_render = True
         else:
@@ -120,7 +123,31 @@ def test_a_lamp_that_no_render_shows_does_not_count(scene: Any, way: str) -> Non
         sun.data.energy = 0
     else:
         sun.data.type = "POINT"
-    assert find_sun(scene) == weak
+    np.testing.assert_allclose(suns_of(scene), [weak_stands] * 3, atol=FLOAT32)
+
+
+def test_the_strongest_of_the_shot_is_the_sun_of_all_its_frames(scene: Any) -> None:
+    """One that flares up in one frame and one that is switched off in one, where it stands as in the frame beside it."""
+    flash, sun = add_sun(scene, "flash", 0.0, (0, 0, 0)), add_sun(scene, "sun", 3.0, (math.pi / 2, 0, 0))
+    for frame, energy, hidden in ((11, 0.0, False), (13, 5.0, False), (15, 0.0, True)):
+        flash.data.energy, sun.hide_render = energy, hidden
+        flash.data.keyframe_insert("energy", frame=frame)
+        sun.keyframe_insert("hide_render", frame=frame)
+    np.testing.assert_allclose(suns_of(scene), [(0, -1, 0)] * 3, atol=FLOAT32)
+
+
+def test_among_many_instances_it_still_moves(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where instances are many they are walked through once: what is told must be the same as frame by frame."""
+    from farplane.addon import sun as module
+
+    lamp = add_sun(scene)
+    for frame, angle in ((11, 0.0), (15, 1.0)):
+        lamp.rotation_euler = (0.9, 0, angle)
+        lamp.keyframe_insert("rotation_euler", frame=frame)
+    plain = suns_of(scene)
+    assert np.ptp(plain[:, 0]) > 0.1
+    monkeypatch.setattr(module, "_MANY", 0)
+    np.testing.assert_array_equal(suns_of(scene), plain)
 
 
 def test_one_that_goes_while_it_is_read_or_has_no_size_is_left_out(scene: Any) -> None:
