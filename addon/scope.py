@@ -35,17 +35,18 @@ def listed(scene: bpy.types.Scene) -> list[Any]:
 
     Without those that are gone since: an object that was deleted from the scene lives on where something points to it.
     """
-    return _listed(scene, None)
-
-
-def _listed(scene: bpy.types.Scene, reachable: set[Any] | None) -> list[Any]:
     group = scene.get(FOREGROUND_KEY)
     if not hasattr(group, "items"):
         return []
     found = [block for _, block in sorted(group.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)]
-    if reachable is None and any(isinstance(block, bpy.types.Object) for block in found):
-        reachable = _reachable(scene)
-    return [block for block in found if isinstance(block, bpy.types.Collection) or block in (reachable or ())]
+    return [block for block in found if _is_there(block, scene)]
+
+
+def _is_there(block: Any, scene: bpy.types.Scene) -> bool:
+    """Whether a block that something points to is anywhere else, too; nodes may show what is in no scene at all."""
+    if not isinstance(block, bpy.types.Object):
+        return isinstance(block, bpy.types.Collection)
+    return len(block.users_collection) > 0 or block.name in scene.collection.objects or len(block.users_scene) > 0
 
 
 def set_listed(scene: bpy.types.Scene, blocks: Iterable[bpy.types.Object | bpy.types.Collection]) -> None:
@@ -227,7 +228,7 @@ def _left_out(scene: bpy.types.Scene) -> tuple[set[bpy.types.Object], set[bpy.ty
     if FOREGROUND_KEY not in scene and SET_KEY not in scene:
         return set(), set()
     reachable = _reachable(scene)
-    barred = _barred(_listed(scene, reachable), reachable)
+    barred = _barred(listed(scene), reachable)
     return barred, _outside(set_collection(scene), barred, reachable)
 
 
@@ -406,6 +407,39 @@ def leave_out(copy: bpy.types.Scene, scene: bpy.types.Scene, prefix: str) -> Non
         own.background_set = behind.copy()
         own, theirs = own.background_set, behind
         own.name = prefix
+
+
+def uids(scene: bpy.types.Scene) -> set[int]:
+    """The session_uid of everything that is Foreground by itself, for `hide`."""
+    return {obj.session_uid for obj in _left_out(scene)[0]}
+
+
+def may_be_repeated(scene: bpy.types.Scene) -> bool:
+    """Whether nodes or particles of the set might repeat the Foreground, which Workbench would draw all the same."""
+    barred, _ = _left_out(scene)
+    makers = {"NODES", "PARTICLE_SYSTEM"}
+    return bool(barred) and any(
+        modifier.type in makers for obj in _reachable(scene) - barred for modifier in obj.modifiers
+    )
+
+
+def hide(depsgraph: bpy.types.Depsgraph, foreground: set[int]) -> None:
+    """Hide in a render's own graph what geometry nodes or particles of the set repeat of the Foreground (evaluation.py).
+
+    In the stand-in's collections it is no longer; what repeats it points to the object itself.
+    """
+    if not foreground:
+        return
+    for obj in bpy.data.objects:
+        if obj.session_uid not in foreground:
+            continue
+        ours = obj.evaluated_get(depsgraph)  # not by depsgraph.ids, which lacks what only an instance shows
+        if ours.is_evaluated:
+            for name in _RAYS:
+                setattr(ours, name, False)
+
+
+_RAYS = tuple(f"visible_{kind}" for kind in ("camera", "diffuse", "glossy", "transmission", "volume_scatter", "shadow"))
 
 
 @dataclass

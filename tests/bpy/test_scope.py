@@ -169,6 +169,53 @@ def what_it_repeats_on_its_faces(scene: Any) -> tuple[list[Any], list[Any]]:
     return [hero], [hero, spike]
 
 
+def scattered_by_the_set(scene: Any) -> tuple[list[Any], list[Any]]:
+    """Hair of the floor that repeats an object, a collection of which a part is Foreground, and nodes that do the same."""
+    leaf, clump = box("leaf", (0, 50, -30), 0.3), bpy.data.collections.new("clump")
+    stone, flower = box("stone", (0, 0, 0), 0.3, clump), box("flower", (0, 0, 0.6), 0.3, clump)
+    patch = plate_of_points("patch", (-3, -4, 0.2))
+    patch.modifiers.new("leaves", "PARTICLE_SYSTEM")
+    settings = patch.particle_systems[0].settings
+    settings.type, settings.count, settings.use_advanced_hair, settings.render_type = "HAIR", 12, True, "OBJECT"
+    settings.instance_object, settings.particle_size, settings.hair_length = leaf, 1.0, 1.0
+    for name, kind, what, at in (
+        ("leaves", "GeometryNodeObjectInfo", leaf, (0, -4, 0.2)),
+        ("clumps", "GeometryNodeCollectionInfo", clump, (3, -4, 0.2)),
+    ):
+        tree = scatter_tree(name, kind, what)
+        plate_of_points(name, at).modifiers.new(name, "NODES").node_group = tree
+    assert stone
+    return [leaf, flower], [leaf, flower]
+
+
+def plate_of_points(name: str, at: tuple[float, float, float]) -> Any:
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata([(x, y, 0) for x in (-1, 0, 1) for y in (-1, 0, 1)], [], [(0, 1, 4, 3), (1, 2, 5, 4)])
+    obj = bpy.data.objects.new(name, mesh)
+    obj.location = at
+    bpy.data.collections["Place"].objects.link(obj)
+    return obj
+
+
+def scatter_tree(name: str, kind: str, what: Any) -> Any:
+    """Geometry nodes that put `what` on every point, and keep the points' own mesh."""
+    tree = bpy.data.node_groups.new(name, "GeometryNodeTree")
+    tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    into, out = tree.nodes.new("NodeGroupInput"), tree.nodes.new("NodeGroupOutput")
+    info, on = tree.nodes.new(kind), tree.nodes.new("GeometryNodeInstanceOnPoints")
+    join = tree.nodes.new("GeometryNodeJoinGeometry")
+    info.inputs[0].default_value = what
+    if kind == "GeometryNodeObjectInfo":
+        info.inputs["As Instance"].default_value = True
+    tree.links.new(into.outputs[0], on.inputs["Points"])
+    tree.links.new(info.outputs["Instances" if "Collection" in kind else "Geometry"], on.inputs["Instance"])
+    tree.links.new(on.outputs[0], join.inputs[0])
+    tree.links.new(into.outputs[0], join.inputs[0])
+    tree.links.new(join.outputs[0], out.inputs[0])
+    return tree
+
+
 def of_several_view_layers(scene: Any) -> tuple[list[Any], list[Any]]:
     hero = collection("Hero")
     body = box("body", (0, -4, 1), into=hero)
@@ -222,6 +269,7 @@ CASES = (
     its_particles,
     its_geometry_nodes,
     what_it_repeats_on_its_faces,
+    scattered_by_the_set,
     of_several_view_layers,
     beside_flags_of_layers,
     of_the_background_set,
