@@ -78,6 +78,7 @@ class Reporter:
     def __init__(self, out: IO[str], words: bool = False) -> None:
         self._out, self._words = out, words
         self._told: dict[str, float] = {}  # stage -> when it was told last
+        self._noted: set[str] = set()
 
     def __call__(self, event: str, **values: Any) -> None:
         """Tell an event."""
@@ -94,6 +95,12 @@ class Reporter:
         """Tell that `step` of `total` is done."""
         self("progress", stage=stage, step=step, total=total)
 
+    def note(self, text: str) -> None:
+        """Tell something to know of, once."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self("note", text=text)
+
     def _in_words(self, event: str, values: dict[str, Any]) -> str | None:
         """One line, or None where there is nothing new to say to a person."""
         of = f"{values['name']}: " if values.get("name") else ""
@@ -109,7 +116,7 @@ class Reporter:
                 return f"{of}failed: {text}" if event == "failed" else f"error: {text}"
             case "disconnected":
                 return f"backend: {values['problem']}. {values['remedy']}"
-            case "warning" | "scene":
+            case "warning" | "note" | "scene":
                 return f"{event}: {values['text']}"
             case "result":
                 made = [values.get("blend"), *values.get("contact", ())]

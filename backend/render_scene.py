@@ -185,6 +185,8 @@ class Watcher:
                 self._say(f"{event['position']} jobs are before this one")
             case "warning":
                 self._say(f"warning: {event.get('text', '')}")
+            case "note":
+                self._say(f"note: {event.get('text', '')}")
             case "scene":
                 self._say(f"scene {event.get('text', '')}")
             case "disconnected":

@@ -19,7 +19,7 @@ from ..reporting import Reporter, Stop
 from ..scene import REFERENCE_SAMPLES, Extraction, ShotPlan, one_frame_shots, plan_shots, scene_resolution
 from ..scope import summary
 from ..space import check_space, shot_bytes, take_bytes
-from .choice import choose_camera, label
+from .choice import artists_scenes, choose_camera, label
 
 
 def open_scene(path: Path, report: Reporter) -> None:
@@ -94,7 +94,7 @@ def say_what_is_read(
 
     Raises FarplaneError for files that are missing, where --strict was given.
     """
-    counts, cameras, scenes = summary(scene), list(dict.fromkeys(plan.camera for plan in plans)), len(bpy.data.scenes)
+    counts, cameras, scenes = summary(scene), list(dict.fromkeys(plan.camera for plan in plans)), len(artists_scenes())
     among = f" (one of {scenes})" if scenes > 1 else ""
     report(
         "scene",
