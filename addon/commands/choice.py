@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from ...protocol.errors import FarplaneError
+from ..landing import foreground
 from ..passes import PREFIX
 
 _SHOWN = 20
@@ -20,13 +21,18 @@ def choose_scene(name: str | None) -> bpy.types.Scene:
     """
     if name is None:
         return bpy.context.scene
-    scenes = [scene for scene in bpy.data.scenes if not scene.name.startswith(PREFIX)]
+    scenes = artists_scenes()
     scene = _named(scenes, name)
     if scene is None:
         raise FarplaneError("scene", f"the file has none named {name!r}", _choice(scenes))
     if bpy.context.window is not None:
         bpy.context.window.scene = scene  # what is landed is saved with this scene open
     return scene
+
+
+def artists_scenes() -> list[bpy.types.Scene]:
+    """The file's scenes without those of ours: the stand-in, and what renders the foreground of a landed take."""
+    return [scene for scene in bpy.data.scenes if not scene.name.startswith(PREFIX) and not foreground.is_ours(scene)]
 
 
 def choose_camera(scene: bpy.types.Scene, name: str | None) -> bpy.types.Object | None:

@@ -48,9 +48,9 @@ _TAKEN += ("frame_end", "frame_step")
 
 
 def of(scene: bpy.types.Scene) -> bpy.types.Scene | None:
-    """Our scene beside this one, where there is one."""
+    """Our scene beside this one, where there is one; a copy of the artist's scene has none of its own."""
     found = scene.get(_OURS)
-    return found if isinstance(found, bpy.types.Scene) else None
+    return found if isinstance(found, bpy.types.Scene) and found.get(_THEIRS) == scene else None
 
 
 def is_ours(scene: bpy.types.Scene) -> bool:

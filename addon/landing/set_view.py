@@ -54,4 +54,4 @@ def _noted(scene: bpy.types.Scene, layer: bpy.types.ViewLayer) -> list[Any]:
     group: Any = scene[_HIDDEN].get("objects")
     found = [obj for _, obj in group.items()] if hasattr(group, "items") else []
     there = set(layer.objects)
-    return [obj for obj in found if obj in there]
+    return [obj for obj in found if obj is not None and obj in there]

@@ -126,8 +126,9 @@ def ours() -> list[Any]:
 
 
 def artists_scenes() -> list[Any]:
-    """All but the stand-in, which no list of Blender's shows."""
-    return [scene for scene in bpy.data.scenes if not scene.name.startswith(passes.PREFIX)]
+    """All but the stand-in, which no list of Blender's shows, and those that render a landed take's foreground."""
+    mine = [scene for scene in bpy.data.scenes if not scene.name.startswith(passes.PREFIX)]
+    return [scene for scene in mine if not landing.foreground.is_ours(scene)]
 
 
 def push() -> None:

@@ -37,7 +37,7 @@ bpy = pytest.importorskip("bpy")
 from stateful_use import SIZE, Painter, artists_scenes, draw_all, ours, push  # noqa: E402
 
 import farplane  # noqa: E402
-from farplane.addon import landing, storyboard, takes  # noqa: E402
+from farplane.addon import landing, passes, storyboard, takes  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import catalogue, depth_view, estimate, generate, panels  # noqa: E402
 from farplane.addon.ui import session as session_module  # noqa: E402
@@ -302,6 +302,7 @@ class Artist(RuleBasedStateMachine):
     @rule()
     def delete_the_scene(self) -> None:
         bpy.data.scenes.remove(bpy.context.scene)
+        bpy.context.window.scene = artists_scenes()[0]  # Blender may show one of ours
         self.scenes -= 1
         push()
 
@@ -347,7 +348,7 @@ class Artist(RuleBasedStateMachine):
 
     @invariant()
     def scenes_are_the_artists_own(self) -> None:
-        stand_ins = len(bpy.data.scenes) - len(artists_scenes())
+        stand_ins = sum(scene.name.startswith(passes.PREFIX) for scene in bpy.data.scenes)
         assert stand_ins <= depth_view.is_open(), "a stand-in scene is left"
         assert len(artists_scenes()) == self.scenes or not self.scenes
 
