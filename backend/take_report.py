@@ -44,7 +44,10 @@ def lock_table(report: dict[str, Any]) -> Table:
         table.add_row(str(k), plate, p95, share, matches, render)
         if lock.get("median") is None and lock.get("reason"):
             reasons.append(str(lock["reason"]))
-    table.caption = escape(f"– : {reasons[0]}") if reasons else None
+    from .pipeline.registration import registration_line  # it brings OpenCV along: 0.3 s
+
+    lines = [registration_line(report.get("registration")), f"– : {reasons[0]}" if reasons else ""]
+    table.caption = escape("\n".join(line for line in lines if line)) or None
     return table
 
 

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from ...protocol.shot import CameraTrack, Shot
 
 ROOM = 1.15  # of a model's largest area: whole patches around a frame may take a seventh more
-SHAPE_COSTS = 10.0  # pixels 1% off square are as bad as a view larger by 10%
-SPARE = 8  # of the shot's pixels that a view may grow by for it, less than so many
 OVER_COSTS = 1.5  # a picture that is larger by 1% has to show the frame in 1.5% more pixels
 
 Sides = tuple[int, int]
@@ -118,20 +116,10 @@ def fitted(shot: Shot, max_pixels: int, multiple: int) -> Canvas:
         return round(2.0 * math.log(shown) - OVER_COSTS * over, 9), -size[0] * size[1]
 
     size = max(choices, key=worth)
-    wide, high = _view(size, (width, height), aspect, scale(size))
+    # Whole pixels of the shot, so that cutting the frame out again is exact; the picture's are square to half a one a side.
+    wide, high = max(width, round(size[0] / (scale(size) * aspect))), max(height, round(size[1] / scale(size)))
     left, top = (wide - width) // 2, (high - height) // 2
     return Canvas((width, height), size, left, wide - width - left, top, high - height - top)
-
-
-def _view(size: Sides, frame: Sides, aspect: float, scale: float) -> Sides:
-    """(W, H) of the shot's pixels that a picture of `size` shows so that its own are square: whole numbers of them, so of
-    a small shot a few more than it must."""
-    shape = size[0] / (size[1] * aspect)
-    least = max(frame[0], round(size[0] / (scale * aspect))), max(frame[1], round(size[1] / scale))
-    views = [(wide, round(wide / shape)) for wide in range(least[0], least[0] + SPARE)]
-    views += [(round(high * shape), high) for high in range(least[1], least[1] + SPARE)]
-    views = [view for view in views if view[0] >= frame[0] and view[1] >= frame[1]]
-    return min(views, key=lambda v: math.log(v[0] * v[1]) + SHAPE_COSTS * abs(math.log(v[0] / v[1] / shape)))
 
 
 def _narrow(ideal: tuple[float, float], most: float, multiple: int) -> Sides:

@@ -39,6 +39,11 @@ class EdgeAgreement(NamedTuple):
     recall: float
 
 
+def depth_steps(depth: NDArray) -> NDArray[np.bool_]:
+    """[H, W - 1]: between column j and j + 1 of a depth [H, W] lies a silhouette."""
+    return _steps(inverse_depth(depth))
+
+
 def _steps(w: NDArray[np.float32]) -> NDArray[np.bool_]:
     """[H, W-1]: between column j and j+1 lies a step of inverse depth."""
     difference = np.abs(np.diff(w, axis=1))

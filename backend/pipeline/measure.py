@@ -1,4 +1,4 @@
-"""What a plate is worth, in numbers: camera lock, warp residual, depth edges, detail, flicker.
+"""What a plate is worth, in numbers: camera lock, place in the scene's frame, warp residual, depth edges, detail, flicker.
 
 Legend: T frames, H rows, W columns; frames [T, H, W, 3] scene-linear Rec.709; depth [T, H, W] metres, inf for sky;
 K [T, 3, 3]; world_from_camera [T, 4, 4] OpenCV.
@@ -30,6 +30,7 @@ from ...protocol.shot import Shot
 from .colour import REC709_LUMINANCE, display_encode, luminance
 from .edges import EdgeAgreement, edge_agreement
 from .lock import LockFigure, View, camera_lock, spread
+from .registration import Registration, registration, registration_notes
 from .warp import Camera, Lookup, lookup, sample, visible
 
 STEPS = (1, 4, 8)  # k, frames apart
@@ -90,7 +91,8 @@ class Measures:
 class PlateReport:
     """A plate's measures, and the same on the scene's own render where there is one.
 
-    frames : absolute numbers.  resolution (W, H).  fps (numerator, denominator).
+    frames : absolute numbers.  resolution (W, H).  fps (numerator, denominator).  registration : how far from its place
+    in the scene the plate lands.
     """
 
     name: str
@@ -99,6 +101,7 @@ class PlateReport:
     fps: tuple[int, int]
     plate: Measures
     reference: Measures | None
+    registration: Registration | None = None
 
     def gap_share(self, k: int) -> float | None:
         """The plate's warp gap to a shuffled camera, as a share of the render's own gap: 0 floor, 1 as good."""
@@ -122,9 +125,16 @@ class PlateReport:
                 "resolution": list(self.resolution),
                 "fps": list(self.fps),
                 "encoding": ENCODING,
-                "units": {"lock": "pixels", "residual": "dB", "flicker": "8-bit codes", "detail": "RMS, 0 to 1"},
+                "units": {
+                    "lock": "pixels",
+                    "registration": "pixels of its resolution",
+                    "residual": "dB",
+                    "flicker": "8-bit codes",
+                    "detail": "RMS, 0 to 1",
+                },
                 "gap_share": {str(r.k): self.gap_share(r.k) for r in self.plate.residual},
                 "detail_ratio": self.detail_ratio,
+                "registration": None if self.registration is None else self.registration.to_json(),
                 "plate": _measures_json(self.plate),
                 "reference": None if self.reference is None else _measures_json(self.reference),
             }
@@ -368,6 +378,11 @@ def _measures(sequence: _Sequence, numbers: Sequence[int], made_at: float) -> Me
     )
 
 
+def placed_notes(report: PlateReport, shot: Shot) -> tuple[str, ...]:
+    """What to tell of where the plate lands; nothing where it lies in its place."""
+    return () if report.registration is None else registration_notes(report.registration, shot)
+
+
 def _check(frames: Frames, shot: Shot, what: str) -> None:
     width, height = shot.resolution
     if len(frames) != len(shot.frames):
@@ -405,5 +420,8 @@ def measure_plate(
     scale = 1.0 if made_at is None else min(1.0, max(made_at[0] / shot.resolution[0], made_at[1] / shot.resolution[1]))
     reference = None if shot.reference is None else _measures(make(shot.reference), shot.frames, scale)
     fps = (shot.fps.numerator, shot.fps.denominator)
-    plate = _measures(make(frames), shot.frames, scale)
-    return PlateReport(shot.name, shot.frames, shot.resolution, fps, plate, reference)
+    sequence = make(frames)
+    placed = registration(shot, sequence.grey)
+    return PlateReport(
+        shot.name, shot.frames, shot.resolution, fps, _measures(sequence, shot.frames, scale), reference, placed
+    )

@@ -149,7 +149,7 @@ def _write(full: NDArray[np.float16], plate: Plate, job: Job, sink: Sink, check:
 
 def _measure(frames: NDArray, plate: Plate, job: Job, sink: Sink) -> None:
     """The report, its picture, the contact sheet and the preview film."""
-    from .measure import measure_plate
+    from .measure import measure_plate, placed_notes
     from .report import contact_png, preview_mp4, report_png
 
     total = 4
@@ -160,14 +160,14 @@ def _measure(frames: NDArray, plate: Plate, job: Job, sink: Sink) -> None:
         "seed": job.settings.seed,
         "prompt": job.shot.prompt.text,
         "hdr": plate.hdr,
-        "notes": list(plate.notes),
+        "notes": [*plate.notes, *placed_notes(report, job.shot)],
     }
     title = f"{job.shot.prompt.text} · {job.settings.model} · seed {job.settings.seed}"
     makers: list[tuple[str, Callable[[], bytes]]] = [
         ("report.json", lambda: (json.dumps(values, indent=1) + "\n").encode()),
         ("report.png", lambda: report_png(report, title)),
         ("contact.png", lambda: contact_png(frames, job.shot, title)),
-        ("preview.mp4", lambda: preview_mp4(frames, job.shot.fps)),
+        ("preview.mp4", lambda: preview_mp4(frames, job.shot.fps, job.shot.pixel_aspect)),
     ]
     for done, (name, make) in enumerate(makers, 1):
         sink.artifact(name, make())

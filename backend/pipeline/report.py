@@ -36,6 +36,7 @@ from .colour import linear_to_display
 from .lettering import DEJAVU, Lettering
 from .lock import LockFigure, spread
 from .measure import Frames, Measures, PlateReport
+from .registration import registration_line
 from .scratch import temporary_fault
 
 # A neutral dark grey, as grading rooms have it: coloured surroundings change what the eye sees in a plate.
@@ -343,6 +344,8 @@ def _footnote(report: PlateReport) -> str:
             f"Strongest image edges on a depth edge: {edges.precision:.0%} (precision).   Depth edges that show in the "
             f"picture: {edges.recall:.0%} (recall).   AUC with the depth's edges moved elsewhere: {edges.shuffled:.2f}."
         )
+    if (placed := report.registration) is not None and (placed.lens or placed.picture):
+        lines.append(registration_line(placed.to_json()))
     return "\n".join(lines)
 
 
@@ -379,7 +382,7 @@ def contact_png(frames: Frames, shot: Shot, title: str) -> bytes:
     """
     chosen = [int(i) for i in spread(len(shot.frames), CONTACT_COLUMNS)]
     width, height = shot.resolution
-    tile = (CONTACT_TILE, max(1, round(CONTACT_TILE * height / width)))
+    tile = (CONTACT_TILE, max(1, round(CONTACT_TILE * height / (width * shot.pixel_aspect))))
     near, far = _depth_range(shot, chosen)
     rows: list[tuple[str, list[NDArray[np.uint8]]]] = [
         ("depth", [depth_picture(shot.depth.z[i], near, far) for i in chosen]),
@@ -418,12 +421,12 @@ def contact_png(frames: Frames, shot: Shot, title: str) -> bytes:
 # --- preview.mp4 -----------------------------------------------------------------------------------------------------
 
 
-def preview_mp4(frames: Frames, fps: Fraction) -> bytes:
-    """The plate as a film to look at: H.264, 4:2:0, sRGB, at the exact rate, at most 1920 wide, even sides.
+def preview_mp4(frames: Frames, fps: Fraction, pixel_aspect: float = 1.0) -> bytes:
+    """The plate as a film to look at: H.264, 4:2:0, sRGB, at the exact rate, at most 1920 wide, even sides, square pixels.
 
     Raises FarplaneError("preview") when the encoder cannot run.
     """
-    height, width = frames[0].shape[:2]
+    height, width = frames[0].shape[0], frames[0].shape[1] * pixel_aspect
     scale = min(1.0, PREVIEW_WIDTH / width)
     size = (max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2))
     with _film_folder() as folder:
