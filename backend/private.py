@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from .pipeline.scratch import temporary_fault
 
 START_SECONDS = 60.0  # a cold disk and a busy machine included; a warm start takes under one
 STOP_SECONDS = 12.0  # longer than the backend gives its own worker (10 s)
+MIN_FREE_BYTES = 16 << 20  # for keys, a queue and a log; what a shot needs beside them the backend says itself
 LOG_TAIL = 2000  # characters of the log that an error quotes from
 
 
@@ -48,6 +50,7 @@ class PrivateBackend:
     def check(self) -> None:
         """Raise FarplaneError when the server has ended, with the last thing it said."""
         if self.process.poll() is not None:
+            _check_room(self.config.parent)  # its last words would be on the same disk
             raise FarplaneError("backend", f"it ended by itself: {self.last_words()}", "Run `farplane doctor`")
 
     def last_words(self) -> str:
@@ -76,6 +79,7 @@ def private_backend(pipeline: str = "") -> Iterator[PrivateBackend]:
     if pipeline:
         command += ["--pipeline", pipeline]
     try:
+        _check_room(folder)
         with log.open("wb") as stream:
             # A group of its own: Ctrl-C in the terminal reaches us, and we stop the backend in order.
             process = subprocess.Popen(
@@ -92,6 +96,12 @@ def private_backend(pipeline: str = "") -> Iterator[PrivateBackend]:
             stop(process)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_room(folder: Path) -> None:
+    """Raise FarplaneError when the disk for temporary files is full, or as good as."""
+    if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
+        raise temporary_fault(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), MIN_FREE_BYTES)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -68,5 +68,5 @@ def temporary_fault(error: OSError, size: int = 0) -> FarplaneError:
         return FarplaneError("disk", "no folder for temporary files can be written to", remedy)
     if error.errno not in _FULL:
         return FarplaneError("disk", f"temporary files cannot be written to {folder} ({error.strerror})", remedy)
-    wanted = f", and the job needs {max(1, size >> 20)} MiB there" if size else ""
+    wanted = f", and {max(1, size >> 20)} MiB are needed there" if size else ""
     return FarplaneError("disk", f"there is no room for temporary files in {folder}{wanted}", remedy)

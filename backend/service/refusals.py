@@ -28,6 +28,8 @@ MAX_UPLOAD = 16 << 30  # bytes of one job
 MAX_BYTES = 64 << 30  # bytes of all unfinished jobs of one client
 SPARE_DISK = 1 << 30  # bytes that a shot and its plate must leave free
 
+# A backend that was made for one render keeps its data in the folder for temporary files.
+ANOTHER_DISK = "give it a --data folder on another disk (TMPDIR where it was started for one render)"
 STOPPED = ("job", "another connection stopped it", "Send the shot again")
 BROKEN = ("backend", "it met an error of its own", "Connect again; the backend's own log says more")
 CONFUSED = ("backend", "its render process said something that makes no sense", "Install Farplane anew there")
@@ -72,7 +74,7 @@ def check_submit(message: Submit, own: Sequence[Need], promised: int, data: Path
     if free < needed:
         kept = f" beside the {promised >> 20} MiB for the shots before it" if promised else ""
         problem = f"the backend has {max(0, free) >> 20} MiB left{kept}, and the shot may need {needed >> 20} MiB there"
-        raise FarplaneError("disk", problem, "Free some space on its machine")
+        raise FarplaneError("disk", problem, f"Free some space on its machine, or {ANOTHER_DISK}")
     return need
 
 
@@ -104,4 +106,8 @@ def mend(program: str) -> str:
 
 def disk_fault(error: BaseException | None) -> Fault:
     """What a client is told when the disk does not take what must be kept."""
-    return "disk", f"the backend cannot write to its disk ({error})"[:500], "Free some space on the backend's machine"
+    return (
+        "disk",
+        f"the backend cannot write to its disk ({error})"[:500],
+        f"Free some space on the backend's machine, or {ANOTHER_DISK}",
+    )

@@ -210,7 +210,11 @@ def in_words(error: BaseException) -> tuple[str, str, str]:
         problem = "the shot did not fit into the backend's memory"
         return "memory", problem, "Lower the resolution, render fewer frames or choose a smaller model"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "disk", "the backend's disk is full", "Free some space on the backend's machine and render again"
+        return (
+            "disk",
+            "the backend's disk is full",
+            "Free some space there, in its data folder and its TMPDIR, and render again",
+        )
     if isinstance(error, ImportError):
         return "backend", f"its pipeline cannot be loaded ({error})", "Run `farplane doctor` on the backend's machine"
     text = f"{type(error).__name__}: {error}".splitlines()[0][:300]

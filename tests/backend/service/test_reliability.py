@@ -52,12 +52,12 @@ def many(few: int, full: int) -> int:
 
 
 @pytest.fixture(scope="session")
-def figures() -> Iterator[dict[str, list[tuple[str, str]]]]:
+def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, list[tuple[str, str]]]]:
     """What was measured, by requirement; written to the page when all is over and this was the full run."""
     found: dict[str, list[tuple[str, str]]] = {}
     began = time.monotonic()
     yield found
-    if not FULL or not found:
+    if not FULL or not found or request.session.testsfailed:
         return
     lines = [BEGIN, "| | treatment | measured |", "| --- | --- | --- |"]
     lines += [f"| {row} | {what} | {said} |" for row in sorted(found) for what, said in found[row]]
@@ -199,10 +199,10 @@ def test_r1_killed_servers_and_vanishing_clients(spawn: Callable[..., Child], ca
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 2 MiB."""
+    """A disk of 8 MiB."""
     place = tmp_path / "small"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
     if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("a small disk can only be mounted by root")
     yield place
@@ -215,31 +215,40 @@ def test_r4_a_full_disk(small_disk: Path, tmp_path: Path, call: Make, note: Note
     backend = start_backend(tmp_path / "config", small_disk / "data")
     caller, shot = call(), make_shot(frames=6)
     whole(caller, shot)
-    ends = {"finished": 0, "failed": 0}
+    ends = {"finished": 0, "failed": 0, "waited": 0}
     steps = many(3, 40)
     for step in range(steps):
         for path in (small_disk / "data" / "jobs").iterdir():  # what earlier rounds left
             caller.client.forget(path.name)
-        time.sleep(0.1)
+        while any((small_disk / "data" / "jobs").iterdir()):
+            caller.client.poll()
+            time.sleep(0.01)
         free = shutil.disk_usage(small_disk).free
-        leave = round(free * (step + 0.5) / steps / 4) >> 12 << 12  # a job takes about a quarter
+        leave = round((step + 0.5) / steps * 600) >> 2 << 12  # KiB in pages; a job takes about 450 with its upload
         (small_disk / "filler").write_bytes(bytes(max(0, free - leave)))
         caller.heard.clear()
         job = caller.client.submit(shot, SETTINGS)
-        end = caller.end(job)
+        try:  # a job whose place in the queue cannot be written waits for room
+            end = caller.until(lambda event: isinstance(event, (events.Finished, events.Failed)), seconds=4)
+            how = "finished" if isinstance(end, events.Finished) else "failed"
+        except AssertionError:
+            how = "waited"
+        (small_disk / "filler").unlink()
+        end = end if how != "waited" else caller.end(job)
         for number, exr in caller.frames(job).items():
             assert exr == painter.expected(number, 96, 64, SETTINGS.seed)
         if isinstance(end, events.Failed):
-            assert end.field in ("disk", "queue", "backend"), end
+            assert end.field == "disk", end
         else:
             right(caller, job, shot.frames)
-        ends["finished" if isinstance(end, events.Finished) else "failed"] += 1
-        (small_disk / "filler").unlink()
+        ends[how] += 1
         whole(caller, shot)
     backend.stop()
-    what = "disk of 2 MiB, filled to another place each time; freed, the shot sent again"
-    said = f"{steps} times: {ends['failed']} jobs ended in words, {ends['finished']} fitted; 0 torn; {steps} of {steps} next jobs whole"
-    note("R4", what, said + " (a job does not pause, it fails)")
+    what = "disk of 8 MiB, filled to another place each time; freed, the shot sent again"
+    said = (
+        f"{steps} times: {ends['failed']} jobs ended in words, {ends['waited']} waited and went on, {ends['finished']} "
+    )
+    note("R4", what, said + f"fitted; 0 torn; {steps} of {steps} next jobs whole")
 
 
 # ---- R5: poison -----------------------------------------------------------------------------------------------------
