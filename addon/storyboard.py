@@ -142,7 +142,7 @@ def _mark(strip: Any, identity: str, title: str) -> None:
 
 
 def _add_plate(editor: Any, frame: Frame, plate: Plate, channel: int) -> Any:
-    return add_pictures(editor, plate, frame.name, channel, max(frame.stop, plate.last + 1), "FIT")
+    return add_pictures(editor, plate, frame.name, channel, max(frame.stop, plate.last + 1))
 
 
 def _add_text(scene: bpy.types.Scene, editor: Any, frame: Frame, channel: int) -> Any:

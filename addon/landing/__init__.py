@@ -22,7 +22,7 @@ import bpy
 from ...protocol.errors import FarplaneError
 from .. import takes
 from . import background, compositor, depth, projection, reach, sequencer
-from .plate import Plate, pace_of, plate_image, read_plate, remove_images
+from .plate import TAG, Plate, pace_of, plate_image, read_plate, remove_images
 from .record import Entry, add, discard, entries
 
 KINDS = ("background", "projection", "compositor", "strip")
@@ -91,7 +91,8 @@ def land_in_steps(
     folder = Path(take_folder).absolute()
     same = next((entry for entry in entries(scene) if entry.folder == folder), None)
     plate = read_plate(folder, same.id if same else uuid.uuid4().hex, pace_of(scene))
-    found = reach.find(scene, objects) if "projection" in wanted else reach.Reach()
+    chosen = None if objects is None else [obj for obj in objects if TAG not in obj]
+    found = reach.find(scene, chosen) if "projection" in wanted else reach.Reach()
     in_the_way = [e for e in entries(scene) if e.kind in wanted and _same_place(e, plate, camera, found)]
     others = [entry for entry in in_the_way if entry.id != plate.id]
     if others and _state(folder) != "accepted":
@@ -105,14 +106,16 @@ def land_in_steps(
     try:
         for entry in in_the_way:
             _remove_entry(scene, entry)
-        plate_image(plate)  # an earlier landing of the same take may have taken it along
+        if in_the_way:  # with them went what they had made, and the image of this take
+            plate_image(plate)
+            found = reach.find(scene, chosen) if "projection" in wanted else found
         for kind in wanted:
             done.append(add(scene, plate, kind, camera))
             try:
                 notes += yield from _land_one(scene, camera, plate, kind, found, baked)
             except (FarplaneError, RuntimeError) as error:
                 _remove_entry(scene, done.pop())
-                failed[kind] = error if isinstance(error, FarplaneError) else _refused(kind, error)
+                failed[kind] = error if isinstance(error, FarplaneError) else _refused(error)
             yield
     except BaseException:
         for entry in reversed(done):
@@ -126,9 +129,10 @@ def land_in_steps(
     return replace(landing, failed=failed, notes=tuple(notes))
 
 
-def _refused(kind: str, error: RuntimeError) -> FarplaneError:
+def _refused(error: RuntimeError) -> FarplaneError:
     """What Blender itself refused."""
-    return FarplaneError(kind, str(error).strip().rstrip("."), "Land the others, and tell us of this scene")
+    problem = f"Blender refuses it: {str(error).strip().rstrip('.')}"
+    return FarplaneError("landing", problem, "Land it in another way, and tell us of this scene")
 
 
 def unprepared(take_folder: Path, kinds: Iterable[str]) -> list[Callable[[], None]]:

@@ -38,7 +38,7 @@ def land(
     left out.  Raises FarplaneError when there is nothing to project on.
     """
     if baked is not None:
-        found = _bakeable(found)
+        found = found.bakeable()
     if found.is_empty:
         raise found.error()
     tree = shading.group(plate, metres_per_unit(scene), baked)
@@ -66,8 +66,7 @@ def land(
         yield
     yield from _carry(plate, slots, modified, carried, projecting)
     sky.land(scene, plate, KIND, baked)
-    unseen = () if sky.is_seen(scene) else ("The render's film is transparent, so that the plate's sky does not show",)
-    return (*found.notes(), *unseen)
+    return (*found.notes(), *sky.notes(scene))
 
 
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:
@@ -89,22 +88,14 @@ def projected(identity: str) -> list[bpy.types.Object]:
     return [*by_slots, *carry.holders(identity), *copies.holders(identity)]
 
 
-def _bakeable(found: Reach) -> Reach:
-    """What can be baked of it: what has slots.  The rest is left out."""
-    baked = Reach(slots=found.slots, left_out={why: list(objects) for why, objects in found.left_out.items()})
-    for obj in (*found.modified, *found.copied):
-        baked.leave_out("not to be baked: no mesh of its own", obj)
-    return baked
-
-
 def _carried(slots: list[Any], modified: list[Any]) -> list[Any]:
     """Materials that a modifier must replace, None for an empty slot among them."""
     found: dict[Any, None] = {}
     for obj in slots:
         if reach.gives_materials(obj):
-            found.update(dict.fromkeys(reach.brought(obj)))
+            found.update(dict.fromkeys([*reach.brought(obj), None]))
     for obj in modified:
-        found.update(dict.fromkeys([*reach.brought(obj), None]))
+        found.update(dict.fromkeys([*reach.brought(obj), *reach.materials(obj), None]))
     return [own for own in found if own is None or not (TAG in own or shading.fills_only(own))]
 
 

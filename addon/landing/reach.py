@@ -23,14 +23,32 @@ from .shading import fills_only
 _SLOTS = {"MESH", "CURVE", "SURFACE", "FONT", "META", "CURVES", "POINTCLOUD"}
 _MODIFIED = {"MESH", "CURVE", "SURFACE", "FONT", "CURVES", "POINTCLOUD"}  # may carry geometry nodes
 _GIVE_MATERIALS = {"NODES", "BOOLEAN"}  # modifiers whose result may have materials that the object has no slot for
-_LINKED = "linked from another file"
-_ELSEWHERE = "also shown where it must not be painted"
-_LOCKED = "without a material slot that may be changed"
-_REMEDY = {
-    _LINKED: "Make a library override of it: Object > Library Override > Make",
-    _ELSEWHERE: "Give the Foreground a copy of its own",
-    _LOCKED: "Give it a material, or make its data local",
-}
+
+
+@dataclass(frozen=True)
+class Note:
+    """Why something is left out, with a place for its names, and what to do about it."""
+
+    text: str
+    remedy: str
+
+
+_HERO = Note(
+    "Left out of the projection as Foreground: {}", "Take it out of the Foreground, or select something of the set"
+)
+_LINKED = Note(
+    "Left out of the projection, linked from another file: {}",
+    "Make it a library override: Object > Library Override > Make",
+)
+_ELSEWHERE = Note(
+    "Left out of the projection, shown by the Foreground too: {}", "Give the Foreground a copy of its own"
+)
+_LOCKED = Note(
+    "Left out of the projection, no material slot that may be changed: {}", "Give it a material, or make its data local"
+)
+_UNBAKED = Note(
+    "Left out of the baking, no mesh of its own: {}", "Make its instances real: Object > Apply > Make Instances Real"
+)
 
 
 @dataclass
@@ -46,14 +64,14 @@ class Reach:
     modified: list[Any] = field(default_factory=list)
     copied: list[Any] = field(default_factory=list)
     to_copy: set[Any] = field(default_factory=set)
-    left_out: dict[str, list[Any]] = field(default_factory=dict)
+    left_out: dict[Note, list[Any]] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to paint."""
         return not (self.slots or self.modified or self.copied)
 
-    def leave_out(self, why: str, obj: Any) -> None:
+    def leave_out(self, why: Note, obj: Any) -> None:
         """Note an object that is not painted, once."""
         objects = self.left_out.setdefault(why, [])
         if obj not in objects:
@@ -61,14 +79,22 @@ class Reach:
 
     def notes(self) -> tuple[str, ...]:
         """A line for each reason why something is left out."""
-        return tuple(f"{_told(objects)} left out of the projection, {why}" for why, objects in self.left_out.items())
+        return tuple(why.text.format(_told(objects)) for why, objects in self.left_out.items())
 
     def error(self) -> FarplaneError:
         """Why there is nothing to paint."""
-        for why, objects in self.left_out.items():
-            remedy = _REMEDY.get(why, "Select a mesh that you may edit")
-            return FarplaneError("objects", f"there is no geometry to project on: {_told(objects)} {why}", remedy)
-        return FarplaneError("objects", "there is no geometry to project on", "Select a mesh that you may edit")
+        if not self.left_out:
+            return FarplaneError("objects", "there is no geometry to project on", "Select a mesh that you may edit")
+        why, objects = next(iter(self.left_out.items()))
+        problem = f"there is no geometry to project on but what is left out: {_told(objects)}"
+        return FarplaneError("objects", problem, why.remedy)
+
+    def bakeable(self) -> Reach:
+        """What can be baked of it: what has slots.  The rest is left out."""
+        baked = Reach(slots=self.slots, left_out={why: list(objects) for why, objects in self.left_out.items()})
+        for obj in (*self.modified, *self.copied):
+            baked.leave_out(_UNBAKED, obj)
+        return baked
 
 
 def find(scene: bpy.types.Scene, objects: Iterable[Any] | None) -> Reach:
@@ -79,14 +105,14 @@ def find(scene: bpy.types.Scene, objects: Iterable[Any] | None) -> Reach:
     reach = Reach()
     for obj in chosen:
         if obj in gone and is_shown(obj):
-            reach.leave_out("Foreground", obj)
+            reach.leave_out(_HERO, obj)
     wanted = [obj for obj in chosen if obj not in gone]
     forbidden = known.barred | _shown_by(known.left_out)
     if objects is not None:
         forbidden |= _shown_by(root for root in known.sent if root not in wanted) - set(wanted)
     for root in wanted:
-        for obj, top in _appearances(root, frozenset(known.barred)):
-            _place(reach, obj, top, forbidden)
+        for seen in _appearances(root, frozenset(known.barred)):
+            _place(reach, seen, forbidden)
     reach.to_copy -= set(reach.slots) | set(reach.modified)
     return reach
 
@@ -117,10 +143,10 @@ def gives_materials(obj: Any) -> bool:
 def brought(obj: Any) -> set[Any]:
     """Materials that the object may show besides those in its slots: of its geometry nodes, and of what they refer to."""
     found = {block for block in _references(obj) if isinstance(block, bpy.types.Material)}
-    for other in _scattered(obj):
-        found.update(_materials(other))
+    for other in _by_nodes(obj):
+        found.update(*(materials(seen.obj) for seen in _appearances(other, frozenset())))
     if gives_materials(obj):
-        found.update(_materials(obj))
+        found.update(materials(obj))
         graph = bpy.context.evaluated_depsgraph_get()
         evaluated = obj.evaluated_get(graph)
         if evaluated.data is not None:
@@ -128,17 +154,17 @@ def brought(obj: Any) -> set[Any]:
     return found
 
 
-def _materials(obj: Any) -> set[Any]:
+def materials(obj: Any) -> set[Any]:
+    """Those of its data and of its slots."""
     of_data = getattr(obj.data, "materials", None) or ()
     return {
         material for material in (*of_data, *(slot.material for slot in obj.material_slots)) if material is not None
     }
 
 
-def _place(reach: Reach, obj: Any, top: Any, forbidden: set[Any]) -> None:
-    """Decide how one appearance of an object is painted.  top : the empty that instances it, None for none that could
-    show a copy instead.
-    """
+def _place(reach: Reach, seen: _Seen, forbidden: set[Any]) -> None:
+    """Decide how one appearance of an object is painted."""
+    obj = seen.obj
     if obj.type not in _SLOTS or obj.data is None or all_fill(obj):
         return
     how = way(obj)
@@ -146,10 +172,12 @@ def _place(reach: Reach, obj: Any, top: Any, forbidden: set[Any]) -> None:
         painted = reach.slots if how == "slots" else reach.modified
         if obj not in painted:
             painted.append(obj)
-    elif top is not None and _may_be_copied(obj):
+    elif seen.nodes is not None:  # our modifier on what scatters it replaces the materials of what is scattered, too
+        return
+    elif seen.top is not None and _may_be_copied(obj):
         reach.to_copy.add(obj)
-        if top not in reach.copied:
-            reach.copied.append(top)
+        if seen.top not in reach.copied:
+            reach.copied.append(seen.top)
     else:
         reach.leave_out(_ELSEWHERE if how else _LINKED if obj.library is not None else _LOCKED, obj)
 
@@ -170,24 +198,40 @@ def _may_be_copied(obj: Any) -> bool:
 
 def _shown_by(roots: Iterable[Any]) -> set[Any]:
     """All that these objects show, themselves too."""
-    return {obj for root in roots for obj, _ in _appearances(root, frozenset())}
+    return {seen.obj for root in roots for seen in _appearances(root, frozenset())}
 
 
-def _appearances(root: Any, barred: frozenset[Any]) -> Iterator[tuple[Any, Any]]:
-    """(object, empty that could show a copy of it or None) for all that a root of the scene shows, itself first."""
+@dataclass(frozen=True)
+class _Seen:
+    """One way in which an object is shown.
+
+    top : the empty of the scene that instances it and could show a copy instead.  nodes : the object whose geometry
+    nodes show it, and could replace its materials.
+    """
+
+    obj: Any
+    top: Any = None
+    nodes: Any = None
+
+
+def _appearances(root: Any, barred: frozenset[Any]) -> Iterator[_Seen]:
+    """All that a root of the scene shows, itself first."""
     may_copy = root.library is None and root.override_library is None
-    seen: set[Any] = set()
-    waiting = [(root, root if may_copy and scope.instanced_collection(root) is not None else None)]
+    seen: set[_Seen] = set()
+    waiting = [_Seen(root)]
     while waiting:
-        obj, top = waiting.pop(0)
-        if (obj, top) in seen or obj in barred:
+        one = waiting.pop(0)
+        if one in seen or one.obj in barred:
             continue
-        seen.add((obj, top))
-        yield obj, (top if obj is not root else None)
-        inside = scope.instanced_collection(obj)
+        seen.add(one)
+        yield one
+        inside = scope.instanced_collection(one.obj)
         if inside is not None:
-            waiting += [(other, top) for other in members(inside)]
-        waiting += [(other, None) for other in _scattered(obj)]
+            top = one.obj if one.obj is root and may_copy else one.top
+            waiting += [_Seen(other, top, one.nodes) for other in members(inside)]
+        carrier = one.nodes or (one.obj if way(one.obj) else None)
+        waiting += [_Seen(other, None, carrier) for other in _by_nodes(one.obj)]
+        waiting += [_Seen(other) for other in _by_particles(one.obj)]
 
 
 def members(collection: bpy.types.Collection) -> Iterator[Any]:
@@ -209,12 +253,23 @@ def _shows(obj: Any) -> Iterator[Any]:
 
 
 def _scattered(obj: Any) -> Iterator[Any]:
-    """Objects that its particles or its geometry nodes show, or may."""
-    blocks = list(_references(obj))
+    """Objects that its geometry nodes or its particles show, or may."""
+    yield from _by_nodes(obj)
+    yield from _by_particles(obj)
+
+
+def _by_nodes(obj: Any) -> Iterator[Any]:
+    yield from _objects_in(_references(obj))
+
+
+def _by_particles(obj: Any) -> Iterator[Any]:
     for system in getattr(obj, "particle_systems", ()):
         settings = system.settings
-        blocks += [settings.instance_object] if settings.render_type == "OBJECT" else []
-        blocks += [settings.instance_collection] if settings.render_type == "COLLECTION" else []
+        shown = {"OBJECT": settings.instance_object, "COLLECTION": settings.instance_collection}
+        yield from _objects_in([shown.get(settings.render_type)])
+
+
+def _objects_in(blocks: Iterable[Any]) -> Iterator[Any]:
     for block in blocks:
         if isinstance(block, bpy.types.Object):
             yield block
@@ -256,5 +311,5 @@ def _named(tree: Any, seen: set[Any]) -> Iterator[Any]:
 
 
 def _told(objects: list[Any]) -> str:
-    names = ", ".join(obj.name for obj in objects[:3]) + (" …" if len(objects) > 3 else "")
-    return f"{len(objects)} object{'s' if len(objects) > 1 else ''} ({names}) {'are' if len(objects) > 1 else 'is'}"
+    names = ", ".join(obj.name for obj in objects[:3])
+    return names if len(objects) <= 3 else f"{len(objects)} objects ({names} …)"

@@ -37,11 +37,11 @@ def prepare(scene: bpy.types.Scene) -> Any:
     return scene.sequence_editor_create() if editor is None else editor
 
 
-def add_pictures(editor: Any, plate: Plate, name: str, channel: int, stop: int, fit: str = "ORIGINAL") -> Any:
+def add_pictures(editor: Any, plate: Plate, name: str, channel: int, stop: int) -> Any:
     """Add a tagged image strip of the plate, from its first frame to the one before `stop`, and return it.
 
-    Frame n shows frame n; where the plate has none (a frame step, the end) the one before it stays.
-    fit : ORIGINAL shows every pixel as it is, FIT fills the scene's picture.
+    Frame n shows frame n; where the plate has none (a frame step, the end) the one before it stays.  The plate's frame
+    is the scene's: whatever its pixel count, it fills the picture.
     """
     held = plate.held()
     shown = [held.get(frame, plate.last) for frame in range(plate.first, stop)]
@@ -50,7 +50,7 @@ def add_pictures(editor: Any, plate: Plate, name: str, channel: int, stop: int, 
         filepath=str(plate.files[plate.first]),
         channel=channel,
         frame_start=plate.first,
-        fit_method=fit,
+        fit_method="STRETCH",
     )
     strip[TAG] = plate.id
     for number in shown[1:]:

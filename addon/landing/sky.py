@@ -19,6 +19,7 @@ from ...protocol.errors import FarplaneError
 from . import foreground
 from .nodes import Socket, add_node, dot, key, maths, remove_group, texture
 from .plate import TAG, Plate, plate_image, tagged
+from .reach import Note
 from .record import recall, remember
 from .sent import sent_frames
 from .shading import in_frame
@@ -66,9 +67,10 @@ def remove(scene: bpy.types.Scene, identity: str, kind: str) -> None:
     recall(scene, kind, restore)
 
 
-def is_seen(scene: bpy.types.Scene) -> bool:
-    """Whether a render shows the world at all."""
-    return not scene.render.film_transparent
+def notes(scene: bpy.types.Scene) -> tuple[str, ...]:
+    """What there is to know of it."""
+    clear = Note("The film is transparent, so that the plate's sky does not show", "Render > Film > Transparent")
+    return (clear.text,) if scene.render.film_transparent else ()
 
 
 def _take_out(tree: Any, identity: str) -> None:
@@ -82,12 +84,12 @@ def _take_out(tree: Any, identity: str) -> None:
 
 def _editable(scene: Any, plate: Plate, kind: str) -> Any:
     """The scene's world where it may take a node, else one of ours in its place."""
-    own = scene.world
+    own: Any = scene.world
     if own is not None and (TAG in own or any(TAG in node for node in (own.node_tree.nodes if own.node_tree else ()))):
         return own  # of an earlier landing
     is_shared = any(other.world == own for other in bpy.data.scenes if other != scene and not foreground.is_ours(other))
     has_nodes = own is not None and own.node_tree is not None and (_IS_5 or own.use_nodes)
-    if has_nodes and own.library is None and own.override_library is None and not is_shared:
+    if own is not None and has_nodes and own.library is None and own.override_library is None and not is_shared:
         return own
     made: Any = bpy.data.worlds.new("") if own is None else own.copy()
     made.name, made[TAG] = f"Farplane {scene.name if own is None else own.name}", plate.id
@@ -105,7 +107,7 @@ def _plain(made: Any, colour: Any) -> None:
     """Nodes for a world that has none: the one colour it showed."""
     if made.node_tree is None or not (_IS_5 or made.use_nodes):
         made.use_nodes = True
-    tree = made.node_tree
+    tree: Any = made.node_tree
     tree.nodes.clear()
     light, output = add_node(tree, "ShaderNodeBackground", (-300, 0)), add_node(tree, _OUTPUT, (0, 0))
     light.inputs["Color"].default_value = (*colour, 1.0)

@@ -27,7 +27,7 @@ from .operators import CANCELLED, FINISHED, RUNNING, TICK_SECONDS, _Operator, re
 from .properties import LANDING_KINDS
 from .session import STAGE_NAMES, Message, session
 from .summary import Listed, Summary
-from .translations import say
+from .translations import filled, say
 from .view import show_in_sequencer, shown_places
 
 
@@ -360,19 +360,20 @@ class FARPLANE_OT_land(_TakeOperator):
         scene = context.scene
         if take.state == "rejected":
             raise FarplaneError("take", f"{take.label} is rejected", "Accept it, or choose another one")
-        meshes = [obj for obj in context.selected_objects if obj.type == "MESH"]
+        chosen = [obj for obj in context.selected_objects if landing.reach.is_shown(obj)]
         kinds = self._kinds(scene)
         baked = None
         if self.bake:
             baked = max((n for n in take.expected if n <= scene.frame_current), default=min(take.expected))
-            meshes = meshes or [obj for obj in landing.projection.surfaces(scene) if obj.type == "MESH"]
+            chosen = [obj for obj in chosen or landing.projection.surfaces(scene) if obj.type == "MESH"]
         landed = yield from landing.land_in_steps(
-            scene, camera_of(take, scene), take.folder, kinds, objects=meshes or None, baked=baked
+            scene, camera_of(take, scene), take.folder, kinds, objects=chosen or None, baked=baked
         )
-        if "strip" in kinds:
+        made = kinds - set(landed.failed)
+        if "strip" in made:
             show_in_sequencer(scene)
-        self.said = session.message = Message(_landed_text(take, scene, landed), landing=landed.id, of_takes=True)
-        names = [say(label) for kind, label, *_ in LANDING_KINDS if kind in kinds]
+        self.said = session.message = _landed_message(take, scene, landed)
+        names = [say(label) for kind, label, *_ in LANDING_KINDS if kind in made]
         self.report({"INFO"}, say("Landed {} as {}", landed.name, ", ".join(names)))
 
 
@@ -421,20 +422,31 @@ class FARPLANE_OT_show_shot(_Operator):
         return FINISHED
 
 
-def _landed_text(take: Take, scene: bpy.types.Scene, landed: landing.Landed) -> str:
-    """That it is landed, and what F12 shows of it."""
+def _landed_message(take: Take, scene: bpy.types.Scene, landed: landing.Landed) -> Message:
+    """That it is landed, what F12 shows of it, which ways could not be made, and what was left out."""
     shown = in_f12(scene, landed)
-    return say("{} is landed. {}", take.label, shown) if shown else say("{} is landed", take.label)
+    lines = [say("{} is landed. {}", take.label, shown) if shown else say("{} is landed", take.label)]
+    labels = {kind: say(label) for kind, label, *_ in LANDING_KINDS}
+    for kind, error in landed.failed.items():
+        lines.append(say("Not as {}: {}", labels[kind], filled(error.problem)))
+    lines += [filled(note) for note in landed.notes]
+    remedy = next((filled(error.remedy) for error in landed.failed.values()), "")
+    return Message(". ".join(line.rstrip(".") for line in lines), remedy, landing=landed.id, of_takes=True)
 
 
 def camera_of(take: Take, scene: bpy.types.Scene) -> bpy.types.Object | None:
-    """The camera that the take was made for, if it is still there, else the active one."""
+    """The camera that the take was made for, if it is still there, else the active one.
+
+    Of several with its name, linked and local, it is the one that the timeline shows in the take's first frame.
+    """
     frames = take.shot().get("frames", [])
-    name = frames[0].get("camera", "") if frames and isinstance(frames[0], dict) else ""
-    if scene.camera is not None and scene.camera.name == name:
-        return scene.camera
-    found = scene.objects.get(name) if isinstance(name, str) else None
-    return found if found is not None and found.type == "CAMERA" else scene.camera
+    first = frames[0] if frames and isinstance(frames[0], dict) else {}
+    name, number = first.get("camera", ""), first.get("frame", 0)
+    markers = sorted((m for m in scene.timeline_markers if m.camera is not None), key=lambda marker: marker.frame)
+    bound = [marker.camera for marker in markers if isinstance(number, int) and marker.frame <= number]
+    there = [*reversed(bound), scene.camera, *(marker.camera for marker in markers), *scene.objects]
+    named = [obj for obj in there if obj is not None and obj.type == "CAMERA" and obj.name == name]
+    return named[0] if named else scene.camera
 
 
 def _refuse_landed(take: Take) -> None:

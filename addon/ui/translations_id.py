@@ -237,6 +237,7 @@ TEXTS: dict[str, str] = {
         "Keluarkan take yang sudah ditempatkan dari adegan. Berkasnya tetap ada"
     ),
     "{} is landed": "{} sudah ditempatkan",
+    "Not as {}: {}": "Tidak sebagai {}: {}",
     "Landed {} as {}": "{} ditempatkan sebagai {}",
     "Background": "Latar Belakang",
     "Behind the camera in the viewport": "Di belakang kamera pada jendela tampilan",

@@ -145,6 +145,36 @@ PROBLEMS = {
         "{} dikompresi sebagai HTJ2K, yang dibaca Blender sejak 5.2"
     ),
     "there is no geometry to project on": "tidak ada geometri untuk diproyeksikan",
+    "there is no geometry to project on but what is left out: {}": (
+        "tidak ada geometri untuk diproyeksikan selain yang ditinggalkan: {}"
+    ),
+    "Left out of the projection as Foreground: {}": "Tidak ikut diproyeksikan karena Latar Depan: {}",
+    "Take it out of the Foreground, or select something of the set": (
+        "Keluarkan dari Latar Depan, atau pilih sesuatu dari set"
+    ),
+    "Left out of the projection, linked from another file: {}": (
+        "Tidak ikut diproyeksikan, ditautkan dari berkas lain: {}"
+    ),
+    "Left out of the projection, shown by the Foreground too: {}": (
+        "Tidak ikut diproyeksikan, ditampilkan juga oleh Latar Depan: {}"
+    ),
+    "Give the Foreground a copy of its own": "Beri Latar Depan salinannya sendiri",
+    "Left out of the projection, no material slot that may be changed: {}": (
+        "Tidak ikut diproyeksikan, tanpa slot material yang boleh diubah: {}"
+    ),
+    "Give it a material, or make its data local": "Beri material, atau jadikan datanya lokal",
+    "Left out of the baking, no mesh of its own: {}": "Tidak ikut dipanggang, tanpa mesh sendiri: {}",
+    "Make its instances real: Object > Apply > Make Instances Real": (
+        "Jadikan instansnya nyata: Object > Apply > Make Instances Real"
+    ),
+    "The film is transparent, so that the plate's sky does not show": (
+        "Film-nya transparan, sehingga langit plate tidak tampak"
+    ),
+    "Render > Film > Transparent": "Render > Film > Transparent",
+    "Blender refuses it: {}": "Blender menolaknya: {}",
+    "Land it in another way, and tell us of this scene": (
+        "Tempatkan dengan cara lain, dan ceritakan adegan ini kepada kami"
+    ),
     "its shot.json tells no camera for this frame": "shot.json-nya tidak menyebut kamera untuk frame ini",
     # Variations and storyboards
     "{} = {} variations are more than {}": "{} = {} variasi lebih dari {}",

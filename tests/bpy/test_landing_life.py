@@ -167,7 +167,7 @@ def test_mistakes_change_nothing(scene: Any, tmp_path: Path) -> None:
         "does not exist": lambda: land(scene, camera, tmp_path / "absent"),
         "no way to land": lambda: land(scene, camera, take, ["hologram"]),
         "nothing is no way": lambda: land(scene, camera, take, []),
-        "no geometry": lambda: land(scene, camera, take, objects=[camera]),  # after the background had landed
+        "no geometry": lambda: land(scene, camera, take, ["projection"], objects=[camera]),
         "not landed": lambda: remove(scene, take),
     }
     for words, action in wrong.items():

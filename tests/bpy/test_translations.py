@@ -124,6 +124,7 @@ NOT_OURS = {
     "event.problem": "the backend's",
     "event.remedy": "the backend's",
     "message.remedy": "the backend's",
+    "why.remedy": "of a Note, read where that is written",
     "str(error)": "the wire's own words about a broken message",
     "said[1].problem": "the client's, read where it says it",
     "said[1].remedy": "the client's",
