@@ -179,14 +179,17 @@ class Child:
 def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     made: list[subprocess.Popen] = []
 
-    def start(**options: object) -> Child:
+    def start(before: str = "", stderr: Path | None = None, **options: object) -> Child:
+        """before : Python that is run first, for other limits.  stderr : where the log goes."""
         code = (
             "from pathlib import Path\n"
+            f"{before}\n"
             "from farplane.backend.service.server import serve\n"
             f"serve('127.0.0.1', 0, Path({str(tmp_path / 'config')!r}), Path({str(tmp_path / 'data')!r}), 'painter:paint', **{options!r})"
         )
         environment = {**os.environ, "PAINTER_GATE": str(tmp_path / "gate")}
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
+        log = None if stderr is None else stderr.open("wb")
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=log, env=environment)
         made.append(process)
         assert process.stdout is not None
         return Child(process, json.loads(process.stdout.readline()))

@@ -7,18 +7,21 @@ from pathlib import Path
 import zmq
 
 from farplane.protocol import codec, pairing
-from farplane.protocol.events import Hello, Message
+from farplane.protocol.events import Credit, Hello, Message, Submit, Upload
 from farplane.protocol.schema import FROM_BACKEND
 
 
 class Raw:
-    def __init__(self, address: str, server_key: str, keys: tuple[bytes, bytes]) -> None:
+    def __init__(self, address: str, server_key: str, keys: tuple[bytes, bytes], room: int = 0) -> None:
+        """room : messages that its own libzmq takes in before they are read; 0 for the usual."""
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.curve_serverkey = server_key.encode()
         self.socket.curve_publickey, self.socket.curve_secretkey = keys
         self.socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        if room:
+            self.socket.rcvhwm, self.socket.rcvbuf = room, 1 << 16
         self.monitor = self.socket.get_monitor_socket()
         self.socket.connect(address)
 
@@ -34,6 +37,26 @@ class Raw:
 
     def parts(self, milliseconds: int = 30_000) -> list[bytes] | None:
         return self.socket.recv_multipart() if self.socket.poll(milliseconds) else None
+
+    def offer(self, submit: Submit, buffers: list[memoryview]) -> Message | None:
+        """Submit and upload by credit; returns the first answer that is none."""
+        self.say(submit)
+        while isinstance(message := self.hear(), Credit):
+            self.upload(submit.job, buffers, message)
+        return message
+
+    def upload(self, job: str, buffers: list[memoryview], credit: Credit) -> None:
+        """Send what a credit asks for."""
+        for offset, data in codec.pieces(buffers, credit.offset, credit.chunks):
+            self.say(Upload(job, offset, data))
+
+    def until(self, kind: type, milliseconds: int = 60_000) -> Message:
+        """Read on until a message of this kind comes."""
+        while True:
+            message = self.hear(milliseconds)
+            assert message is not None, f"no {kind.__name__} came"
+            if isinstance(message, kind):
+                return message
 
     def greet(self) -> Message | None:
         self.say(Hello("a test"))
@@ -52,6 +75,8 @@ class Raw:
         return seen
 
     def close(self) -> None:
+        if self.socket.closed:
+            return
         self.socket.disable_monitor()
         self.monitor.close()
         self.socket.close()
