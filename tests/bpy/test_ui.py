@@ -163,20 +163,20 @@ def test_the_shot_at_the_current_frame_is_sent(connected: Any, poll_until: Any) 
     assert landed(scene)[0].camera == second
 
 
-def test_the_plate_takes_the_models_size_nearest_in_shape(connected: Any, poll_until: Any) -> None:
+def test_the_plate_has_the_scenes_shape_and_about_the_models_size(connected: Any, poll_until: Any) -> None:
     session.connect()
     poll_until(lambda: session.connection == "connected")
-    connected.farplane.model = "farplane-s"
-    connected.farplane.size = "MODEL"
-    area = session.models[0].sizes[0][0] * session.models[0].sizes[0][1]
+    connected.farplane.model, connected.farplane.size = "farplane-s", "MODEL"
+    largest = max(w * h for w, h in session.models[0].sizes)
     render = connected.render
-    for shape in ((1920, 1080), (1080, 1920), (2048, 858), (1000, 1000)):
-        render.resolution_x, render.resolution_y = shape
-        width, height = generate.plate_size(connected)
-        assert 0.9 < width * height / area < 1.1, "about as many pixels as the model likes"
-        assert abs(width / height - shape[0] / shape[1]) < 2 * width / height**2, "the scene's own shape, to two pixels"
+    for width, height in ((1920, 1080), (1080, 1920), (2048, 857), (1000, 1000)):
+        render.resolution_x, render.resolution_y = width, height
+        w, h = generate.plate_size(connected)
+        assert min(abs(w - h * width / height), abs(h - w * height / width)) <= 0.5  # half a pixel of a side
+        assert w * h == pytest.approx(largest, rel=0.25)  # about as many pixels as the model likes
+    render.resolution_x, render.resolution_y = 1080, 1919  # odd
     connected.farplane.size = "SCENE"
-    assert generate.plate_size(connected) == (1000, 1000)
+    assert generate.plate_size(connected) == (1080, 1919)
 
 
 def test_the_prompt_is_the_scenes_own(scene: Any) -> None:
