@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import RenderSettings, Shot
+from .pipeline.upsample import smaller
 from .render_scene import Order, render
 from .take_files import plate_made_at, read_plate, read_take_shot, with_reference
 
@@ -39,11 +40,4 @@ def take_of(scene: Path, folder: Path, settings: RenderSettings, size: Size) -> 
     if shot.reference is None:
         raise FarplaneError("reference", f"{folder} holds no render of {scene.name}", "Delete the folder and run again")
     plate, made_at = read_plate(folder, shot), plate_made_at(folder, shot)
-    return shot, plate if made_at is None else _smaller(plate, made_at), np.asarray(shot.reference)
-
-
-def _smaller(frames: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:
-    """An enlarged plate back at the size it was made at, by area."""
-    import cv2
-
-    return np.stack([np.asarray(cv2.resize(f, size, interpolation=cv2.INTER_AREA), np.float32) for f in frames])
+    return shot, plate if made_at is None else smaller(plate, made_at), np.asarray(shot.reference)

@@ -108,7 +108,7 @@ def make_plate(shot: Shot, settings: RenderSettings, found: FoundModel, sink: Si
     return Plate(frames, plate.HDR, notes, canvas)
 
 
-def _framed(plate: Plate, shot: Shot, sink: Sink, check: Callable[[], None]) -> Iterator[Frames]:
+def framed(plate: Plate, shot: Shot, sink: Sink, check: Callable[[], None]) -> Iterator[Frames]:
     """Each frame in the shot's own pixels, its edges on the edges of the shot's own depth, what is beside it cut off."""
     from .upsample import upsample_guided
 
@@ -131,7 +131,7 @@ def _write(full: NDArray[np.float16], plate: Plate, job: Job, sink: Sink, check:
     settings = job.settings
 
     def finished() -> Iterator[tuple[Frames, dict]]:
-        for t, rgb in enumerate(_framed(plate, job.shot, sink, check)):
+        for t, rgb in enumerate(framed(plate, job.shot, sink, check)):
             full[t] = np.minimum(rgb, HALF_MAX)
             yield (
                 rgb,

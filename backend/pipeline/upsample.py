@@ -74,6 +74,11 @@ def _grow(mask: NDArray[np.bool_], reach: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)), np.uint8)
 
 
+def smaller(frames: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:
+    """An enlarged plate [T, H, W, 3] back at the size (w, h) it was made at, by area."""
+    return np.stack([np.asarray(cv2.resize(f, size, interpolation=cv2.INTER_AREA), np.float32) for f in frames])
+
+
 def upsample_guided(rgb_low: NDArray, depth_low: NDArray, depth_full: NDArray) -> NDArray[np.float32]:
     """Enlarge a frame to its full-size depth, [h, w, 3] to [H, W, 3] float32 scene-linear, zero or above.
 

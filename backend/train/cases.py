@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from ...protocol.shot import CameraTrack, DepthPass, Prompt, RenderSettings, Shot
 from ..model.presets import FoundModel
 from ..pipeline.exr import HALF_MAX
-from ..pipeline.render import make_plate
+from ..pipeline.render import framed, make_plate
+from ..pipeline.upsample import smaller
 from .data import render_clip
 from .prompts import HELD_OUT_KINDS, HELD_OUT_PAIRS, is_held_out, write_prompt
 from .told_colours import Manner
@@ -194,8 +195,14 @@ class _Silent:
 
 
 def sample_plate(shot: Shot, settings: RenderSettings, found: FoundModel) -> Frames:
-    """The plate of a shot, [T, h, w, 3] scene-linear at whatever size the model makes it, by the pipeline's own way."""
-    return make_plate(shot, settings, found, _Silent(), lambda: None).frames
+    """The plate of a shot, [T, h, w, 3] scene-linear at whatever size the model makes its frame, by the pipeline's own
+    way."""
+    plate = make_plate(shot, settings, found, _Silent(), lambda: None)
+    canvas = plate.placed(shot)
+    if canvas.seen == canvas.resolution:  # nothing beside the frame to cut off
+        return plate.frames
+    frames = np.stack(list(framed(plate, shot, _Silent(), lambda: None)))
+    return smaller(frames, canvas.frame_size) if canvas.frame_size < canvas.resolution else frames
 
 
 def kept_plate(folder: Path, shot: Shot, settings: RenderSettings, found: FoundModel, key: str) -> Frames:
