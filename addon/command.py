@@ -218,7 +218,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         "--scene", default=None, metavar="NAME", help="of the file; the one that was open when it was saved if left out"
     )
     command.add_argument("--frames", type=_frames, metavar="A-B", help="the scene's own range if left out")
-    command.add_argument("--size", type=_size, metavar="WxH", help="the scene's own resolution if left out")
+    command.add_argument("--size", type=_size, metavar="WxH", help="pixels, of the scene's own frame; its resolution if left out")
     command.add_argument("--prompt", default=None, help="the scene's own if left out")
     command.add_argument("--negative", default=None, help="what not to show; the scene's own if left out")
     command.add_argument(

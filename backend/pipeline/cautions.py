@@ -215,8 +215,9 @@ def _buried(seen: NDArray[np.bool_], up: NDArray) -> bool:
 
 
 def _lens(shot: Shot) -> Iterator[str]:
-    wide = shot.resolution[0] >= shot.resolution[1]
-    focal = (shot.camera.K[:, 0, 0] if wide else shot.camera.K[:, 1, 1]) * SENSOR / max(shot.resolution)
+    width, height = shot.resolution
+    wide = width * shot.pixel_aspect >= height
+    focal = SENSOR * (shot.camera.K[:, 0, 0] / width if wide else shot.camera.K[:, 1, 1] / height)
     low, high = TRAINED_FOCAL
     out = (focal < low / ROUNDING) | (focal > high * ROUNDING)
     if out.any():

@@ -137,5 +137,6 @@ def _seen(places: NDArray, K: NDArray, world_from_camera: NDArray) -> NDArray[np
     local = np.asarray((places - world_from_camera[:3, 3]) @ world_from_camera[:3, :3], np.float64)
     z = local[:, 2].copy()
     z[np.abs(z) < 1e-6] = 1e-6
-    x, y = (K[i, i] * local[:, i] / z + K[i, 2] for i in (0, 1))
+    x = (K[0, 0] * local[:, 0] + K[0, 1] * local[:, 1]) / z + K[0, 2]
+    y = K[1, 1] * local[:, 1] / z + K[1, 2]
     return np.stack((x, y, z), 1)

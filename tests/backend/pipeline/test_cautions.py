@@ -290,6 +290,15 @@ def test_focal_lengths_are_of_the_longer_side(size, focal, told):
     assert [note.partition(" (on")[0] for note in notes] == ([f"camera: {told}"] if told else [])
 
 
+def test_focal_lengths_are_of_the_frame_that_is_seen():
+    """A plate whose pixels are twice as wide as high shows a wide frame, though its longer side stands upright."""
+    K = np.array([[11.0 / 36 * 96, 0, 48], [0, 22.0 / 36 * 96, 60], [0, 0, 1]])
+    shot = make_shot(np.full((3, 120, 96), 6.0), look(np.array([0, 0, 2.0]), 0, -0.2), 20.0, size=(96, 120))
+    shot = replace(shot, camera=CameraTrack(np.tile(K, (3, 1, 1)), shot.camera.world_from_camera))
+    (note,) = shot_cautions(shot)
+    assert note.startswith("camera: 11 mm (on")
+
+
 def test_a_zoom_is_told_where_it_is_out():
     focal = [8.0, 9.0, 10.5, 14.0, 20.0, 35.0]
     (note,) = shot_cautions(make_shot(np.full((6, H, W), 6.0), EYE, np.array(focal)))
