@@ -31,6 +31,7 @@ class ReadingEngine(bpy.types.RenderEngine):
     """Renders nothing; the dependency graph is shown to who asked for it."""
 
     bl_idname, bl_label = ENGINE, "Farplane reads the scene"
+    bl_use_image_save = False  # a file would take more than twice the time of the rest
 
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Once for each view layer that is rendered."""

@@ -148,7 +148,7 @@ class PassRenderer:
         self._prepare("read")
         self._frame = frame
         with evaluation.shown_to(look):
-            self._render_file().unlink()
+            self._render_frame()
 
     def depth(self, view: CameraView) -> NDArray[np.float32]:
         """Return [H, W] float32 depth along the camera's axis in Blender units, inf where nothing is hit.
@@ -247,21 +247,26 @@ class PassRenderer:
         return _read_once(self._render_file(), endings)
 
     def _render_file(self) -> Path:
-        """Render the stand-in at the frame that was aimed at; return the file.
-
-        As an animation of one frame: for a still the operator takes the frame number from the artist's scene.  Not under
-        a temp_override, with which Blender under Python 3.11 crashes beside our threads (docs/decisions/random-sequences.md).
-        """
+        """Render the stand-in at the frame that was aimed at; return the file."""
         path = self._folder / f"pass{self._frame:04d}.exr"
         self.scene.render.filepath = str(self._folder / "pass####.exr")
-        self.scene.frame_start = self.scene.frame_end = self._frame
-        with blenders_own(), evaluation.changed_by(self._change, self.scene):
-            bpy.ops.render.render(animation=True, scene=self.scene.name)
+        with evaluation.changed_by(self._change, self.scene):
+            self._render_frame()
         if not path.exists():
             raise FarplaneError(
                 "output", f"nothing was written to {self._folder}", "Free some space for temporary files"
             )
         return path
+
+    def _render_frame(self) -> None:
+        """Have Blender render the stand-in at the frame.
+
+        As an animation of one frame: for a still the operator takes the frame number from the artist's scene.  Not under
+        a temp_override, with which Blender under Python 3.11 crashes beside our threads (docs/decisions/random-sequences.md).
+        """
+        self.scene.frame_start = self.scene.frame_end = self._frame
+        with blenders_own():
+            bpy.ops.render.render(animation=True, scene=self.scene.name)
 
     def _change(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Change what the render that begins has evaluated, for the pass that it is."""
@@ -289,7 +294,6 @@ class PassRenderer:
             evaluation.leave()
         render = self.scene.render
         _set_size(render, 8, 8) if kind == "read" else _set_size(render, self.width, self.height)
-        _set_file(render.image_settings, has_layers=kind != "read")
         for layer, use_volumes in zip(self.scene.view_layers, self._use_volumes, strict=True):
             layer.use = layer.name in (self._layers[:1] if kind == "beauty" else self._layers)
             layer.use_volumes = use_volumes and kind == "beauty"
@@ -297,8 +301,10 @@ class PassRenderer:
             layer.use_pass_z = kind in ("depth", "surface")
             for name in ("diffuse_color", "glossy_color", "transmission_color", "normal", "position", "material_index"):
                 setattr(layer, f"use_pass_{name}", kind == "surface")
-        # What Cycles has made of meshes and textures stays from frame to frame: 0.4 s become 0.08 where there are many.
-        self.scene.render.use_persistent_data = kind == "surface" and not evaluation.has_other_handlers()
+        # What Blender has evaluated, and what Cycles has made of meshes and textures, stays from frame to frame: where
+        # there are many, 0.4 s become 0.08.
+        keeps = kind in ("read", "surface") and not evaluation.has_other_handlers()
+        self.scene.render.use_persistent_data = keeps
         self.scene.world = self._sky if kind == "beauty" else None  # else there is no sky to load or sample
         if kind == "read":
             pass
@@ -389,24 +395,19 @@ def _copy_scene(scene: bpy.types.Scene, width: int, height: int, frame: Frame) -
         setattr(render, name, False)
     render.use_overwrite = True
     render.dither_intensity = 0.0
+    settings = render.image_settings
+    if hasattr(settings, "media_type"):  # 5.0
+        settings.media_type = "MULTI_LAYER_IMAGE"
+    settings.file_format = "OPEN_EXR_MULTILAYER"
+    if hasattr(settings, "use_exr_interleave"):  # 5.0: one part, without which it cannot write uneven pixel aspects
+        settings.use_exr_interleave = True
+    settings.color_depth, settings.exr_codec = "32", "NONE"
+    _set_file_space(settings, "Linear Rec.709")  # of colours; depth is written as it is
     return copy
 
 
 def _set_size(render: Any, width: int, height: int) -> None:
     render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
-
-
-def _set_file(settings: Any, has_layers: bool) -> None:
-    """Write files of many layers; or, where an engine draws nothing, a plain picture, for which Blender asks no layers."""
-    if hasattr(settings, "media_type"):  # 5.0
-        settings.media_type = "MULTI_LAYER_IMAGE" if has_layers else "IMAGE"
-    settings.file_format = "OPEN_EXR_MULTILAYER" if has_layers else "BMP"
-    if not has_layers:
-        return
-    if hasattr(settings, "use_exr_interleave"):  # 5.0: one part, without which it cannot write uneven pixel aspects
-        settings.use_exr_interleave = True
-    settings.color_depth, settings.exr_codec = "32", "NONE"
-    _set_file_space(settings, "Linear Rec.709")  # of colours; depth is written as it is
 
 
 def _name_layers(scene: bpy.types.Scene) -> list[str]:

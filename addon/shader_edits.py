@@ -57,8 +57,11 @@ def mark_untold(depsgraph: bpy.types.Depsgraph) -> None:
 
     Cycles renders such an image in pink, and tells nobody.
     """
-    for material in _materials(depsgraph):
-        material.pass_index = UNTOLD if _lacks_image(material) else 0
+    materials = _materials(depsgraph)
+    groups = [block for block in depsgraph.ids if isinstance(block, bpy.types.ShaderNodeTree)]
+    lost = {node for tree in (*groups, *(one.node_tree for one in materials)) for node in tree.nodes if _is_lost(node)}
+    for material in materials:
+        material.pass_index = UNTOLD if lost and _hangs_on(material, lost) else 0
 
 
 def is_readable(image: Any, user: Any) -> bool:
@@ -95,14 +98,16 @@ def _is_fog(material: Any) -> bool:
 # -- images -----------------------------------------------------------------------------------------------------------
 
 
-def _lacks_image(material: Any) -> bool:
-    """Whether the colour of a material hangs on an image that cannot be read."""
+def _is_lost(node: Any) -> bool:
+    """Whether a node shows an image that cannot be read."""
+    return node.bl_idname in _IMAGES and not is_readable(node.image, node.image_user)
+
+
+def _hangs_on(material: Any, lost: set[Any]) -> bool:
+    """Whether the colour of a material hangs on one of these nodes."""
     seen: set[tuple[Any, ...]] = set()
-    for _, output in _outputs(material):
-        for node in _behind(output.inputs["Surface"], (), seen):
-            if node.bl_idname in _IMAGES and not is_readable(node.image, node.image_user):
-                return True
-    return False
+    outputs = [output for _, output in _outputs(material)]
+    return any(node in lost for output in outputs for node in _behind(output.inputs["Surface"], (), seen))
 
 
 def _behind(socket: Any, groups: tuple[Any, ...], seen: set[tuple[Any, ...]]) -> Iterator[Any]:

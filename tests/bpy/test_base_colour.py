@@ -152,7 +152,8 @@ def test_where_cycles_cannot_run_the_shot_goes_without(scene, monkeypatch):
     own, calls = PassRenderer._prepare, []
 
     def prepare(self, kind):
-        calls.append(kind)
+        if kind != "read":
+            calls.append(kind)
         if kind == "surface" and calls.count(kind) > fails_after:
             raise RuntimeError("no Cycles in this build")
         own(self, kind)

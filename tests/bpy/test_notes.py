@@ -138,6 +138,7 @@ def test_baked_physics_are_not(scene: Any, tmp_path: Path, physics: Any) -> None
         modifier = thing.modifiers["grows"]
         if hasattr(modifier, "bake_target"):
             modifier.bake_target = "DISK"
+        bpy.context.view_layer.objects.active = thing
         bpy.ops.object.geometry_node_bake_single(
             session_uid=thing.session_uid, modifier_name="grows", bake_id=modifier.bakes[0].bake_id
         )

@@ -217,7 +217,7 @@ def test_one_frame_ten_thousand_frames_and_none(scene, frames, words):
             plan_shots(scene)
 
 
-@pytest.mark.parametrize("size", [(63, 48), (0, 48), (64, 32768), (32768, 32768), (16, 16)])
+@pytest.mark.parametrize("size", [(0, 48), (64, 32768), (32768, 32768), (16, 16)])
 def test_resolutions_no_plate_can_have(scene, size):
     (plan,) = plan_shots(scene)
     with pytest.raises(FarplaneError, match="resolution"):
@@ -244,10 +244,9 @@ def test_a_matrix_of_nan(scene):
         extraction.step()
 
 
-def test_nothing_in_front_of_the_camera(scene):
+def test_nothing_in_front_of_the_camera_is_a_shot_of_sky(scene):
     bpy.data.objects["Plane"].hide_render = True
-    with pytest.raises(FarplaneError, match="no frame shows any geometry"):
-        extract(scene, plan_shots(scene, (1, 2))[0])
+    assert np.isinf(extract(scene, plan_shots(scene, (1, 2))[0]).depth.z).all()
 
 
 def test_an_undo_under_way_is_told(scene):
