@@ -334,7 +334,8 @@ def test_an_edit_right_after_the_depth_was_read_counts(scene: Any) -> None:
 
     def told_of(*blocks: Any) -> int:
         before = depth_view._state.edits
-        updates = [SimpleNamespace(id=block, is_updated_geometry=True, is_updated_transform=False) for block in blocks]
+        told = {"is_updated_geometry": True, "is_updated_transform": False, "is_updated_shading": False}
+        updates = [SimpleNamespace(id=block, **told) for block in blocks]
         depth_view._edited(scene, SimpleNamespace(updates=updates))
         return depth_view._state.edits - before
 
