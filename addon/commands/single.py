@@ -158,7 +158,7 @@ def land_copy(
                 for kind, error in landed.failed.items():
                     copy.note(error, plan.name, kind)
                 for note in landed.notes:
-                    report("warning", text=f"{plan.name}: {note}")
+                    report.note(f"{plan.name}: {note}")
             except (FarplaneError, RuntimeError) as error:
                 copy.note(error, plan.name)
             report.progress("land", step + 1, len(done))

@@ -33,7 +33,7 @@ def test_size_is_read(text: str, want: tuple[int, int] | None) -> None:
     assert checks.parse_size(text) == want
 
 
-@pytest.mark.parametrize("text", ["960", "0x0", "961x540", "32768x32768", "-2x4", "960x540x3", "8192x8192"])
+@pytest.mark.parametrize("text", ["960", "0x0", "32768x32768", "-2x4", "960x540x3", "8192x8192"])
 def test_size_that_is_no_plate(text: str) -> None:
     with pytest.raises(FarplaneError) as error:
         checks.parse_size(text)

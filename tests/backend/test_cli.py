@@ -110,7 +110,6 @@ RENDER = ("render", "scene.blend", "--prompt", "a valley", "--out", "out")
         ("frames", (*RENDER, "--frames", "7")),
         ("frames", (*RENDER, "--frames", "9-3")),
         ("resolution", (*RENDER, "--size", "0x0")),
-        ("resolution", (*RENDER, "--size", "961x540")),
         ("resolution", (*RENDER, "--size", "32768x32768")),
         ("resolution", (*RENDER, "--size", "big")),
         ("seed", (*RENDER, "--seed", "-1")),

@@ -204,7 +204,8 @@ def test_mistakes_in_the_braces_cost_nothing(
 
 
 def test_a_storyboard_is_laid_into_a_copy(backend: PrivateBackend, blend: Path, tmp_path: Path) -> None:
-    """The third camera sees nothing: its shot is told to have failed, and has words but no picture."""
+    """The third camera is nowhere: its shot is told to have failed, and has words but no picture."""
+    bpy.data.objects["sky"].delta_location.x = float("nan")
     scene = with_markers(blend, "wide", "close", "sky")
     scene["farplane_prompt"] = "plain valley"
     set_marker_prompt(scene, "close", "plain face in fog")

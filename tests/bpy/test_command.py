@@ -377,6 +377,21 @@ def test_missing_files_are_named_before_any_work_and_strict_refuses(tmp_path):
     assert not (tmp_path / "again").exists()
 
 
+def test_notes_are_said_once(tmp_path):
+    """What the scene tells, before any work; what its depth tells, of each shot."""
+    path = build(tmp_path / "a.blend", frames=(1, 6), cameras=2)
+    bpy.context.scene.render.use_multiview = True
+    for camera in bpy.data.cameras:
+        camera.clip_end = 15
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    code, told = said(path, "shot", "--out", tmp_path / "out")
+    assert code == 0
+    assert [event["event"] for event in told[:2]] == ["scene", "note"]
+    notes = [event["text"] for event in told if event["event"] == "note"]
+    assert [note.split(":")[0] for note in notes] == ["stereo", "shot 0", "shot 1"]
+    assert len(set(notes)) == 3
+
+
 def test_the_version_is_said():
     import tomllib
     from pathlib import Path

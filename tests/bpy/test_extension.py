@@ -163,7 +163,18 @@ def test_installed_enabled_used_and_removed(
     assert shipped - names(zips[python]) <= {"wheels"}
 
 
-PARTS_ELSEWHERE = ("landing", "landing_life", "projection", "bake", "undo", "faults", "threads", "base_colour")
+PARTS_ELSEWHERE = (
+    "landing",
+    "landing_life",
+    "projection",
+    "bake",
+    "undo",
+    "faults",
+    "threads",
+    "base_colour",
+    "scope",
+    "missing",
+)
 
 
 @pytest.mark.parametrize(
