@@ -378,9 +378,9 @@ def _measures(sequence: _Sequence, numbers: Sequence[int], made_at: float) -> Me
     )
 
 
-def placed_notes(report: PlateReport, shot: Shot) -> tuple[str, ...]:
+def placed_notes(report: PlateReport) -> tuple[str, ...]:
     """What to tell of where the plate lands; nothing where it lies in its place."""
-    return () if report.registration is None else registration_notes(report.registration, shot)
+    return () if report.registration is None else registration_notes(report.registration)
 
 
 def _check(frames: Frames, shot: Shot, what: str) -> None:

@@ -3,7 +3,8 @@
 A plate is laid over the scene's frame from edge to edge.  Two things can be off then: the lens (the plate's K, brought
 to the scene's pixels, is not what the scene's own program projects: a plate of another camera is stretched into the
 frame) and the picture (its edges do not lie where the depth has its silhouettes: it was moved or stretched after the
-model).  The first is exact; the second is read from the picture and knows about a tenth of a pixel of the plate.
+model).  The first is exact.  The second is read from the picture: to a tenth of a pixel of the plate where there are
+many silhouettes, to half a one where they are few and run along the rows, since depth has one sample a pixel.
 
 Legend: T frames, H rows, W columns; N silhouette pixels, D = 2 R + 1 shifts, tiles 3 x 3 over the frame.
 """
@@ -48,27 +49,30 @@ class Registration:
 
     lens : the plate's cameras against the scene's; None where the scene's are not told.
     picture : its edges against the depth's; None where there are too few to tell.  tiles : of 9, that could be read.
+    pixel : the width of a pixel of the plate.
     """
 
     resolution: tuple[int, int]
     lens: Offset | None
     picture: Offset | None
     tiles: int
+    pixel: float
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         lens, picture = (None if part is None else part._asdict() for part in (self.lens, self.picture))
-        return {"resolution": list(self.resolution), "lens": lens, "picture": picture, "tiles": self.tiles}
+        parts = {"lens": lens, "picture": picture, "tiles": self.tiles, "pixel": self.pixel}
+        return {"resolution": list(self.resolution), **parts}
 
 
 def registration(shot: Shot, grey: Grey) -> Registration:
     """Of a plate; grey(t) is frame t's luma [H, W] in any display encoding."""
     scene = shot.resolution if shot.frame is None else shot.frame.resolution
     picture, tiles = _picture_offset(shot, grey, scene)
-    return Registration(scene, lens_offset(shot), picture, tiles)
+    return Registration(scene, lens_offset(shot), picture, tiles, scene[0] / shot.resolution[0])
 
 
-def registration_notes(found: Registration, shot: Shot) -> tuple[str, ...]:
+def registration_notes(found: Registration) -> tuple[str, ...]:
     """What the artist should know: nothing where the plate lies in its place."""
     width, height = found.resolution
     notes = []
@@ -77,21 +81,23 @@ def registration_notes(found: Registration, shot: Shot) -> tuple[str, ...]:
             f"frame: the plate's camera is not the scene's: it lands up to {found.lens.worst:.1f} px off in "
             f"{width}x{height}; read the shot again with this version"
         )
-    if found.picture is not None and found.picture.worst > PICTURE_OFF * width / shot.resolution[0]:
+    if found.picture is not None and found.picture.worst > PICTURE_OFF * found.pixel:
         notes.append(f"frame: the picture's edges lie up to {found.picture.worst:.1f} px off those of the depth")
     return tuple(notes)
 
 
 def registration_line(told: Any) -> str:
     """One line of what a report says of it (`Registration.to_json`); empty where it says nothing."""
-    if not isinstance(told, dict) or not (told.get("lens") or told.get("picture")):
+    try:
+        parts = [
+            f"{what} {told[name]['median']:.2f} px off in the median, {told[name]['worst']:.2f} px at the worst"
+            for name, what in (("lens", "the camera"), ("picture", "the picture's edges"))
+            if told[name] is not None
+        ]
+        where = "In the scene's frame ({} x {}, ".format(*told["resolution"])
+        return f"{where}a pixel of the plate is {told['pixel']:.3g}): {'; '.join(parts)}." if parts else ""
+    except (KeyError, IndexError, TypeError, ValueError):  # an older report, or one changed by hand
         return ""
-    parts = []
-    for name, what in (("lens", "the camera"), ("picture", "the picture's edges")):
-        if (off := told.get(name)) is not None:
-            parts.append(f"{what} {off['median']:.2f} px off in the median, {off['worst']:.2f} px at the worst")
-    width, height = told["resolution"]
-    return f"In the scene's frame ({width} x {height}): {'; '.join(parts)}."
 
 
 def lens_offset(shot: Shot) -> Offset | None:

@@ -160,7 +160,7 @@ def _measure(frames: NDArray, plate: Plate, job: Job, sink: Sink) -> None:
         "seed": job.settings.seed,
         "prompt": job.shot.prompt.text,
         "hdr": plate.hdr,
-        "notes": [*plate.notes, *placed_notes(report, job.shot)],
+        "notes": [*plate.notes, *placed_notes(report)],
     }
     title = f"{job.shot.prompt.text} · {job.settings.model} · seed {job.settings.seed}"
     makers: list[tuple[str, Callable[[], bytes]]] = [

@@ -32,6 +32,15 @@ def test_the_plate_beside_the_render() -> None:
     assert rows[1].strip("│ ").endswith("–"), "no render to compare with at 8 frames apart"
 
 
+def test_where_the_plate_lands_is_told_below_the_table() -> None:
+    placed = {"resolution": [1920, 1080], "lens": {"median": 4.21, "worst": 8.57}, "picture": None, "pixel": 4.2857}
+    text = " ".join(printed(lock_table({"plate": {"lock": [lock(1, 0.5)]}, "registration": placed})).split())
+    assert "In the scene's frame (1920 x 1080, a pixel of the plate is 4.29)" in text
+    assert "the camera 4.21 px off in the median, 8.57 px at the worst." in text
+    for older in (None, {}, 3, {"lens": 3, "picture": None}, {"resolution": [1], "lens": None, "picture": None}):
+        assert "scene's frame" not in printed(lock_table({"plate": {"lock": [lock(1, 0.5)]}, "registration": older}))
+
+
 def test_a_refused_figure_says_why_and_never_reads_zero() -> None:
     reason = "only 7% of the surface shows enough detail"
     text = printed(lock_table({"plate": {"lock": [lock(1, None, reason=reason, share=0.0, matches=None)]}}))

@@ -357,10 +357,10 @@ def test_a_plate_of_another_camera_is_caught_by_the_report() -> None:
     assert off is not None
     assert off.worst == pytest.approx(540 * (1 - (16 / 9) / (7 / 4)) * -1, abs=0.2)
     assert 3.5 < off.median < 5
-    (note,) = registration_notes(registration(old, lambda t: np.zeros((256, 448), np.float32)), old)
+    (note,) = registration_notes(registration(old, lambda t: np.zeros((256, 448), np.float32)))
     assert "8.6 px off in 1920x1080" in note
     assert lens_offset(new) is not None
-    assert registration_notes(registration(new, lambda t: np.zeros((252, 448), np.float32)), new) == ()
+    assert registration_notes(registration(new, lambda t: np.zeros((252, 448), np.float32))) == ()
     assert lens_offset(replace(new, frame=None)) is None  # takes until 0.3 do not tell their scene
 
 
@@ -402,7 +402,7 @@ def test_a_picture_off_its_depth_is_read(stretch: tuple, move: tuple) -> None:
     far = [abs(s - 1) * side / 2 + abs(m) for s, side, m in zip(stretch, (w, h), move, strict=True)]
     assert found.picture is not None
     assert found.picture.worst == pytest.approx(np.hypot(*far) * scale, abs=0.25 * scale * np.sqrt(2))
-    told = registration_notes(found, shot)
+    told = registration_notes(found)
     assert bool(told) == (np.hypot(*far) > 1.5)
 
 
