@@ -35,11 +35,15 @@ def listed(scene: bpy.types.Scene) -> list[Any]:
 
     Without those that are gone since: an object that was deleted from the scene lives on where something points to it.
     """
-    group = scene.get(FOREGROUND_KEY)
-    if not hasattr(group, "items"):
-        return []
-    found = [block for _, block in sorted(group.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)]
-    return [block for block in found if _is_there(block, scene)]
+    return [block for block in _pointed(scene) if _is_there(block, scene)]
+
+
+def _pointed(scene: bpy.types.Scene) -> list[Any]:
+    """What the property points to, in its order, None for what was deleted; a script may have written a list, or one alone."""
+    value: Any = scene.get(FOREGROUND_KEY)
+    if hasattr(value, "items") and not isinstance(value, bpy.types.ID):
+        return [block for _, block in sorted(value.items(), key=lambda item: (len(item[0]), item[0]))]
+    return list(value) if isinstance(value, list) else [value]
 
 
 def _is_there(block: Any, scene: bpy.types.Scene) -> bool:
@@ -181,8 +185,7 @@ def fingerprint(scene: bpy.types.Scene) -> tuple[Any, ...]:
     ]
     objects = [_values(bpy.data.objects, name) for name in _SEEN_BY]
     instances = [inside.session_uid for obj in bpy.data.objects if (inside := obj.instance_collection) is not None]
-    group = scene.get(FOREGROUND_KEY)
-    pointed = [_uid(block) for block in group.values()] if hasattr(group, "values") else []
+    pointed = [_uid(block) for block in _pointed(scene)]
     return layers, collections, objects, instances, pointed, _uid(set_collection(scene))
 
 
@@ -199,7 +202,7 @@ _SEEN_BY = (
 
 
 def _uid(block: Any) -> int:
-    return 0 if block is None else block.session_uid
+    return int(getattr(block, "session_uid", 0))
 
 
 def _flags_of(layer: bpy.types.LayerCollection | None) -> tuple[Any, ...]:

@@ -470,6 +470,13 @@ def test_it_is_counted_as_a_render_shows_it(scene: Any) -> None:
 def test_it_is_kept_through_a_rename_a_deletion_a_save_and_a_link(scene: Any, tmp_path: Any) -> None:
     hero, other = collection("Hero"), box("other", (0, 0, 5))
     box("body", (0, -4, 1), into=hero)
+    for by_script in ([hero, other], {"0": hero, "1": other}):
+        scene[scope.FOREGROUND_KEY] = by_script
+        assert scope.listed(scene) == [hero, other]
+    scene[scope.FOREGROUND_KEY] = other
+    assert scope.listed(scene) == [other]
+    scene[scope.FOREGROUND_KEY] = "Hero"  # a name is no pointer
+    assert scope.listed(scene) == []
     scope.set_listed(scene, [hero, other, hero])
     scope.set_set_collection(scene, bpy.data.collections["Place"])
     hero.name = "Heroine"
