@@ -9,6 +9,7 @@ set held out, and the set with and without a hero whom the camera does not see.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+import OpenEXR
 
 FOLDER, W, H, SAMPLES, ENGINE = Path(sys.argv[1]), *(int(n) for n in sys.argv[2:5]), sys.argv[5]
 sys.path.insert(0, str(FOLDER))
@@ -156,18 +158,17 @@ def plate_of(scene: Any) -> np.ndarray:
     return plate
 
 
+def write(path: Path, rgb: np.ndarray) -> None:
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(header, {"RGB": np.ascontiguousarray(rgb.astype(np.float16))}).write(str(path))
+
+
 def take_of(plate: np.ndarray) -> Path:
-    import hashlib
-
-    import OpenEXR
-
     folder = FOLDER / "shot" / "take"
     take = takes.Take.create(folder, {"frames": [{"frame": n} for n in (11, FRAME, 13)], "resolution": [W, H]})
     for number in (11, FRAME, 13):
-        path = FOLDER / "scratch.exr"
-        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-        OpenEXR.File(header, {"RGB": np.ascontiguousarray(plate.astype(np.float16))}).write(str(path))
-        data = path.read_bytes()
+        write(FOLDER / "scratch.exr", plate)
+        data = (FOLDER / "scratch.exr").read_bytes()
         take.write_frame(number, data, hashlib.sha256(data).hexdigest())
     take.finish()
     return folder
@@ -185,10 +186,19 @@ def main() -> None:
     got = rendered(scene)
     save_png(scene)
     after = rendered(scene, 30)
+    black = black_plate(scene, take)
     landing.remove(scene, take)
     told = {"blender": bpy.app.version_string, "changes": changes(before), "layer": other_layer.name}
-    told |= compare(got, truth, plate) | {"outside": float(np.abs(after - otherwise).max())}
+    told |= compare(got, truth, plate) | {"black": float(np.abs(black - truth["alone"])[..., :3].max())}
+    told |= {"outside": float(np.abs(after - otherwise).max())}
     print("RESULT " + json.dumps(told))
+
+
+def black_plate(scene: Any, take: Path) -> np.ndarray:
+    """The picture with every pixel of the plate black."""
+    write(take / "plate.0012.exr", np.zeros((H, W, 3)))
+    bpy.data.images["Farplane shot/take"].reload()
+    return rendered(scene)
 
 
 def save_png(scene: Any) -> None:
