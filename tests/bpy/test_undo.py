@@ -13,6 +13,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from farplane.addon import scope  # noqa: E402
 from farplane.addon.passes import PREFIX  # noqa: E402
 from farplane.addon.scene import Extraction, plan_shots  # noqa: E402
 from farplane.addon.ui import saving  # noqa: E402
@@ -46,13 +47,22 @@ def whole_depth() -> np.ndarray:
 
 def leftovers() -> list[str]:
     """Stand-in datablocks of any kind."""
-    blocks = (bpy.data.scenes, bpy.data.objects, bpy.data.cameras, bpy.data.node_groups)
+    blocks = (bpy.data.scenes, bpy.data.objects, bpy.data.cameras, bpy.data.node_groups, bpy.data.collections)
     return [block.name for kind in blocks for block in kind if block.name.startswith(PREFIX)]
 
 
 @pytest.fixture(autouse=True)
 def painted(scene: Any) -> None:
-    """Something in the scene has a colour."""
+    """Something in the scene has a colour; and of a collection and of an instance a part is Foreground."""
+    both = bpy.data.collections.new("Both")
+    scene.collection.children.link(both)
+    pieces = [bpy.data.objects.new(name, bpy.data.meshes["Cube"]) for name in ("Hero", "Rock")]
+    for piece in pieces:
+        both.objects.link(piece)
+    instance = bpy.data.objects.new("Instance", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", both
+    scene.collection.objects.link(instance)
+    scope.set_listed(scene, pieces[:1])
     paint = bpy.data.materials.new("Paint")
     paint.use_nodes = True
     paint.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.6, 0.05, 0.05, 1)
