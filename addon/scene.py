@@ -406,7 +406,7 @@ class Extraction:
         if index in self._probed and (self._has_openings or np.isinf(self._z[index]).any()):
             view, scale = self._views[index], np.float32(self._metres * self._pinholes[index].depth_scale)
             whole = passes.without_limits(view) * scale
-            self._beyond.append(beyond(view.frame, self._z[index], whole, view.clip_end * scale))
+            self._beyond.append(beyond(view.frame, self._z[index], whole, float(view.clip_end * scale)))
 
     def _keep_projection(self, index: int, passes: PassRenderer) -> None:
         """Keep what Blender itself makes of the lens in the scene's frame, which the shot's K is held against."""

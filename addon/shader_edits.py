@@ -33,7 +33,7 @@ def without_volumes(depsgraph: bpy.types.Depsgraph) -> None:
     for material in _materials(depsgraph):
         for tree, output in _outputs(material):
             volume = output.inputs["Volume"]
-            if not volume.is_linked:
+            if all(link.is_muted for link in volume.links):
                 continue
             for link in list(volume.links):
                 tree.links.remove(link)

@@ -6,6 +6,7 @@ Everything of the scene counts as it stands, but for the engine's sampling; the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def ground(collection: Any) -> Any:
     return mesh("ground", [(-20, -20, 0), (20, -20, 0), (20, 20, 0), (-20, 20, 0)], [(0, 1, 2, 3)], collection)
 
 
-def mesh(name: str, corners: list[tuple[float, float, float]], faces: list[tuple[int, ...]], into: Any = None) -> Any:
+def mesh(
+    name: str, corners: Sequence[tuple[float, float, float]], faces: Sequence[tuple[int, ...]], into: Any = None
+) -> Any:
     data = bpy.data.meshes.new(name)
     data.from_pydata(corners, [], faces)
     return link(bpy.data.objects.new(name, data), into)
