@@ -187,6 +187,9 @@ def _draw_plan(layout: Any, context: bpy.types.Context) -> None:
     if any(marker.camera is not None for marker in scene.timeline_markers):
         _fact(facts, say("Shot"), plan.name)
     _fact(facts, say("Frames"), say("{} to {} ({})", plan.frames[0], plan.frames[-1], len(plan.frames)))
+    from .scope_panel import sent_line  # it takes its frame from here
+
+    _fact(facts, say("Sent"), sent_line() or "…")
     _fact(facts, say("Plate"), f"{width} x {height} px")
     _fact(facts, say("Time"), _expected_time(scene, len(plan.frames), width * height))
 

@@ -112,13 +112,14 @@ class FARPLANE_PT_scope(_Panel, bpy.types.Panel):
 
     bl_label = "Foreground"
     bl_order = ORDER["scope"]
+    bl_options = {"DEFAULT_CLOSED"}  # how much is sent stands in the Shot panel as well
 
     def draw(self, context: bpy.types.Context) -> None:
         """The counts, what is left out, and what alone is sent."""
         layout, scene = self.layout, context.scene
         session.wanted = True
         layout.use_property_decorate = False
-        _draw_text(layout, context, sent_line(), "RESTRICT_RENDER_OFF", lines=3)
+        _draw_text(layout, context, sent_line() or "…", "RESTRICT_RENDER_OFF", lines=3)
         column = layout.column(align=True)
         for index, block in enumerate(scope.listed(scene)):
             row = column.row(align=True)

@@ -32,6 +32,7 @@ TEXTS: dict[str, str] = {
     "Send only what is in one collection; without one, everything that renders and is not foreground": (
         "Kirim hanya isi satu koleksi; tanpa koleksi, semua yang dirender dan bukan latar depan"
     ),
+    "Sent": "Dikirim",
     "Set: everything else": "Set: semua yang lain",
     "Set: {}": "Set: {}",
     "it is gone": "sudah tidak ada",
