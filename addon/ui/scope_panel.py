@@ -27,6 +27,7 @@ from .translations import say
 LOOK_SECONDS = 15.0  # from one look for missing files to the next
 SHARE = 0.02  # of the main thread that counting may take: a look that took 20 ms is followed by a second's rest
 SHOWN_FILES = 4
+MOST_FRAMES = 1440  # of a shot
 
 _given: dict[tuple[str, str, str], tuple[str, str, str]] = {}  # Blender keeps no copy of a dynamic enum's texts
 
@@ -36,7 +37,10 @@ class _State:
     counted: scope.Summary | None = None
     seen: Any = None  # what `counted` was made from
     rest_until: float = 0.0
-    looked_at: int = 0  # the scene whose files were looked for, and when
+    wanted: list[Wanted] = field(
+        default_factory=list
+    )  # files of the scene, made from `named`; and when they were looked for
+    named: Any = None
     looked: float = 0.0
     missing: list[Wanted] = field(default_factory=list)
 
@@ -54,8 +58,7 @@ def refresh() -> bool:
         return False
     began = time.monotonic()
     changed = _count(scene)
-    if _state.looked_at != scene.session_uid or began - _state.looked > LOOK_SECONDS:
-        _look_for_files(scene)
+    _look_for_files(scene)
     _state.rest_until = time.monotonic() + (time.monotonic() - began) / SHARE
     return changed
 
@@ -70,11 +73,22 @@ def _count(scene: bpy.types.Scene) -> bool:
 
 
 def _look_for_files(scene: bpy.types.Scene) -> None:
-    _state.looked_at, _state.looked = scene.session_uid, time.monotonic()
-    wanted = wanted_files(scene, range(scene.frame_start, min(scene.frame_end, scene.frame_start + 1440) + 1))
+    """Ask the disk now and then; and which files the scene wants, which takes a look at all of it, only where names changed."""
+    kinds = (bpy.data.libraries, bpy.data.images, bpy.data.cache_files, bpy.data.volumes, bpy.data.fonts)
+    paths = [
+        (block.session_uid, block.filepath, block.users) for kind in (*kinds, bpy.data.movieclips) for block in kind
+    ]
+    named = scene.session_uid, scene.frame_start, scene.frame_end, paths
+    if named != _state.named:
+        frames = range(scene.frame_start, min(scene.frame_end, scene.frame_start + MOST_FRAMES) + 1)
+        _state.named, _state.wanted, _state.missing = named, wanted_files(scene, frames), []
+    elif time.monotonic() - _state.looked < LOOK_SECONDS:
+        return
+    _state.looked = time.monotonic()
+    wanted = _state.wanted
 
     def found(missing: Any) -> None:
-        if not isinstance(missing, FarplaneError):
+        if not isinstance(missing, FarplaneError) and _state.wanted is wanted:
             _state.missing = missing
 
     session.disk.do(lambda: [one for one in wanted if one.is_missing()], found)
@@ -95,7 +109,7 @@ def sent_line() -> str:
 
 def draw_warnings(layout: Any, context: bpy.types.Context) -> None:
     """What a shot will lack, for the Shot panel: files that are missing, markers that are no shot."""
-    if _state.missing and _state.looked_at == context.scene.session_uid:
+    if _state.missing and _state.named[0] == context.scene.session_uid:
         names = [os.path.basename(one.path) or one.what for one in _state.missing]
         more = say("and {} more", len(names) - SHOWN_FILES) if len(names) > SHOWN_FILES else ""
         text = say("Missing: {}", ", ".join(names[:SHOWN_FILES])) + (f" {more}" if more else "")
