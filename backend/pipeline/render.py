@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...protocol.shot import RenderSettings, Shot
 from ..model.presets import FoundModel, find_model
+from .agreement import check_agreement
 from .canvas import Canvas, depth_on, whole
 from .job import Cancelled, Job, Sink
 from .scratch import scratch_array
@@ -49,10 +50,12 @@ def run_job(job: Job, sink: Sink, should_stop: Callable[[], bool]) -> None:
 
     found = find_model(job.settings.model)
     sink.progress("conditioning", 0, 1)
+    notes = check_agreement(job.shot)
     width, height = job.shot.resolution
     # On disk, since a minute of HD in float32 is 36 GB; before the work begins, since there may be no room.
     with scratch_array((len(job.shot.frames), height, width, 3), np.float16) as full:
         plate = make_plate(job.shot, job.settings, found, sink, check)
+        plate = replace(plate, notes=plate.notes + notes)
         _write(full, plate, job, sink, check)
         check()
         _measure(full, plate, job, sink)
