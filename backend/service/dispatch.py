@@ -35,7 +35,7 @@ KILL_SECONDS = 10.0  # from a cancel to the end of a worker that does not obey
 KEEP_SECONDS = 14 * 86400.0  # results of an ended job
 MAX_FETCHES = 64  # open fetches of one peer
 TOLD_AT_ONCE = 16  # places in the queue that are told in one turn
-TOLD_PAUSE = 0.01  # seconds between such turns: news of hundreds of places leave room for answers
+TOLD_PAUSE = 0.02  # seconds between such turns: news of hundreds of places leave room for answers
 CHECK_SECONDS = 60.0  # for the worker to say whether a shot's model loads; a cold start of it is most of that
 
 

@@ -56,11 +56,11 @@ UNREAD_OF_KEY, UNREAD_IN_ALL = 64 << 20, 256 << 20  # bytes handed on and not re
 STUCK_SECONDS = 60.0  # without taking a byte of what it was sent
 CLOSE_SECONDS = 1.0  # for the last words to leave
 HIGH_WATER = 16  # messages inside libzmq on their way from one peer
-MESSAGES_A_TURN = 64
+TURN_SECONDS = 0.01  # for what has arrived; then what is to be said goes out
 CHUNKS_A_TURN = 4  # per peer, so that one download does not hold up the others
 TICK_MS = 1000
 CONGESTED_MS = 5  # until a peer whose pipe is full is tried again
-PLACES_MS = 10  # until the next places in the queue are told
+PLACES_MS = 20  # until the next places in the queue are told
 HANDLES = 1 << 16  # files and connections that the process asks the system for
 SPARE_HANDLES = 192  # of them, not for connections
 
@@ -254,7 +254,8 @@ class Server:
         with suppress(BlockingIOError):
             while self._knocked.recv(4096):
                 pass
-        for _ in range(MESSAGES_A_TURN):
+        until = time.monotonic() + TURN_SECONDS
+        while time.monotonic() < until:
             try:
                 thing = self._inbox.get_nowait()
             except queue.Empty:
@@ -266,7 +267,8 @@ class Server:
 
     def _receive(self) -> None:
         """Take in what has arrived, up to a turn's worth."""
-        for _ in range(MESSAGES_A_TURN):
+        until = time.monotonic() + TURN_SECONDS
+        while time.monotonic() < until:
             try:
                 identity = self._router.recv(zmq.NOBLOCK)
             except zmq.Again:
