@@ -174,6 +174,10 @@ PARTS_ELSEWHERE = (
     "base_colour",
     "scope",
     "missing",
+    "what_renders",
+    "volumes",
+    "missing_images",
+    "notes",
 )
 
 

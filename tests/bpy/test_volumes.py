@@ -112,6 +112,20 @@ def with_a_surface(scene: Any) -> None:
     tree.links.new(tree.nodes.new("ShaderNodeVolumeScatter").outputs[0], output_of(material).inputs["Volume"])
 
 
+def with_a_clear_surface(scene: Any) -> None:
+    """A Transparent BSDF around it, which hides nothing."""
+    material = fog(1.0)
+    tree = material.node_tree
+    clear = tree.nodes.new("ShaderNodeBsdfTransparent")
+    tree.links.new(clear.outputs[0], output_of(material).inputs["Surface"])
+    around(material, 5.0)
+
+
+def by_the_layers_override(scene: Any) -> None:
+    """A second view layer shows all in a material of fog: the first one's surfaces are the nearest."""
+    scene.view_layers.new("mist").material_override = fog(0.1)
+
+
 def some_faces(scene: Any) -> None:
     """One mesh, of which some faces are fog and the others are paint: the house has an open side of fog."""
     house = bpy.data.objects["house"]
@@ -159,7 +173,8 @@ def of_the_world(scene: Any) -> None:
 
 
 FOGS = [
-    thin, thick, seen_from_outside, nested, animated, grouped, instanced, with_a_surface, some_faces, by_nodes,
+    thin, thick, seen_from_outside, nested, animated, grouped, instanced, with_a_surface, with_a_clear_surface,
+    by_the_layers_override, some_faces, by_nodes,
     by_override, of_the_world,
 ]  # fmt: skip
 
@@ -208,7 +223,7 @@ def test_in_workbench_fog_is_no_wall(scene: Any, arrange: Any) -> None:
 def test_the_artists_materials_and_undo_know_nothing_of_it(scene: Any, tmp_path: Path) -> None:
     """Links and nodes are as they were, no step of undo is added, and F12 shows the fog as before."""
     thick(scene)
-    grouped(scene)
+    with_a_surface(scene)
     trees = [material.node_tree for material in bpy.data.materials if material.node_tree] + list(bpy.data.node_groups)
 
     def wiring() -> Any:
@@ -228,7 +243,7 @@ def test_the_artists_materials_and_undo_know_nothing_of_it(scene: Any, tmp_path:
     assert wiring() == before
     assert [material.pass_index for material in bpy.data.materials] == indices
     np.testing.assert_array_equal(f12(scene, 1, tmp_path)["z"], seen)
-    assert np.isinf(seen).mean() > 0.9, "the fog ends nearly every ray of the artist's own"
+    assert np.isinf(seen).mean() > 0.7, "the fog ends most rays of the artist's own; the sky alone is a third"
 
 
 def test_an_artists_own_handler_may_change_the_fog_every_frame(scene: Any, tmp_path: Path) -> None:

@@ -92,6 +92,15 @@ def driven(scene: Any) -> None:
     bpy.data.objects["h"].location.z = 2
 
 
+def lifted_by_keys(scene: Any) -> None:
+    """What only a render lifts, it lifts higher in the second frame."""
+    on_vertex(scene)
+    lift = bpy.data.objects["ramp"].modifiers["lift"]
+    for frame, strength in ((1, 0.5), (2, 2.0)):
+        lift.strength = strength
+        lift.keyframe_insert("strength", frame=frame)
+
+
 def viewport_only(scene: Any) -> None:
     on_vertex(scene)
     lift = bpy.data.objects["ramp"].modifiers["lift"]
@@ -139,7 +148,7 @@ def stretched(scene: Any) -> None:
 
 
 CAMERAS = [
-    on_vertex, on_triangle, shrinkwrapped, driven, viewport_only, other_levels, simplified, excluded, stretched,
+    on_vertex, on_triangle, shrinkwrapped, driven, lifted_by_keys, viewport_only, other_levels, simplified, excluded, stretched,
 ]  # fmt: skip
 
 
@@ -351,6 +360,27 @@ def instanced_twice(scene: Any) -> None:
     sun("own", STRONG, 1)
 
 
+def instanced_by_nodes(scene: Any) -> None:
+    """Geometry nodes bring the rig along, and turn it."""
+    rig = bpy.data.collections.new("rig")
+    sun("key", WEAK, 1, rig)
+    tree = bpy.data.node_groups.new("rig", "GeometryNodeTree")
+    tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    info, turn, end = (
+        tree.nodes.new(name) for name in ("GeometryNodeCollectionInfo", "GeometryNodeTransform", "NodeGroupOutput")
+    )
+    info.inputs["Collection"].default_value, turn.inputs["Rotation"].default_value = rig, (0, 0, 1.0)
+    tree.links.new(info.outputs[0], turn.inputs[0])
+    tree.links.new(turn.outputs[0], end.inputs[0])
+    mesh("holder", [(0, 0, 0)], []).modifiers.new("rig", "NODES").node_group = tree
+
+
+def instanced_on_a_vertex(scene: Any) -> None:
+    holder = mesh("holder", [(0, 0, 0)], [])
+    holder.instance_type, holder.rotation_euler = "VERTS", (0, 0, 1.0)
+    sun("key", WEAK, 1).parent = holder
+
+
 def from_the_set(scene: Any) -> None:
     other = bpy.data.scenes.new("set")
     sun("key", STRONG, 100, other.collection)
@@ -413,7 +443,7 @@ def visible_in_the_viewport_only(scene: Any) -> None:
 
 
 SUNS = [
-    instanced, instanced_twice, from_the_set, by_nodes, by_colour, by_exposure, hidden_from_rendering, hidden_above,
+    instanced, instanced_twice, instanced_by_nodes, instanced_on_a_vertex, from_the_set, by_nodes, by_colour, by_exposure, hidden_from_rendering, hidden_above,
     visible_in_the_viewport_only,
 ]  # fmt: skip
 
