@@ -17,8 +17,11 @@ from .plate import TAG, Plate, tagged
 Paint = Callable[[Any], bpy.types.Material]  # a material, or None for none, to its copy with the plate
 
 
-def replacing(plate: Plate, materials: list[Any], paint: Paint) -> Any:
-    """Make the node group that replaces `materials`, of which None is an empty slot."""
+def replacing(plate: Plate, materials: list[Any], kept: list[Any], paint: Paint, fills: bool) -> Any:
+    """Make the node group that replaces `materials`, of which None is an empty slot, and leaves `kept` as they are.
+
+    fills : for meshes; geometry without any material then gets the one that stands for none, in instances as well.
+    """
     tree, sockets = _new(plate, "materials")
     geometry = sockets[0]
     for index, own in enumerate(materials):
@@ -29,8 +32,36 @@ def replacing(plate: Plate, materials: list[Any], paint: Paint) -> Any:
         node.inputs["New"].default_value = paint(own)
         tree.links.new(geometry, node.inputs["Geometry"])
         geometry = node.outputs["Geometry"]
+    if fills:
+        geometry = _filled(tree, geometry, [*(paint(own) for own in materials), *kept], paint(None))
     tree.links.new(geometry, sockets[1])
     return tree
+
+
+def _filled(tree: Any, geometry: Any, known: list[Any], material: bpy.types.Material) -> Any:
+    """The geometry, with `material` on faces that have none of those that are known."""
+    has_one = None
+    for index, one in enumerate(known):
+        selection = tree.nodes.new("GeometryNodeMaterialSelection")
+        selection.location = (200 * index, -300)
+        selection.inputs["Material"].default_value = one
+        has_one = selection.outputs[0] if has_one is None else _logic(tree, "OR", has_one, selection.outputs[0], index)
+    node = tree.nodes.new("GeometryNodeSetMaterial")
+    node.location = (2700, 0)
+    node.inputs["Material"].default_value = material
+    tree.links.new(geometry, node.inputs["Geometry"])
+    if has_one is not None:
+        tree.links.new(_logic(tree, "NOT", has_one, None, len(known)), node.inputs["Selection"])
+    return node.outputs["Geometry"]
+
+
+def _logic(tree: Any, operation: str, value: Any, other: Any, index: int) -> Any:
+    node = tree.nodes.new("FunctionNodeBooleanMath")
+    node.operation, node.location = operation, (200 * index, -500)
+    tree.links.new(value, node.inputs[0])
+    if other is not None:
+        tree.links.new(other, node.inputs[1])
+    return node.outputs[0]
 
 
 def giving(plate: Plate, material: bpy.types.Material) -> Any:

@@ -57,7 +57,7 @@ def land(
     modified = found.modified + [obj for obj in added if not obj.material_slots]  # their data is not theirs to change
     carried = _carried(slots, modified)
     shown = {slot.material: None for obj in slots if _KEPT not in obj for slot in obj.material_slots}
-    for own in [*shown, *carried]:
+    for own in [*shown, *carried[0]]:
         projecting(own)
         yield
     for obj in slots:
@@ -88,37 +88,36 @@ def projected(identity: str) -> list[bpy.types.Object]:
     return [*by_slots, *carry.holders(identity), *copies.holders(identity)]
 
 
-def _carried(slots: list[Any], modified: list[Any]) -> list[Any]:
-    """Materials that a modifier must replace, None for an empty slot among them."""
+def _carried(slots: list[Any], modified: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Materials that a modifier must replace, None for an empty slot among them; and those that it must leave."""
     found: dict[Any, None] = {}
     for obj in slots:
         if reach.gives_materials(obj):
             found.update(dict.fromkeys([*reach.brought(obj), None]))
     for obj in modified:
         found.update(dict.fromkeys([*reach.brought(obj), *reach.materials(obj), None]))
-    return [own for own in found if own is None or not (TAG in own or shading.fills_only(own))]
+    kept = [own for own in found if own is not None and (TAG in own or shading.fills_only(own))]
+    return [own for own in found if own not in kept], kept
 
 
 def _carry(
     plate: Plate,
     slots: list[Any],
     modified: list[Any],
-    carried: list[Any],
+    carried: tuple[list[Any], list[Any]],
     projecting: Callable[[bpy.types.Material | None], bpy.types.Material],
 ) -> Generator[None, None, None]:
-    """Put our modifiers on the objects that need one."""
-    replacing = carry.replacing(plate, carried, projecting) if carried else None
-    giving = None
-    for obj in modified:
-        bare = not obj.data.materials and not reach.gives_materials(obj)
-        if bare and giving is None:
-            giving = carry.giving(plate, projecting(None))
-        carry.put_on(obj, giving if bare else replacing)
+    """Put our modifiers on the objects that need one: a mesh's own, a bare curve's, and one for any other."""
+    trees: dict[str, Any] = {}
+    for obj in (*modified, *(obj for obj in slots if reach.gives_materials(obj))):
+        is_bare = obj in modified and not obj.data.materials and not reach.gives_materials(obj)
+        kind = "mesh" if obj.type == "MESH" else "bare" if is_bare else "other"
+        if kind not in trees and kind == "bare":
+            trees[kind] = carry.giving(plate, projecting(None))
+        elif kind not in trees:
+            trees[kind] = carry.replacing(plate, *carried, projecting, kind == "mesh")
+        carry.put_on(obj, trees[kind])
         yield
-    for obj in slots:
-        if replacing is not None and reach.gives_materials(obj):
-            carry.put_on(obj, replacing)
-            yield
 
 
 def _replace_materials(
