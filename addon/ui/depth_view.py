@@ -19,7 +19,7 @@ from ...protocol.errors import FarplaneError
 from .. import camera as maths
 from .. import scope
 from ..passes import PREFIX, is_rendering
-from ..scene import Extraction, plan_camera
+from ..scene import Extraction, metres_per_unit, plan_camera
 from . import overlay
 from .generate import current_plan, manual_range, plate_size
 from .operators import running_generation
@@ -29,6 +29,21 @@ from .view import redraw_views
 OWNER = "depth"
 REST_SECONDS = 0.3  # without a change before the depth is rendered anew
 QUIET_LOOKS = 3
+
+# Of a render, what makes its depth another one: its shape, its time, and how finely it draws.
+_SETTINGS = (
+    "resolution_x",
+    "resolution_y",
+    "pixel_aspect_x",
+    "pixel_aspect_y",
+    "frame_map_old",
+    "frame_map_new",
+    "use_simplify",
+    "simplify_subdivision_render",
+    "simplify_child_particles_render",
+    "hair_type",
+    "hair_subdiv",
+)
 
 _SKY = (0.05, 0.06, 0.12)
 
@@ -160,7 +175,8 @@ def _look(scene: bpy.types.Scene) -> Any:
     size = plate_size(scene)
     clip = data.clip_start, data.clip_end
     place = scene.session_uid, scene.frame_current, camera.session_uid, matrix
-    return *place, lens, clip, size, scope.fingerprint(scene), _state.edits
+    settings = tuple(getattr(scene.render, name) for name in _SETTINGS)
+    return *place, lens, clip, size, metres_per_unit(scene), settings, scope.fingerprint(scene), _state.edits
 
 
 def _colour(scene: bpy.types.Scene) -> bool:

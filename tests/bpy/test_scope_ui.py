@@ -35,6 +35,12 @@ def staged(scene: Any) -> Any:
     empty = bpy.data.objects.new("props", None)
     empty.instance_type, empty.instance_collection = "COLLECTION", props
     scene.collection.objects.link(empty)
+    smoothed = objects("Cube").modifiers.new("smooth", "SUBSURF")
+    smoothed.show_viewport, smoothed.render_levels = False, 2
+    objects("hat").keyframe_insert("location", frame=1)
+    objects("hat").location.y = 0.6
+    objects("hat").keyframe_insert("location", frame=40)
+    scene.frame_set(12)
     bpy.context.view_layer.update()
     return scene
 
@@ -81,6 +87,13 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "a Set": lambda scene: scope.set_set_collection(scene, bpy.data.collections["Hero"]),
     "a Background Set": a_set_of_another_scene,
     "an object moved that the viewport does not evaluate": lambda scene: setattr(objects("prop").location, "z", 4.0),
+    "the shape of the pixels": lambda scene: setattr(scene.render, "pixel_aspect_y", 1.5),
+    "the scene's unit": lambda scene: setattr(scene.unit_settings, "scale_length", 0.5),
+    "what renders subdivide": lambda scene: (
+        setattr(scene.render, "simplify_subdivision_render", 0),
+        setattr(scene.render, "use_simplify", True),
+    ),
+    "time that is stretched": lambda scene: setattr(scene.render, "frame_map_new", 50),
     "an instance that shows another collection": lambda scene: setattr(
         objects("props"), "instance_collection", bpy.data.collections["Hero"]
     ),
