@@ -20,6 +20,7 @@ from farplane.backend.pipeline.colour import linear_to_display
 from farplane.backend.pipeline.measure import measure_plate
 from farplane.backend.pipeline.report import contact_png, depth_picture, preview_mp4, report_png
 from farplane.protocol.errors import FarplaneError
+from farplane.protocol.shot import CameraTrack
 
 ODD_TITLE = (
     "a valley at $5 a head, 100% _mist_ ^2 \\frac{1} " + "very " * 90 + "long · 谷 · farplane-s · seed 9007199254740991"
@@ -104,6 +105,21 @@ def test_the_film_has_every_frame_at_the_exact_rate(tmp_path: Path, fps: Fractio
 def test_a_large_plate_is_shown_smaller_and_odd_sides_made_even(tmp_path: Path) -> None:
     _, film = probe(preview_mp4(np.full((2, 35, 2401, 3), 0.2, np.float32), Fraction(24)), tmp_path)
     assert film.shape == (2, 28, 1920, 3)
+
+
+def test_pixels_that_are_not_square_are_shown_as_they_are_looked_at(small: Callable, tmp_path: Path) -> None:
+    """A plate of 48 x 64 pixels, each twice as wide as high: three to two, in the film and on the sheet."""
+    _, film = probe(preview_mp4(np.full((2, 64, 48, 3), 0.2, np.float32), Fraction(24), 2.0), tmp_path)
+    assert film.shape == (2, 64, 96, 3)
+    wide = small(96, 64, 2)
+    K = wide.shot.camera.K * [[0.5], [1.0], [1.0]]
+    shot = replace(
+        wide.shot, resolution=(48, 64), camera=CameraTrack(K, wide.shot.camera.world_from_camera),
+        depth=replace(wide.shot.depth, z=wide.shot.depth.z[:, :, ::2]),
+    ).validate()  # fmt: skip
+    assert shot.pixel_aspect == pytest.approx(2.0 * wide.shot.pixel_aspect)
+    sheets = [opened(contact_png(rgb, told, "t")) for rgb, told in ((wide.rgb, wide.shot), (wide.rgb[:, :, ::2], shot))]
+    assert sheets[0].shape == sheets[1].shape
 
 
 def test_an_encoder_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
