@@ -104,7 +104,7 @@ class PassRenderer:
         try:
             self.scene = _copy_scene(scene, width, height, frame or Frame.of(scene.render))
             self._foreground = scope.uids(scene)
-            self._layers = _name_layers(self.scene)
+            self._layers = _name_layers(self.scene, [layer.name for layer in scope.used_layers(scene)])
             self._use_volumes = [layer.use_volumes for layer in scene.view_layers]
             self._sky, self._device, self._bounces = scene.world, "CPU", _BEAUTY_BOUNCES
             if hasattr(scene, "cycles"):
@@ -410,11 +410,15 @@ def _set_size(render: Any, width: int, height: int) -> None:
     render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
 
 
-def _name_layers(scene: bpy.types.Scene) -> list[str]:
-    """Give the stand-in's view layers plain short names, which files have room for; return those that are rendered."""
+def _name_layers(scene: bpy.types.Scene, rendered: list[str]) -> list[str]:
+    """Give the stand-in's view layers plain short names, which files have room for; return those of the ones in `rendered`."""
+    chosen = []
     for index, layer in enumerate(scene.view_layers):
+        is_chosen = layer.name in rendered
         layer.name = f"farplane {index}"
-    return [layer.name for layer in scene.view_layers if layer.use] or [scene.view_layers[0].name]
+        if is_chosen:
+            chosen.append(layer.name)
+    return chosen
 
 
 def _make_camera(scene: bpy.types.Scene) -> bpy.types.Object:

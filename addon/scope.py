@@ -333,8 +333,17 @@ def _rendered(scene: bpy.types.Scene) -> dict[bpy.types.Object, bool]:
 
 
 def used_layers(scene: bpy.types.Scene) -> list[bpy.types.ViewLayer]:
-    """The view layers that are rendered."""
+    """The view layers that are rendered; Render Single Layer counts in the interface alone, as its own tooltip says."""
+    if scene.render.use_single_layer and is_interface():
+        for window in bpy.context.window_manager.windows:
+            if window.scene == scene:
+                return [window.view_layer]
     return [layer for layer in scene.view_layers if layer.use] or list(scene.view_layers)[:1]
+
+
+def is_interface() -> bool:
+    """Whether somebody sits before a window."""
+    return not bpy.app.background
 
 
 def objects_of(layer: bpy.types.LayerCollection, is_hidden: bool) -> Iterator[bpy.types.Object]:

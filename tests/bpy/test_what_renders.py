@@ -239,6 +239,20 @@ def layers(scene: Any) -> None:
     child.exclude = True
 
 
+def test_render_single_layer_counts_before_a_window_alone(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Blender's tooltip says; whether there is somebody before a window is said here, Blender's own answer is no."""
+    from farplane.addon import scope
+
+    layers(scene)
+    second = scene.view_layers["not used"]
+    bpy.context.window.view_layer = second
+    scene.render.use_single_layer = True
+    without = shot_of(scene).depth.z
+    monkeypatch.setattr(scope, "is_interface", lambda: True)
+    with_box = shot_of(scene).depth.z
+    assert 0.01 < (with_box < without).mean() < 0.5
+
+
 def overridden(scene: Any) -> None:
     """A layer's material override that cuts everything out."""
     box("box", 2, (0, 0, 1))
