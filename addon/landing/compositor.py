@@ -22,6 +22,7 @@ from .plate import TAG, Plate, tagged
 from .record import Entry, recall, remember
 
 KIND = "compositor"
+_NO_SHADOW = "farplane_no_shadow"  # on a group node whose shadow is not linked, and not by the artist's wish
 _OUTPUTS = ("NodeGroupOutput", "CompositorNodeComposite")
 # Nodes after which a picture's alpha is no longer the render's.
 _CHANGES_ALPHA = {
@@ -60,9 +61,20 @@ def land(scene: bpy.types.Scene, plate: Plate) -> None:
         source = _graded(tree, before)
     tree.links.new(before, node.inputs["Image"])
     tree.links.new(source, node.inputs["Foreground"])
-    if "Shadow Catcher" in layers.outputs:
-        tree.links.new(layers.outputs["Shadow Catcher"], node.inputs["Shadow"])
+    node[_NO_SHADOW] = True
     tree.links.new(node.outputs["Image"], output)
+    _link_shadows(tree, layers)
+
+
+def keep_up(scene: bpy.types.Scene) -> None:
+    """Follow what the artist changed since, as `foreground.keep_up` does, and with the engine the shadow."""
+    ours, tree = foreground.of(scene), _tree(scene)
+    if ours is None or tree is None or scene.library is not None or tree.library is not None:
+        return
+    foreground.keep_up(scene)
+    layers = next((node for node in tree.nodes if _shows(node, ours)), None)
+    if layers is not None:
+        _link_shadows(tree, layers)
 
 
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:
@@ -168,6 +180,22 @@ def _foreground_layers(tree: Any, ours: bpy.types.Scene, plate: Plate) -> Any:
             return node
     lowest = min((node.location.y for node in tree.nodes), default=0)
     return _new_layers(tree, ours, foreground.LAYER, plate, (-100, lowest - 400))
+
+
+def _link_shadows(tree: Any, layers: Any) -> None:
+    """Give each of our groups the shadow where the engine renders one: a pass that is not rendered counts as black."""
+    shadow = layers.outputs.get("Shadow Catcher")
+    has_shadow = shadow is not None and foreground.shows_shadow(layers.scene)
+    for node in tree.nodes:
+        if TAG not in node or "Shadow" not in node.inputs:
+            continue
+        if has_shadow and _NO_SHADOW in node:
+            del node[_NO_SHADOW]
+            tree.links.new(shadow, node.inputs["Shadow"])
+        elif not has_shadow and _NO_SHADOW not in node:
+            for link in [link for link in node.inputs["Shadow"].links if link.from_node == layers]:
+                tree.links.remove(link)
+                node[_NO_SHADOW] = True
 
 
 def _new_layers(tree: Any, scene: bpy.types.Scene, layer: str, plate: Plate, where: tuple[float, float]) -> Any:

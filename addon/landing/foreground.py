@@ -44,6 +44,7 @@ _NOT_TAKEN = {
     "ViewLayer": {"name", "use", "active_aov", "active_lightgroup", "layer_collection"},
 }
 _TAKEN = ("render", "eevee", "unit_settings", "world", "camera", "gravity", "use_gravity", "frame_start")
+_STRUCTS = ("render", "eevee", "ray_tracing_options", "unit_settings")
 _TAKEN += ("frame_end", "frame_step")
 
 
@@ -239,8 +240,8 @@ def _take(theirs: Any, ours: Any, prop: Any) -> None:
     if name == "rna_type" or name in _NOT_TAKEN.get(theirs.bl_rna.identifier, ()) or prop.type == "COLLECTION":
         return
     value = getattr(theirs, name)
-    if prop.type == "POINTER" and not issubclass(type(value), bpy.types.ID) and prop.is_readonly:
-        if value is not None and getattr(ours, name) is not None:
+    if prop.type == "POINTER" and prop.is_readonly:  # a struct within; many of them are no settings
+        if (name in _STRUCTS or isinstance(value, bpy.types.PropertyGroup)) and getattr(ours, name) is not None:
             _take_all(value, getattr(ours, name))
     elif not prop.is_readonly:
         _give(ours, name, list(value) if getattr(prop, "is_array", False) else value)

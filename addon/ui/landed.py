@@ -9,7 +9,7 @@ from bpy.app.handlers import persistent
 
 from ...protocol.errors import FarplaneError
 from .. import scope
-from ..landing import Landed, foreground, set_view
+from ..landing import Landed, compositor, foreground, set_view
 from ..passes import is_rendering
 from .operators import FINISHED, _Operator, redraw
 from .translations import say
@@ -81,8 +81,7 @@ def in_f12(scene: bpy.types.Scene, here: Landed) -> str:
 def keep_up() -> None:
     """Have our scenes be as the artist's are."""
     for scene in bpy.data.scenes:
-        if scene.library is None:
-            foreground.keep_up(scene)
+        compositor.keep_up(scene)
 
 
 @persistent

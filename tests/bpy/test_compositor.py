@@ -23,7 +23,7 @@ from test_extension import BLENDERS, ROOT, python_of  # noqa: E402
 from whole_file import changes, whole_file  # noqa: E402
 
 from farplane.addon import scope  # noqa: E402
-from farplane.addon.landing import foreground, land, remove  # noqa: E402
+from farplane.addon.landing import compositor, foreground, land, remove  # noqa: E402
 
 scene = landing_scene.scene
 
@@ -143,20 +143,30 @@ def test_what_the_artist_changes_later_shows(scene: Any, hero: Any, tmp_path: Pa
     other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
     scene.collection.objects.link(other)
     scene.camera = other
-    foreground.keep_up(scene)
+    compositor.keep_up(scene)
     ours = foreground.of(scene)
     assert ours is not None
     assert (ours.cycles.samples, ours.render.use_motion_blur, ours.camera) == (3, True, other)
     assert ours.render.film_transparent
     assert not scene.render.film_transparent
     scene.camera, scene.render.use_motion_blur = bpy.data.objects["Camera"], False
-    foreground.keep_up(scene)
+    compositor.keep_up(scene)
     picture = rendered(scene, 12, tmp_path)
     assert picture[HERO][0] == 0.5
     assert picture[H // 2, W // 2 + 16, 0] == 0.25
     bpy.data.objects.remove(second)
-    foreground.keep_up(scene)
+    compositor.keep_up(scene)
     np.testing.assert_array_equal(rendered(scene, 12, tmp_path)[HERO], grey(12))
+
+
+def test_another_engine_has_the_plate_as_well(scene: Any, hero: Any, tmp_path: Path) -> None:
+    """A pass that is not rendered would be a black shadow on all of the plate."""
+    land(scene, scene.camera, make_take(tmp_path / "take"), ["compositor"])
+    for engine in ("BLENDER_WORKBENCH", "CYCLES", "BLENDER_WORKBENCH", "CYCLES"):
+        scene.render.engine = engine
+        compositor.keep_up(scene)
+        np.testing.assert_array_equal(rendered(scene, 12, tmp_path)[24:, 4], grey(12))
+    assert rendered(scene, 12, tmp_path)[HERO][0] == 0.25
 
 
 # ---- the artist's own -----------------------------------------------------------------------------------------
