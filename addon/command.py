@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tomllib
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -33,6 +32,7 @@ import bpy
 
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import COMPRESSIONS, validate_resolution
+from ..protocol.version import version
 from .commands.choice import choose_scene
 from .commands.many import run_storyboard, run_variations
 from .commands.reading import open_scene
@@ -160,7 +160,7 @@ def _parse(argv: Sequence[str], with_scene: bool) -> argparse.Namespace:
     if with_scene:
         parser.add_argument("file", type=Path, metavar="SCENE.blend")
         parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--version", action="version", version=f"Farplane {_version()}")
+    parser.add_argument("--version", action="version", version=f"Farplane {version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -218,7 +218,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         "--scene", default=None, metavar="NAME", help="of the file; the one that was open when it was saved if left out"
     )
     command.add_argument("--frames", type=_frames, metavar="A-B", help="the scene's own range if left out")
-    command.add_argument("--size", type=_size, metavar="WxH", help="pixels, of the scene's own frame; its resolution if left out")
+    command.add_argument(
+        "--size", type=_size, metavar="WxH", help="pixels, of the scene's own frame; its resolution if left out"
+    )
     command.add_argument("--prompt", default=None, help="the scene's own if left out")
     command.add_argument("--negative", default=None, help="what not to show; the scene's own if left out")
     command.add_argument(
@@ -242,17 +244,6 @@ def _add_render(command: argparse.ArgumentParser) -> None:
         "--backend-key", "--server-key", dest="server_key", default="", metavar="KEY", help="its public key"
     )
     command.add_argument("--config", type=Path, default=None, metavar="FOLDER", help="keys and known clients")
-
-
-def _version() -> str:
-    """Of this Farplane: what the extension's manifest says, which lies in the package's own folder."""
-    manifest = Path(__file__).resolve().parent.parent / "blender_manifest.toml"
-    try:
-        return str(tomllib.loads(manifest.read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError):  # installed by pip
-        from importlib.metadata import version
-
-        return version("farplane")
 
 
 def _frames(text: str) -> tuple[int, int]:

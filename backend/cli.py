@@ -20,6 +20,7 @@ from rich.table import Table
 
 from ..protocol.errors import FarplaneError
 from ..protocol.shot import COMPRESSIONS, Prompt, RenderSettings
+from ..protocol.version import version as our_version
 from . import checks
 
 app = typer.Typer(
@@ -42,7 +43,14 @@ STOPPED = {130: "Ctrl-C", 128 + signal.SIGTERM: "a signal to end"}  # by exit co
 Scene = Annotated[Path, typer.Argument(metavar="SCENE.blend", help="The scene, as saved.")]
 Out = Annotated[Path, typer.Option("--out", help="The folder for the result; made if absent.")]
 Frames = Annotated[str, typer.Option("--frames", metavar="A-B", help="Frame range; the scene's own if left out.")]
-Size = Annotated[str, typer.Option("--size", metavar="WxH", help="Pixels of the plate, which shows the scene's own frame at any size; the scene's own if left out.")]
+Size = Annotated[
+    str,
+    typer.Option(
+        "--size",
+        metavar="WxH",
+        help="Pixels of the plate, which shows the scene's own frame at any size; the scene's own if left out.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a plate or shot that DIR already holds.")]
 Colours = Annotated[bool, typer.Option("--colours/--no-colours", help="Send the base colours of the materials.")]
 Sun = Annotated[bool, typer.Option("--sun/--no-sun", help="Light the plate from where the scene's sun lamp stands.")]
@@ -60,9 +68,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="Folder of keys an
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(f"Farplane {version('farplane')}")
+        print(f"Farplane {our_version()}")
         raise typer.Exit
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,11 @@ def test_the_installed_command_has_help_for_every_command() -> None:
     done = subprocess.run([Path(sys.executable).parent / "farplane", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert not [name for name in COMMANDS if f" {name} " not in done.stdout]
+
+
+def test_the_version_is_the_projects(farplane: Run) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert farplane("--version") == Said(0, f"Farplane {project['version']}\n", "")
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["render"], ["shot", "x.blend"], ["serve", "--port", "70000"]])

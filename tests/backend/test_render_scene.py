@@ -57,6 +57,13 @@ def test_colours_are_left_out_where_the_user_says_so(tmp_path: Path) -> None:
     assert "--no-colours" in replace(order, colours=False).arguments()
 
 
+def test_the_scene_the_camera_and_strictness_reach_the_child(tmp_path: Path) -> None:
+    order = Order(tmp_path / "scene.blend", tmp_path / "out", None, RenderSettings())
+    assert not [word for word in order.arguments() if word.startswith(("--scene", "--camera", "--strict"))]
+    chosen = replace(order, scene_name="Shot 010", camera="-main", strict=True).arguments()
+    assert {"--scene=Shot 010", "--camera=-main", "--strict"} <= set(chosen)
+
+
 def test_a_negative_prompt_beside_the_scenes_own_prompt_reaches_the_child(tmp_path: Path) -> None:
     (tmp_path / "scene.blend").write_bytes(b"BLENDER")
     order = Order(tmp_path / "scene.blend", tmp_path / "out", None, RenderSettings(), pipeline="x:y", negative="people")
