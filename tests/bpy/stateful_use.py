@@ -98,7 +98,8 @@ def draw_all() -> None:
                 and cls.draw.__module__.startswith("farplane")  # a menu of presets is drawn by Blender's own code
                 and (not hasattr(cls, "poll") or cls.poll(bpy.context))
             ):
-                cls.draw(SimpleNamespace(layout=Layout()), NO_REGION)
+                own = {name: value for name, value in vars(cls).items() if isinstance(value, str)}
+                cls.draw(SimpleNamespace(**own | {"layout": Layout()}), NO_REGION)
 
 
 class NoRegion:
