@@ -51,6 +51,9 @@ def leave() -> None:
         bpy.utils.unregister_class(ReadingEngine)
 
 
+unregister = leave  # with the add-on, also in the middle of a shot
+
+
 @contextmanager
 def shown_to(look: Look) -> Iterator[None]:
     """Renders by ENGINE within call `look` with the graph of each view layer; what it raises ends the block."""

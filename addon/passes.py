@@ -359,7 +359,7 @@ def _depth_engines(scene: bpy.types.Scene) -> list[str]:
     Workbench draws the same depth off screen in a fraction of the time, so it goes first unless the scene uses
     something that only Cycles sees.
     """
-    if bpy.app.background or only_cycles_shows(scene) or scope.may_be_repeated(scene):
+    if not scope.is_interface() or only_cycles_shows(scene) or scope.may_be_repeated(scene):
         return ["CYCLES", "BLENDER_WORKBENCH"]
     return ["BLENDER_WORKBENCH", "CYCLES"]
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import bpy
 
-from . import command
+from . import command, evaluation
 from .ui import (
     backend_panel,
     batch_panel,
@@ -36,6 +36,7 @@ from .ui import (
 
 # In this order: what others use comes first, and panels stand in the sidebar as they stand here.
 _MODULES = (
+    evaluation,
     translations,
     preferences,
     properties,

@@ -17,7 +17,7 @@ from own_render import SIZE, box, empty_scene, f12, link, mesh, output_of, paint
 
 from farplane.addon import evaluation  # noqa: E402
 from farplane.addon.materials import has_colours, only_cycles_shows  # noqa: E402
-from farplane.addon.scene import plan_shots  # noqa: E402
+from farplane.addon.scene import Extraction, plan_shots  # noqa: E402
 
 # One float32 ray through a pixel's centre, in the artist's own render and in ours: the same but for the matrix that
 # the ray starts from, which our camera carries to the last bit.
@@ -284,14 +284,31 @@ def test_the_depth_is_the_renders(scene: Any, tmp_path: Path, arrange: Any) -> N
     assert np.array_equal(shot.depth.z, plain) == same
 
 
-@pytest.mark.parametrize(
-    "arrange", [held_out, indirect, unseen_in_an_instance, held_out_by_material, overridden], ids=lambda a: a.__name__
-)
-def test_workbench_does_not_come_first_where_it_would_draw_a_wall(scene: Any, arrange: Any) -> None:
+def fog(scene: Any) -> None:
+    material = paint("fog")
+    tree = material.node_tree
+    tree.nodes.remove(tree.nodes["Principled BSDF"])
+    tree.links.new(tree.nodes.new("ShaderNodeVolumeScatter").outputs[0], output_of(material).inputs["Volume"])
+    box("fog", 3, (0, 0, 1)).data.materials.append(material)
+
+
+WALLS = [held_out, indirect, unseen_in_an_instance, held_out_by_material, overridden, fog]  # as Workbench draws them
+
+
+@pytest.mark.parametrize("arrange", WALLS, ids=lambda arrange: arrange.__name__)
+def test_before_a_window_nothing_is_a_wall_that_the_render_does_not_show(
+    scene: Any, monkeypatch: pytest.MonkeyPatch, arrange: Any
+) -> None:
+    """The engine that comes first before a window shows what the one does that comes first without."""
+    from farplane.addon import scope
+
     box("plain", 1, (0, 4, 1)).data.materials.append(paint("plain"))
     assert not only_cycles_shows(scene)
     arrange(scene)
-    assert only_cycles_shows(scene)
+    bpy.context.view_layer.update()
+    truth = shot_of(scene).depth.z
+    monkeypatch.setattr(scope, "is_interface", lambda: True)
+    np.testing.assert_array_equal(shot_of(scene).depth.z, truth)
 
 
 def test_a_background_sets_flags_and_colours_count(scene: Any) -> None:
@@ -487,6 +504,17 @@ def test_nothing_of_the_reading_stays(scene: Any) -> None:
     shot_of(scene)
     assert list(bpy.app.handlers.frame_change_post) == handlers
     assert not evaluation.ReadingEngine.is_registered
+
+
+def test_an_add_on_that_goes_in_the_middle_takes_its_engine_along(scene: Any) -> None:
+    import farplane
+
+    farplane.register()
+    with Extraction(scene, plan_shots(scene)[0], size=SIZE) as extraction:
+        extraction.step()
+        assert evaluation.ReadingEngine.is_registered
+        farplane.unregister()
+        assert not evaluation.ReadingEngine.is_registered
 
 
 def test_what_goes_wrong_in_the_middle_of_a_render_is_told(scene: Any) -> None:
