@@ -21,12 +21,13 @@ from ...protocol.errors import FarplaneError
 from ...protocol.events import ItemInfo, Message, ModelInfo, ProtocolError, RemoteProtocolError
 from ...protocol.schema import CHUNK, FROM_CLIENT, MAX_ITEMS, WINDOW
 from ...protocol.shot import validate_length
-from .incoming import Checked, Incoming, Uploads, Window
+from .incoming import Checked, Incoming, Uploads, Window, need_of
 from .jobs import ENDED, JobRow, JobStore
+from .listeners import Listeners
 from .offers import Fault, Offers
 from .peer import Peer, Sending
 from .refusals import BROKEN, CONFUSED, MAX_UPLOAD, STOPPED, Need, check_submit, clip, disk_fault, mend
-from .spool import Upload, read_submit
+from .spool import Upload
 from .supervisor import Heard, Worker
 
 log = logging.getLogger("farplane.service")
@@ -34,8 +35,6 @@ log = logging.getLogger("farplane.service")
 KILL_SECONDS = 10.0  # from a cancel to the end of a worker that does not obey
 KEEP_SECONDS = 14 * 86400.0  # results of an ended job
 MAX_FETCHES = 64  # open fetches of one peer
-TOLD_AT_ONCE = 16  # places in the queue that are told in one turn
-TOLD_PAUSE = 0.02  # seconds between such turns: news of hundreds of places leave room for answers
 CHECK_SECONDS = 60.0  # for the worker to say whether a shot's model loads; a cold start of it is most of that
 
 
@@ -53,7 +52,7 @@ class Dispatch:
         kill_seconds: float = KILL_SECONDS,
         may_name: Callable[[str, str], bool] = lambda key, path: False,
     ) -> None:
-        self.peers: list[Peer] = []
+        self.listeners = Listeners(store)
         self._store = store
         self._pipeline = pipeline
         self._offers = Offers(models, longest, may_name)
@@ -62,8 +61,6 @@ class Dispatch:
         self._kill_seconds = kill_seconds
         self._uploads = Uploads()
         self._needs: dict[str, tuple[str, Need]] = {}  # owner and disk space of each job that has not ended
-        self._moved: dict[str, None] = {}  # waiting jobs whose place is to be told, in the order in which to do it
-        self._told_at = 0.0
         self._checker = ThreadPoolExecutor(1, "farplane-checker")
         self._asked: set[str] = set()  # models that the worker was asked about and has not answered for
         self._kill_at: float | None = None
@@ -75,7 +72,7 @@ class Dispatch:
         except sqlite3.Error as error:
             raise FarplaneError("disk", f"the queue's file cannot be written ({error})", "Free some space") from error
         for job, owner in store.unfinished().items():
-            self._needs[job] = owner, _need_of(store.folder(job))
+            self._needs[job] = owner, need_of(store.folder(job))
         self._worker = self._new_worker()
         self._ask_about(self._offers.ready())
         self._run_next()
@@ -117,9 +114,7 @@ class Dispatch:
 
     def leave(self, peer: Peer) -> None:
         """The peer is gone, or its session is over: it listens to nothing and sends nothing from here on."""
-        if peer in self.peers:
-            self.peers.remove(peer)
-        peer.fetches.clear()
+        self.listeners.leave(peer)
         for coming, error in self._uploads.leave(peer):
             self._drop(coming, disk_fault(error))
         self._take_turns()
@@ -294,14 +289,14 @@ class Dispatch:
         elif row.state == "queued":
             self._store.end(job, "cancelled")
             self._needs.pop(job, None)
-            self._broadcast(events.Cancelled(job))
-            self._move_up()
+            self.listeners.broadcast(events.Cancelled(job))
+            self.listeners.move_up()
         elif job == self._worker.job:
             try:
                 self._store.set_cancelling(job)
             except sqlite3.Error as error:  # it is obeyed all the same; only the next backend would not know of it
                 log.error("the queue's file: %s", error)
-            self._broadcast(events.Cancelling(job))
+            self.listeners.broadcast(events.Cancelling(job))
             if self._kill_at is None:
                 self._worker.cancel()
                 self._kill_at = time.monotonic() + self._kill_seconds
@@ -408,38 +403,7 @@ class Dispatch:
         self._progress = None
         log.info("job %s runs, attempt %d", job, attempt)
         self._worker.run(job, attempt, self._store.folder(job))
-        self._move_up()
-
-    def _move_up(self) -> None:
-        """The queue has moved: tell everybody their place, the first ones now and the others by `tell_places`.
-
-        Who waits to be told keeps his turn, so that in a long and quick queue all are told at times.
-        """
-        waiting = dict.fromkeys(self._store.queued())
-        self._moved = {job: None for job in (*self._moved, *waiting) if job in waiting}
-        self.tell_places(time.monotonic())
-
-    def tell_places(self, now: float) -> bool:
-        """Tell a few waiting jobs their place in the queue; True when others are left."""
-        if not self._moved or now < self._told_at + TOLD_PAUSE:
-            return bool(self._moved)
-        self._told_at = now
-        ahead = self._store.running()
-        places = {job: place + ahead for place, job in enumerate(self._store.queued())}
-        for job in list(self._moved)[:TOLD_AT_ONCE]:
-            del self._moved[job]
-            for peer in self.peers:
-                if job in places and peer.session.job(job) == "queued":
-                    peer.tell(events.Accepted(job, places[job]))
-        return bool(self._moved)
-
-    def _broadcast(self, message: Message) -> None:
-        """Say it to every peer that follows the job."""
-        for peer in self.peers:
-            if isinstance(message, events.Preview) and len(peer.outbox) >= WINDOW:
-                continue  # it does not keep up; a picture that is late is worth nothing
-            if peer.session.job(message.job) in ("queued", "running", "cancelling"):  # type: ignore[union-attr]
-                peer.tell(message)
+        self.listeners.move_up()
 
     def hear(self, heard: Heard) -> None:
         """A worker said something, or ended."""
@@ -481,13 +445,13 @@ class Dispatch:
             path = self._store.folder(job) / f"attempt-{self._worker.attempt}" / Path(said["file"]).name
             png = path.read_bytes()
             path.unlink()
-            self._broadcast(events.Preview(job, said["step"], png))
+            self.listeners.broadcast(events.Preview(job, said["step"], png))
         elif what == "item":
             info = ItemInfo(said["item"], said["size"], said["sha256"])
             message = events.Items(job, (info,))
             codec.encode(message)  # what could not be said is not kept
             self._store.add_item(job, self._worker.attempt, info)
-            self._broadcast(message)
+            self.listeners.broadcast(message)
         elif what == "failed":
             self._worker.usable = not said["leaving"]
             self._end(job, "failed", (said["field"], said["problem"], said["remedy"]))
@@ -502,7 +466,7 @@ class Dispatch:
         done = step - first
         left = (now - began) / done * (total - step) if done > 0 else None
         self._progress = events.Progress(job, stage, step, total, None if left is None else round(left, 1))
-        self._broadcast(self._progress)
+        self.listeners.broadcast(self._progress)
 
     def _end(self, job: str, state: str, fault: tuple[str, str, str] = ("", "", "")) -> None:
         log.info("job %s %s %s", job, state, fault[0])
@@ -511,7 +475,7 @@ class Dispatch:
         self._needs.pop(job, None)
         self._store.end(job, state, clip(*fault))
         if (row := self._store.get(job)) is not None:
-            self._broadcast(self._ending(row))
+            self.listeners.broadcast(self._ending(row))
         self._run_next()
 
     def tick(self, now: float) -> None:
@@ -532,11 +496,3 @@ class Dispatch:
         if now >= self._expire_at:
             self._expire_at = now + 3600
             self._store.forget_older(KEEP_SECONDS)
-
-
-def _need_of(folder: Path) -> Need:
-    """What an accepted job takes up; nothing for one whose files are gone, which its run will tell."""
-    try:
-        return Need.of(read_submit(folder))
-    except (OSError, ProtocolError):
-        return Need(0, 0)

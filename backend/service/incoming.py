@@ -12,16 +12,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from ...protocol.events import RemoteProtocolError, Submit
+from ...protocol.events import ProtocolError, RemoteProtocolError, Submit
 from ...protocol.schema import CHUNK
 from .peer import Peer
 from .refusals import Need
-from .spool import Upload
+from .spool import Upload, read_submit
 
 REST_SECONDS = 120.0  # without a connection that wants it
 SILENT_SECONDS = 600.0  # with connections, all of which say nothing at all
 OPEN_OF_KEY, OPEN_IN_ALL = 4, 64  # uploads under way at a time
+
+
+def need_of(folder: Path) -> Need:
+    """What an accepted job takes up; nothing for one whose files are gone, which its run will tell."""
+    try:
+        return Need.of(read_submit(folder))
+    except (OSError, ProtocolError):
+        return Need(0, 0)
 
 
 @dataclass

@@ -37,7 +37,7 @@ from ...protocol.errors import FarplaneError
 from ...protocol.events import ModelInfo
 from ...protocol.pairing import Published
 from ...protocol.schema import MAX_PART, MAX_PARTS
-from . import keys
+from . import keys, process
 from .dispatch import KILL_SECONDS, Dispatch
 from .incoming import Checked
 from .jobs import JobStore
@@ -61,7 +61,6 @@ CHUNKS_A_TURN = 4  # per peer, so that one download does not hold up the others
 TICK_MS = 1000
 CONGESTED_MS = 5  # until a peer whose pipe is full is tried again
 PLACES_MS = 20  # until the next places in the queue are told
-HANDLES = 1 << 16  # files and connections that the process asks the system for
 SPARE_HANDLES = 192  # of them, not for connections
 
 Models = Sequence[ModelInfo] | Callable[[], Sequence[ModelInfo]]
@@ -123,7 +122,7 @@ class Server:
             self._store.close()
             os.close(self._held)
             raise
-        self._max_peers = min(MAX_PEERS, max(16, _handles() - SPARE_HANDLES))
+        self._max_peers = min(MAX_PEERS, max(16, process.handles() - SPARE_HANDLES))
         try:
             self._dispatch = Dispatch(
                 self._store,
@@ -211,7 +210,7 @@ class Server:
                     self._guarded(self._tick, now)
                     if not alive():
                         break
-                more = self._guarded(self._dispatch.tell_places, now)
+                more = self._guarded(self._dispatch.listeners.tell_places, now)
                 wait = self._guarded(self._send)
                 wait = TICK_MS if wait is None else wait  # never spin on what goes wrong
                 if not self._inbox.empty():
@@ -290,7 +289,7 @@ class Server:
             self._look_at_lines()  # the dead first
             self._lines.know(line, identity)
             peer = self._peers[identity] = Peer(key)
-            self._dispatch.peers.append(peer)
+            self._dispatch.listeners.join(peer)
             self._make_room(peer)
         if peer is None or peer.ended:
             return None
@@ -451,9 +450,9 @@ def serve(
     Raises FarplaneError when the port, the folders or the keys cannot be used.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine("%(asctime)s %(name)s %(message)s"))
+    handler.setFormatter(process.OneLine("%(asctime)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    _take_handles()
+    process.take_handles()
     server = Server(host, port, config_dir, data_dir, pipeline, models, longest=longest)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -464,37 +463,7 @@ def serve(
     print(json.dumps(line), flush=True)
     if warning := keys.exposure(host, int(server.address.rpartition(":")[2])):
         log.warning("%s", warning)
-    server.run(lambda: parent_pid is None or _is_alive(parent_pid))
-
-
-class OneLine(logging.Formatter):
-    """Writes what a client or a file is called so that it cannot end the line, or colour it, or turn it around."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        line = super().formatMessage(record)
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-
-
-def _take_handles() -> None:
-    """Ask for as many file handles as the system lets this process have, HANDLES at most."""
-    if os.name == "posix":
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = HANDLES if hard == resource.RLIM_INFINITY else min(HANDLES, hard)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            with suppress(ValueError, OSError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _handles() -> int:
-    """How many files and connections this process may have open."""
-    if os.name != "posix":
-        return HANDLES
-    import resource
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return HANDLES if soft == resource.RLIM_INFINITY else soft
+    server.run(lambda: parent_pid is None or process.is_alive(parent_pid))
 
 
 def package_version() -> str:
@@ -503,14 +472,3 @@ def package_version() -> str:
         return version("farplane")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "posix" and os.getppid() == pid:
-        return True
-    import psutil
-
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
