@@ -22,7 +22,7 @@ from ..protocol.errors import FarplaneError
 from ..protocol.shot import CameraTrack, DepthPass, Prompt, SceneFrame, Shot, validate_frames, validate_resolution
 from . import camera as maths
 from .materials import has_colours, has_openings
-from .notes import Beyond, Note, beyond, depth_notes
+from .notes import Beyond, Note, beyond, depth_notes, scene_notes
 from .passes import Engine, PassRenderer, Surface
 from .sun import SunTrack
 
@@ -167,6 +167,7 @@ class Extraction:
     Between two steps the artist goes on working, and an undo may free all that Blender has: what is kept from one
     stand-in to the next is numbers, never a datablock.
 
+    scene_notes : what the scene itself tells the artist, a line each (notes.py); `notes()` has what its depth does.
     stage, done, total : where the work stands; stage is "camera", "depth" or "reference".
     """
 
@@ -206,6 +207,7 @@ class Extraction:
         self._views: list[maths.CameraView] = []
         self._pinholes: list[maths.Pinhole] = []
         self._suns = SunTrack() if sun and not look else None
+        self.scene_notes = [] if look else scene_notes(scene)
         self._has_openings = not look and has_openings(scene)
         self._bounces = scene.cycles.transparent_max_bounces if hasattr(scene, "cycles") else 0
         self._probed = set() if look else _probed(len(plan.frames))
@@ -304,7 +306,7 @@ class Extraction:
         return shot if self.prompt else replace(shot, prompt=Prompt(""))
 
     def notes(self) -> list[Note]:
-        """What the depth read so far tells the artist, a line each; notes.scene_notes has what the scene itself does."""
+        """What the depth read so far tells the artist, a line each."""
         clip_end = self._views[0].clip_end if self._views else 0.0
         return depth_notes(self._beyond, clip_end, self._bounces)
 

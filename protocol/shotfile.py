@@ -16,6 +16,7 @@ relative to the file, of a float32 EXR with one channel Z: metres along the came
 alpha 255 where it is told and 0 where it is not.  `sun`, which all frames have or none, points to the scene's sun.
 The outer `frame` and each frame's `frame_K` are there or not together: the scene's own frame, in which the plate lands,
 and its K in that frame's pixels as Blender projects (shot.SceneFrame); a plate of any size fills it from edge to edge.
+A program may add `notes`, a list of lines on the shot for people; nothing is read from them.
 `shots` tells the cuts apart where timeline markers change the camera; near and far hold for one of them, and the
 outer near and far for all.
 """

@@ -270,6 +270,7 @@ class _Files:
     def __init__(self, extraction: Extraction, generation: Generation) -> None:
         self._extraction, self._plan = extraction, generation.plan
         self._asks, self._folder, self._range = list(generation.asks), generation.folder, generation.depth_range
+        self._notes = [str(note) for note in (*extraction.scene_notes, *extraction.notes())]
         self._opened: list[Take] = []
         self.written = 0
         self.stopped = False
@@ -283,7 +284,7 @@ class _Files:
             shot = replace(shot, depth=DepthPass(shot.depth.z, *self._range)).validate()
         names = {frame: depth_name(frame) for frame in shot.frames}
         for prompt, settings in self._asks:
-            data = shot_to_json(replace(shot, prompt=prompt), names, self._plan.camera, settings)
+            data = shot_to_json(replace(shot, prompt=prompt), names, self._plan.camera, settings) | {"notes": self._notes}
             self._opened.append(Take.create(takes.next_folder(self._folder), data, job=codec.new_job()))
         for index, frame in enumerate(shot.frames):
             files = {names[frame]: write_channel(shot.depth.z[index], window=shot.screen_window(index))}

@@ -60,7 +60,7 @@ class Summary:
             lock=_number(lock.get("median")),
             lock_95=_number(lock.get("p95")),
             unmeasured=_text(lock, "reason"),
-            notes=_texts(report, "notes")[:NOTES],
+            notes=(*_texts(shot, "notes"), *_texts(report, "notes"))[:NOTES],
             picture=next((path for path in pictures if path.is_file() and not path.is_symlink()), None),
         )
 

@@ -13,7 +13,7 @@ from .panels import ORDER, _draw_message, _draw_text, _draw_way_to_camera, _Pane
 from .properties import LANDING_KINDS
 from .session import duration, session
 from .summary import Listed
-from .translations import say
+from .translations import filled, say
 from .view import current_shot, distinction, picture_of, short_label
 
 _STATE_ICONS = {"pending": "DOT", "accepted": "CHECKMARK", "rejected": "X"}
@@ -266,7 +266,7 @@ def _draw_words(layout: Any, context: bpy.types.Context, found: Listed) -> None:
         _draw_text(column, context, say("Not all of its frames have come. Generate it again"), "ERROR", lines=3)
         return
     for note in summary.notes:
-        _draw_text(column, context, note, "INFO", lines=3)
+        _draw_text(column, context, filled(note), "INFO", lines=3)
 
 
 def _facts(found: Listed) -> list[str]:
