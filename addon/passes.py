@@ -26,7 +26,7 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..protocol.errors import FarplaneError
-from . import evaluation, scope
+from . import evaluation, left_out, scope
 from .base_colour import base_colours
 from .camera import CameraView, Frame, intrinsics_of
 from .exr import read_passes
@@ -103,7 +103,7 @@ class PassRenderer:
             ) from error
         try:
             self.scene = _copy_scene(scene, width, height, frame or Frame.of(scene.render))
-            self._foreground = scope.uids(scene)
+            self._foreground = left_out.uids(scene)
             self._layers = _name_layers(self.scene, [layer.name for layer in scope.used_layers(scene)])
             self._use_volumes = [layer.use_volumes for layer in scene.view_layers]
             self._sky, self._device, self._bounces = scene.world, "CPU", _BEAUTY_BOUNCES
@@ -270,7 +270,7 @@ class PassRenderer:
 
     def _change(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Change what the render that begins has evaluated, for the pass that it is."""
-        scope.hide(depsgraph, self._foreground)
+        left_out.hide(depsgraph, self._foreground)
         if self._pass in ("depth", "surface"):
             without_volumes(depsgraph)
             if self.scene.render.engine == "BLENDER_WORKBENCH":
@@ -359,7 +359,7 @@ def _depth_engines(scene: bpy.types.Scene) -> list[str]:
     Workbench draws the same depth off screen in a fraction of the time, so it goes first unless the scene uses
     something that only Cycles sees.
     """
-    if not scope.is_interface() or only_cycles_shows(scene) or scope.may_be_repeated(scene):
+    if not scope.is_interface() or only_cycles_shows(scene) or left_out.may_be_repeated(scene):
         return ["CYCLES", "BLENDER_WORKBENCH"]
     return ["BLENDER_WORKBENCH", "CYCLES"]
 
@@ -367,7 +367,7 @@ def _depth_engines(scene: bpy.types.Scene) -> list[str]:
 def _copy_scene(scene: bpy.types.Scene, width: int, height: int, frame: Frame) -> bpy.types.Scene:
     copy = scene.copy()
     copy.name = PREFIX
-    scope.leave_out(copy, scene, PREFIX)
+    left_out.leave_out(copy, scene, PREFIX)
     copy.timeline_markers.clear()  # a marker would swap our camera for its own
     copy.sequence_editor_clear()
     for layer in copy.view_layers:

@@ -1,4 +1,4 @@
-"""What of a scene is sent: its Foreground and its Set, and how a stand-in leaves the rest out.
+"""What of a scene is sent: its Foreground and its Set.  left_out.py takes the rest out of a stand-in.
 
 The plate is what stands behind a hero.  So a scene may name objects and collections that are its Foreground: they are
 never sent, never projected on and never part of the plate, and they stay in the artist's own render.  It may name one
@@ -128,7 +128,7 @@ class Scope:
 
 def read(scene: bpy.types.Scene) -> Scope:
     """What is sent of this scene as it stands."""
-    barred, outside = _left_out(scene)
+    barred, outside = left_out(scene)
     scope = Scope(barred, outside)
     gone = scope.foreground
     for obj, is_seen in _rendered(scene).items():
@@ -147,7 +147,7 @@ def read(scene: bpy.types.Scene) -> Scope:
 
 def foreground(scene: bpy.types.Scene) -> set[bpy.types.Object]:
     """Objects that must never be sent, projected on, or be part of the plate: the Foreground, and what is not in the Set."""
-    barred, outside = _left_out(scene)
+    barred, outside = left_out(scene)
     return barred | outside
 
 
@@ -226,16 +226,16 @@ def instanced_collection(obj: bpy.types.Object) -> bpy.types.Collection | None:
     return obj.instance_collection if obj.instance_type == "COLLECTION" else None
 
 
-def _left_out(scene: bpy.types.Scene) -> tuple[set[bpy.types.Object], set[bpy.types.Object]]:
+def left_out(scene: bpy.types.Scene) -> tuple[set[bpy.types.Object], set[bpy.types.Object]]:
     """`barred` and `outside` of a Scope."""
     if FOREGROUND_KEY not in scene and SET_KEY not in scene:
         return set(), set()
-    reachable = _reachable(scene)
-    barred = _barred(listed(scene), reachable)
-    return barred, _outside(set_collection(scene), barred, reachable)
+    everything = reachable(scene)
+    barred = _barred(listed(scene), everything)
+    return barred, _outside(set_collection(scene), barred, everything)
 
 
-def _barred(blocks: list[Any], reachable: set[Any]) -> set[bpy.types.Object]:
+def _barred(blocks: list[Any], everything: set[Any]) -> set[bpy.types.Object]:
     """What is Foreground by itself, in a collection, or as an instance of nothing else."""
     collections: set[Any] = set()
     objects: set[Any] = set()
@@ -245,7 +245,7 @@ def _barred(blocks: list[Any], reachable: set[Any]) -> set[bpy.types.Object]:
             objects.update(block.all_objects)
         else:
             objects.add(block)
-    repeat = {obj for obj in reachable if obj.instance_type != "NONE"}
+    repeat = {obj for obj in everything if obj.instance_type != "NONE"}
     may_go = repeat | {child for obj in repeat if obj.instance_type != "COLLECTION" for child in obj.children}
     while blocks:
         more = {obj for obj in may_go - objects if _goes_with(obj, objects, collections)}
@@ -265,7 +265,7 @@ def _goes_with(obj: Any, objects: set[Any], collections: set[Any]) -> bool:
     return parent is not None and parent in objects and parent.instance_type in ("VERTS", "FACES")
 
 
-def _outside(chosen: bpy.types.Collection | None, barred: set[Any], reachable: set[Any]) -> set[bpy.types.Object]:
+def _outside(chosen: bpy.types.Collection | None, barred: set[Any], everything: set[Any]) -> set[bpy.types.Object]:
     """What has a surface and is not in the Set."""
     if chosen is None:
         return set()
@@ -273,10 +273,10 @@ def _outside(chosen: bpy.types.Collection | None, barred: set[Any], reachable: s
     for obj in chosen.all_objects:
         if obj not in barred and (held := instanced_collection(obj)) is not None:
             _contents(held, inside)
-    return {obj for obj in reachable - inside - barred if _is_seen_type(obj)}
+    return {obj for obj in everything - inside - barred if _is_seen_type(obj)}
 
 
-def _reachable(scene: bpy.types.Scene) -> set[bpy.types.Object]:
+def reachable(scene: bpy.types.Scene) -> set[bpy.types.Object]:
     """All objects of the scene and its Background Sets, and all that their instances hold."""
     found: set[Any] = set()
     for one in with_background(scene):
@@ -359,10 +359,10 @@ def objects_of(layer: bpy.types.LayerCollection, is_hidden: bool) -> Iterator[bp
 
 def is_hidden_always(obj: bpy.types.Object) -> bool:
     """Whether the object is hidden from rendering at every frame."""
-    return obj.hide_render and not _is_animated(obj, "hide_render")
+    return obj.hide_render and not is_animated(obj, "hide_render")
 
 
-def _is_animated(obj: bpy.types.Object, path: str) -> bool:
+def is_animated(obj: bpy.types.Object, path: str) -> bool:
     """Whether a key, a driver or the NLA may change this property."""
     animation = obj.animation_data
     if animation is None:
@@ -395,157 +395,3 @@ def _note_instanced(collection: bpy.types.Collection, barred: set[Any], found: s
             _note_instanced(inside, barred, found)
     for child in collection.children:
         _note_instanced(child, barred, found)
-
-
-# -- the stand-in -----------------------------------------------------------------------------------------------------
-
-
-def leave_out(copy: bpy.types.Scene, scene: bpy.types.Scene, prefix: str) -> None:
-    """Take out of `copy`, a fresh copy of `scene`, what is not sent; all that is made is named with `prefix`.
-
-    Objects and collections are the artist's own and stay as they are: a collection that holds something to leave out
-    is replaced, in the copy alone, by one of ours that holds the rest, and an empty that instances such a collection
-    by one of ours that hangs on it.  What is left out is still evaluated where something else depends on it.
-    """
-    barred, outside = _left_out(scene)
-    if not barred and not outside:
-        return
-    own, theirs = copy, scene
-    while True:
-        _Pruning(barred, outside, prefix).prune(own, theirs)
-        behind = theirs.background_set
-        if behind is None or behind in (scene, theirs):
-            return
-        own.background_set = behind.copy()
-        own, theirs = own.background_set, behind
-        own.name = prefix
-
-
-def uids(scene: bpy.types.Scene) -> set[int]:
-    """The session_uid of everything that is Foreground by itself, for `hide`."""
-    return {obj.session_uid for obj in _left_out(scene)[0]}
-
-
-def may_be_repeated(scene: bpy.types.Scene) -> bool:
-    """Whether nodes or particles of the set might repeat the Foreground, which Workbench would draw all the same."""
-    barred, _ = _left_out(scene)
-    makers = {"NODES", "PARTICLE_SYSTEM"}
-    return bool(barred) and any(
-        modifier.type in makers for obj in _reachable(scene) - barred for modifier in obj.modifiers
-    )
-
-
-def hide(depsgraph: bpy.types.Depsgraph, foreground: set[int]) -> None:
-    """Hide in a render's own graph what geometry nodes or particles of the set repeat of the Foreground (evaluation.py).
-
-    In the stand-in's collections it is no longer; what repeats it points to the object itself.
-    """
-    if not foreground:
-        return
-    for obj in bpy.data.objects:
-        if obj.session_uid not in foreground:
-            continue
-        ours = obj.evaluated_get(depsgraph)  # not by depsgraph.ids, which lacks what only an instance shows
-        if ours.is_evaluated:
-            for name in _RAYS:
-                setattr(ours, name, False)
-
-
-_RAYS = tuple(f"visible_{kind}" for kind in ("camera", "diffuse", "glossy", "transmission", "volume_scatter", "shadow"))
-
-
-@dataclass
-class _Pruning:
-    """Replaces collections of one scene."""
-
-    barred: set[Any]
-    outside: set[Any]
-    prefix: str
-    _made: dict[tuple[Any, bool], Any] = field(default_factory=dict)
-
-    def prune(self, copy: bpy.types.Scene, scene: bpy.types.Scene) -> None:
-        """Rebuild what has to be of the copy's own tree, and give its view layers the flags of the artist's."""
-        for obj in list(copy.collection.objects):
-            if self._is_out(obj, False):
-                copy.collection.objects.unlink(obj)
-            elif (ours := self._instead(obj)) is not obj:
-                copy.collection.objects.unlink(obj)
-                copy.collection.objects.link(ours)
-        for child in list(copy.collection.children):
-            ours = self._pruned(child, False)
-            if ours is not child:
-                copy.collection.children.unlink(child)
-                copy.collection.children.link(ours)
-        for theirs, own in zip(scene.view_layers, copy.view_layers, strict=True):
-            self._flag(theirs.layer_collection, own.layer_collection)
-
-    def _is_out(self, obj: Any, is_instanced: bool) -> bool:
-        return obj in self.barred or (not is_instanced and obj in self.outside)
-
-    def _pruned(self, collection: Any, is_instanced: bool) -> Any:
-        """The collection without what is left out: itself where it has nothing of that."""
-        key = collection, is_instanced
-        if key not in self._made:
-            self._made[key] = collection  # also an end to instances that hold themselves
-            objects = [self._instead(obj) for obj in collection.objects if not self._is_out(obj, is_instanced)]
-            children = [self._pruned(child, is_instanced) for child in collection.children]
-            if objects != list(collection.objects) or children != list(collection.children):
-                self._made[key] = self._replace(collection, objects, children)
-        return self._made[key]
-
-    def _replace(self, collection: Any, objects: list[Any], children: list[Any]) -> Any:
-        ours = bpy.data.collections.new(f"{self.prefix} {len(self._made)}")
-        ours.hide_render, ours.hide_viewport = collection.hide_render, collection.hide_viewport
-        ours.instance_offset = collection.instance_offset
-        for obj in objects:
-            ours.objects.link(obj)
-        for child in children:
-            ours.children.link(child)
-        return ours
-
-    def _instead(self, obj: Any) -> Any:
-        """The object itself, or where it instances something to leave out, an empty of ours that instances the rest."""
-        inside = instanced_collection(obj)
-        if inside is None:
-            return obj
-        rest = self._pruned(inside, True)
-        if rest is inside:
-            return obj
-        key = obj, True
-        if key not in self._made:
-            self._made[key] = self._stand_for(obj, rest)
-        return self._made[key]
-
-    def _stand_for(self, obj: Any, rest: Any) -> Any:
-        ours = bpy.data.objects.new(f"{self.prefix} instance", None)
-        ours.parent = obj  # at rest: it is wherever the artist's goes
-        ours.instance_type, ours.instance_collection = "COLLECTION", rest
-        for name in ("hide_render", "hide_viewport", "is_holdout", "visible_camera"):
-            setattr(ours, name, getattr(obj, name))
-            if _is_animated(obj, name):
-                _follow(ours, obj, name)
-        return ours
-
-    def _flag(self, theirs: Any, own: Any) -> None:
-        """Give a layer's collections the artist's flags, from the top down: excluding one excludes its children."""
-        for name in ("exclude", "holdout", "indirect_only", "hide_viewport"):
-            if getattr(own, name) != getattr(theirs, name) and not (name == "exclude" and _is_master(theirs)):
-                setattr(own, name, getattr(theirs, name))
-        ours = {layer.collection: layer for layer in own.children}
-        for layer in theirs.children:
-            found = ours.get(self._made.get((layer.collection, False), layer.collection))
-            if found is not None:
-                self._flag(layer, found)
-
-
-def _is_master(layer: bpy.types.LayerCollection) -> bool:
-    return bool(layer.collection.is_embedded_data)
-
-
-def _follow(ours: Any, theirs: Any, name: str) -> None:
-    """Drive a property of ours by the artist's, without Python."""
-    driver = ours.driver_add(name).driver
-    driver.type = "SUM"
-    variable = driver.variables.new()
-    variable.type = "SINGLE_PROP"
-    variable.targets[0].id, variable.targets[0].data_path = theirs, name

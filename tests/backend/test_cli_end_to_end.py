@@ -261,7 +261,7 @@ def test_shot_stops_after_extraction(scenes: Path, environment: dict[str, str], 
     shot = json.loads((tmp_path / "s" / "shot.json").read_text())
     assert shot["resolution"] == [64, 36]
     frame, (plain, _) = shot["frames"][0], json.loads((tmp_path / "bare" / "shot.json").read_text())["frames"]
-    assert set(plain) == {"frame", "camera", "K", "world_from_camera", "depth"}
+    assert set(plain) == {"frame", "camera", "K", "world_from_camera", "depth", "frame_K"}
     assert set(frame) == {*plain, "base_colour", "sun"}
     # Blender's default lens: 50 mm on a 36 mm sensor, so fx = 64 * 50 / 36; the axis through the middle.
     np.testing.assert_allclose(frame["K"], [[64 * 50 / 36, 0, 32], [0, 64 * 50 / 36, 18], [0, 0, 1]], atol=1e-4)
