@@ -147,7 +147,8 @@ def _scaled(tree: Any, picture: Socket, smooth: bool, where: tuple[int, int]) ->
 def _between(tree: Any, picture: Socket, size: tuple[int, int], where: tuple[int, int]) -> Socket:
     """The picture brought to 2 s / (s + 1) of its size, s being the whole scale.
 
-    Scaled by (s + 1) / 2 after that, and mirrored in between, the two ways of being off undo each other.
+    Scaled by (s + 1) / 2 after that, and mirrored in between, the two ways of being off undo each other.  An even
+    number of pixels is added or taken away, for the node does so on both sides alike, and it rounds up.
     """
     node = tree.nodes.new("CompositorNodeScale")
     node.location, node.space = where, "ABSOLUTE"
@@ -159,7 +160,7 @@ def _between(tree: Any, picture: Socket, size: tuple[int, int], where: tuple[int
         read_scene(driver, "full", f"render.{full}")
         read_scene(driver, "percent", "render.resolution_percentage")
         scale = f"(full * percent / 100 / {pixels})"
-        driver.expression = f"round({2 * pixels} * {scale} / ({scale} + 1))"
+        driver.expression = f"{pixels} + 2 * round({pixels} * ({scale} - 1) / ({scale} + 1) / 2) - 0.002"
     return node.outputs["Image"]
 
 

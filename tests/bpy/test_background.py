@@ -119,7 +119,8 @@ def test_each_click_is_one_undo(scene: Any, take: Path, click: str) -> None:
     assert changes(before)
     push()
     bpy.ops.ed.undo()
-    assert [change for change in changes(before) if not is_of_memory(change)] == []
+    left = [change for change in changes(before) if not change.startswith("/all_ids/WinMan/")]  # 5.2 lists it there
+    assert [change for change in left if not is_of_memory(change)] == []
     bpy.ops.ed.redo()
     scene = bpy.context.scene
     assert set_view.is_hidden(scene) if click == "hide" else foreground.of(scene) is not None
