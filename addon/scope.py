@@ -186,7 +186,8 @@ def fingerprint(scene: bpy.types.Scene) -> tuple[Any, ...]:
     objects = [_values(bpy.data.objects, name) for name in _SEEN_BY]
     instances = [inside.session_uid for obj in bpy.data.objects if (inside := obj.instance_collection) is not None]
     pointed = [_uid(block) for block in _pointed(scene)]
-    return layers, collections, objects, instances, pointed, _uid(set_collection(scene))
+    used = [layer.name for layer in used_layers(scene)]
+    return used, layers, collections, objects, instances, pointed, _uid(set_collection(scene))
 
 
 _SEEN_BY = (
