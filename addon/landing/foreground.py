@@ -177,6 +177,8 @@ def _sides(scene: bpy.types.Scene) -> dict[str, set[Any]]:
     sides: dict[str, set[Any]] = {name: set() for name in (_SHOWN, _HELD, _INDIRECT, _SET)}
     for one in scope.with_background(scene):
         for layer in scope.used_layers(one) if one == scene else list(one.view_layers)[:1]:
+            if layer.layer_collection is None:  # of a scene that was only just made (5.2)
+                layer.update()
             for obj in scope.objects_of(layer.layer_collection, False):
                 side = _side(obj, layer, obj in foreground)
                 if side:

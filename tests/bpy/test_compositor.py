@@ -397,5 +397,17 @@ def test_a_hero_in_the_street(tmp_path: Path, blender: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("blender", list(BLENDERS))
+def test_eevee_has_the_hero_whole_and_no_shadow(tmp_path: Path, blender: str) -> None:
+    engine = "BLENDER_EEVEE" if blender >= "5" else "BLENDER_EEVEE_NEXT"
+    told = in_blender(blender, tmp_path, 96, 54, 8, engine)
+    assert told["changes"] == []
+    assert (told["hero"], told["black"]) == (0.0, 0.0), "held out by the set as by himself"
+    assert told["left in shadow"] == 1.0
+    assert told["lit"] < 1e-3, "as `lit` is chosen"
+    assert told["outside"] == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blender", list(BLENDERS))
 def test_a_hero_in_the_street_in_hd(tmp_path: Path, blender: str) -> None:
     check(in_blender(blender, tmp_path, 1920, 1080, 4, "CYCLES"), 1920 * 1080)
