@@ -28,6 +28,7 @@ _SHEAR_IS_ROUNDING = 5e-7
 
 SKY_RANGE = (0.1, 1000.0)  # metres, of a shot that shows nothing but sky
 _LONGEST_PIXEL = 200.0  # Blender's pixel aspect goes from 1 to this
+_MORE_COSTS = 8.0  # pixels over the model's own area cost as much as eight below it: it would have to scale them
 _SHAPE_COSTS = 20.0  # an error of a plate's shape by 1% counts as one of its area by 20%
 
 # A stretch of the depth range by more than this, by under one pixel in a thousand, is an outlier.
@@ -143,8 +144,8 @@ class Frame:
         found = {size for size in found if min(size) >= MIN_SIDE and max(size) <= MAX_SIDE} or {largest}
 
         def cost(size: tuple[int, int]) -> float:
-            shape = abs(math.log(size[0] / size[1] / self.shape))
-            return abs(math.log(size[0] * size[1] / area)) + _SHAPE_COSTS * shape
+            shape, more = abs(math.log(size[0] / size[1] / self.shape)), math.log(size[0] * size[1] / area)
+            return max(-more, _MORE_COSTS * more) + _SHAPE_COSTS * shape
 
         return min(found, key=cost)
 

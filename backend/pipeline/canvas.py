@@ -98,6 +98,8 @@ def fitted(shot: Shot, max_pixels: int, multiple: int) -> Canvas:
     """The picture in which a model renders a shot: square pixels, sides of whole multiples, about max_pixels at most and
     no more than the shot has, the frame as large in it as it can be."""
     (width, height), aspect = shot.resolution, shot.pixel_aspect
+    if abs(aspect - 1.0) < 0.5 / min(width, height):
+        aspect = 1.0  # the shot's own shape is no nearer to the scene's than half a pixel
     share = min(1.0, math.sqrt(max_pixels / (width * height)))
     largest = 1.0 / math.sqrt(aspect)  # picture pixels to a row of the shot, where none of its pixels is drawn finer
     limit = max(ROOM * max_pixels, multiple**2)
