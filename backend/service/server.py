@@ -357,12 +357,12 @@ class Server:
             peer.read()
             self._stuck.pop(identity, None)
             return
-        before, since = self._stuck.get(identity, (None, now))
+        before, since = self._stuck.get(identity, (math.inf, now))
         if held is None:
-            held = peer.taken
-        if held != before:
-            self._stuck[identity] = (held, now)
-        elif now - since > STUCK_SECONDS:
+            held = -peer.taken
+        # What the system holds grows for a while with what it is given; only what it gets rid of was taken.
+        self._stuck[identity] = (held, now if held < before else since)
+        if now - self._stuck[identity][1] > STUCK_SECONDS:
             self._drop(identity, f"it has taken nothing for {STUCK_SECONDS:.0f} s")
 
     def _bound_outboxes(self, limit: int, *, by_key: bool) -> None:
