@@ -179,8 +179,9 @@ def _sides(scene: bpy.types.Scene) -> dict[str, set[Any]]:
         for layer in scope.used_layers(one) if one == scene else list(one.view_layers)[:1]:
             if layer.layer_collection is None:  # of a scene that was only just made (5.2)
                 layer.update()
+            is_flagged = _is_flagged(layer.layer_collection)  # asking for each object costs as much as all the rest
             for obj in scope.objects_of(layer.layer_collection, False):
-                side = _side(obj, layer, obj in foreground)
+                side = _side(obj, layer if is_flagged else None, obj in foreground)
                 if side:
                     sides[side].add(obj)
     sides[_SET] -= sides[_SHOWN]
@@ -190,18 +191,26 @@ def _sides(scene: bpy.types.Scene) -> dict[str, set[Any]]:
 
 
 def _side(obj: Any, layer: Any, is_foreground: bool) -> str:
-    """Where an object belongs, "" for nowhere: cameras, and the set's volumes, which the plate has."""
+    """Where an object belongs, "" for nowhere: cameras, and the set's volumes, which the plate has.
+
+    layer : the view layer, None where none of its collections is held out or indirect only.
+    """
     if obj.type == "CAMERA":
         return ""
     if obj.type in _NO_SURFACE and scope.instanced_collection(obj) is None:
         return _SHOWN
-    if not obj.is_holdout and obj.holdout_get(view_layer=layer):
+    if layer is not None and not obj.is_holdout and obj.holdout_get(view_layer=layer):
         return _HELD
-    if obj.indirect_only_get(view_layer=layer):
+    if layer is not None and obj.indirect_only_get(view_layer=layer):
         return _INDIRECT
     if is_foreground:
         return _SHOWN
     return "" if obj.type == "VOLUME" or _is_mere_volume(obj) else _SET
+
+
+def _is_flagged(layer: Any) -> bool:
+    """Whether any collection of a view layer is held out or indirect only."""
+    return layer.holdout or layer.indirect_only or any(_is_flagged(child) for child in layer.children)
 
 
 def _is_mere_volume(obj: Any) -> bool:
