@@ -396,3 +396,26 @@ def test_an_outline_is_a_submit_like_any_other() -> None:
     assert message == asked
     assert codec.upload_size(asked) == codec.expected_upload(17, 64, 32, reference=True)
     assert (len(asked.frames), asked.resolution, asked.settings.model) == (17, (64, 32), "/models/one")
+
+
+def test_a_result_that_cannot_be_had_ends_the_job_here_and_may_be_asked_for_again() -> None:
+    """The backend's own job is as it was: a fetch that is refused says nothing about it."""
+    table = Table()
+    table.talk.attach(JOB)
+    assert table.said() == [events.Attach(JOB)]
+    table.say(events.Accepted(JOB, 0))
+    table.say(events.Items(JOB, (result(1, b"good"),)))
+    table.say(events.Finished(JOB, 1))
+    table.said()
+    table.say(events.Refused(JOB, events.FETCH, "the backend cannot read 1 from its disk", "Fetch it again later"))
+    failed = table.heard[-1]
+    assert isinstance(failed, events.Failed)
+    assert "cannot read 1" in failed.problem
+    table.talk.attach(JOB)
+    assert table.said()[-1] == events.Attach(JOB)
+    table.say(events.Accepted(JOB, 0))
+    table.say(events.Items(JOB, (result(1, b"good"),)))
+    table.say(events.Finished(JOB, 1))
+    (fetch,) = table.said()
+    deliver(table, fetch, b"good")
+    assert isinstance(table.heard[-1], events.Finished)
