@@ -136,6 +136,12 @@ def first_frame(take: Path, **changes: object) -> None:
     edited(take, frames=frames)
 
 
+def told_frame(take: Path, **changes: object) -> None:
+    frames = json.loads((take / "shot.json").read_text())["frames"]
+    frames = [frame | {"frame_K": frame["K"]} for frame in frames]
+    edited(take, frames=frames, frame={"resolution": [1920, 1080], "pixel_aspect": 1.0} | changes)
+
+
 BROKEN = {
     "no folder": ("take", lambda t: [p.unlink() for p in t.iterdir()] and t.rmdir()),
     "no shot.json": ("take", lambda t: (t / "shot.json").unlink()),
@@ -144,7 +150,10 @@ BROKEN = {
     "deep nesting": ("shot.json", lambda t: (t / "shot.json").write_text("[" * 100_000)),
     "no frames": ("shot.json", lambda t: (t / "shot.json").write_text("{}")),
     "huge": ("resolution", lambda t: edited(t, resolution=[32768, 32768])),
-    "odd": ("resolution", lambda t: edited(t, resolution=[47, 34])),
+    "tiny": ("resolution", lambda t: edited(t, resolution=[47, 3])),
+    "a frame that is none": ("frame", lambda t: told_frame(t, resolution=[0, 1080])),
+    "half a frame": ("shot.json", lambda t: edited(t, frame={"resolution": [1920, 1080], "pixel_aspect": 1.0})),
+    "a frame of words": ("shot.json", lambda t: edited(t, frame="wide")),
     "not a size": ("shot.json", lambda t: edited(t, resolution="big")),
     "NaN in K": ("camera", lambda t: first_frame(t, K=[[float("nan"), 0, 1], [0, 1, 1], [0, 0, 1]])),
     "zero pose": ("camera", lambda t: first_frame(t, world_from_camera=np.zeros((4, 4)).tolist())),
