@@ -312,17 +312,22 @@ class _Connection:
         try:
             self._set_options(dealer, server_key)
             monitor = dealer.get_monitor_socket(zmq.EVENT_ALL)
-            try:
-                dealer.connect(self._address)
-            except zmq.ZMQError as error:
-                return _Ended((f"{self._address!r} is no address ({error})", "Give it as tcp://host:port"))
-            problem = self._loop(dealer, monitor)
+            problem = self._dial(dealer) or self._loop(dealer, monitor)
             return _Ended(problem, self._was_silent, self._stage in ("greeting", "open"), self._stage == "open")
         finally:
             if monitor is not None:
                 dealer.disable_monitor()
                 monitor.close()
             dealer.close(linger=FLUSH_MS if self._client._closing.is_set() and self._stage == "open" else 0)
+
+    def _dial(self, dealer: Any) -> Problem | None:
+        import zmq
+
+        try:
+            dealer.connect(self._address)
+        except zmq.ZMQError as error:
+            return f"{self._address!r} is no address ({error})", "Give it as tcp://host:port"
+        return None
 
     def _set_options(self, dealer: Any, server_key: str) -> None:
         import zmq
