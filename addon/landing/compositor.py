@@ -19,7 +19,7 @@ from ...protocol.errors import FarplaneError
 from .. import scope
 from . import foreground, plate_group
 from .plate import TAG, Plate, tagged
-from .record import Entry, recall, remember
+from .record import Entry, entries, recall, remember
 
 KIND = "compositor"
 _NO_SHADOW = "farplane_no_shadow"  # on a group node whose shadow is not linked, and not by the artist's wish
@@ -80,7 +80,7 @@ def keep_up(scene: bpy.types.Scene) -> None:
 def remove(scene: bpy.types.Scene, entry: Entry) -> None:
     """Take our nodes out, joining what they stood between, and with the last one all that they needed."""
     tree = _tree(scene)
-    if tree is not None:
+    if tree is not None and not _is_shared(scene, tree, entry):
         ours = [node for node in tagged(tree.nodes, entry.id) if node.bl_idname == "CompositorNodeGroup"]
         for node in reversed(ours):  # from the render to the output, as an artist makes links
             feeding = node.inputs["Image"].links[0].from_socket if node.inputs["Image"].links else None
@@ -95,6 +95,12 @@ def remove(scene: bpy.types.Scene, entry: Entry) -> None:
     recall(scene, KIND, lambda before: _restore(scene, before))
 
 
+def _is_shared(scene: bpy.types.Scene, tree: Any, entry: Entry) -> bool:
+    """Whether a copy of the scene has this landing in the same tree (5.0): it stays there."""
+    others = [other for other in bpy.data.scenes if other != scene and _tree(other) == tree]
+    return any(there.id == entry.id and there.kind == KIND for other in others for there in entries(other))
+
+
 def _restore(scene: Any, before: dict[str, Any]) -> None:
     foreground.remove(scene)
     layer = scene.view_layers.get(before.get("layer", ""))  # of a landing by depth, as it once was
@@ -103,7 +109,8 @@ def _restore(scene: Any, before: dict[str, Any]) -> None:
     tree = _tree(scene)
     if not before["created"] or tree is None:
         return
-    if any(node.bl_idname not in _OUTPUTS for node in tree.nodes):
+    is_shared = any(other != scene and _tree(other) == tree for other in bpy.data.scenes)
+    if not is_shared and any(node.bl_idname not in _OUTPUTS for node in tree.nodes):
         return  # the artist built on it since
     if hasattr(scene, "compositing_node_group"):
         scene.compositing_node_group = None

@@ -82,7 +82,7 @@ def make(scene: bpy.types.Scene) -> bpy.types.Scene:
         _empty(ours, scope.used_layers(scene)[0].name)
         ours.name = f"Farplane {scene.name}"
         ours[_THEIRS], scene[_OURS] = scene, ours
-        ours[_PARTS] = _furnish(ours)
+        ours[_PARTS] = _furnish(ours) | _split(scene)
     keep_up(scene)
     return ours
 
@@ -98,7 +98,9 @@ def keep_up(scene: bpy.types.Scene) -> None:
     _take_settings(scene, ours)
     _take_markers(scene, ours)
     parts = ours[_PARTS]
-    for name, objects in _sides(scene).items():
+    sides = _sides(scene)
+    _part_instances(parts, sides)
+    for name, objects in sides.items():
         collection = parts.get(name)
         if isinstance(collection, bpy.types.Collection):
             _settle(collection, objects)
@@ -125,7 +127,8 @@ def remove(scene: bpy.types.Scene) -> None:
     if ours is None or ours.library is not None:
         return
     group = ours.get(_PARTS)
-    parts = [block for _, block in group.items() if block is not None] if hasattr(group, "items") else []
+    named = list(group.items()) if hasattr(group, "items") else []
+    parts = [block for name, block in named if block is not None and not name.startswith("parted ")]  # the artist's
     del ours[_PARTS]
     bpy.data.scenes.remove(ours)
     bpy.data.batch_remove(parts)
@@ -226,6 +229,42 @@ def _settle(collection: bpy.types.Collection, wanted: set[Any]) -> None:
         collection.objects.unlink(obj)
     for obj in wanted - held:
         collection.objects.link(obj)
+
+
+def _split(scene: Any) -> dict[str, Any]:
+    """For each empty of the set whose instance holds foreground: two of ours that hang on it, one for either side.
+
+    Returns parts of our scene by name: the artist's empty as `parted N`, ours as `set N` and `foreground N`.
+    """
+    foreground, parts = scope.foreground(scene), dict[str, Any]()
+    for obj in sorted(_sides(scene)[_SET], key=lambda obj: obj.name_full):
+        inside = scope.instanced_collection(obj)
+        held = set(inside.all_objects) if inside is not None else set()
+        if inside is None or not held & foreground:
+            continue
+        number = len(parts)
+        parts[f"parted {number}"] = obj
+        for side, objects in (("set", held - foreground), ("foreground", held & foreground)):
+            collection = bpy.data.collections.new(f"Farplane {obj.name} {side}")
+            collection.instance_offset = inside.instance_offset
+            _settle(collection, objects)
+            empty = bpy.data.objects.new(f"Farplane {obj.name} {side}", None)
+            empty.parent, empty.instance_type, empty.instance_collection = obj, "COLLECTION", collection
+            parts[f"{side} {number}"], parts[f"{side} {number} holds"] = empty, collection
+    return parts
+
+
+def _part_instances(parts: Any, sides: dict[str, set[Any]]) -> None:
+    """Put ours in the place of the empties that `_split` has split."""
+    for name, obj in parts.items():
+        kind, _, number = name.partition(" ")
+        if kind == "parted" and obj in sides[_SET]:
+            sides[_SET].discard(obj)
+            for side, into in (("set", _SET), ("foreground", _SHOWN)):
+                empty = parts.get(f"{side} {number}")
+                if isinstance(empty, bpy.types.Object):
+                    sides[into].add(empty)
+                    _give(empty, "hide_render", obj.hide_render)
 
 
 # ---- settings -----------------------------------------------------------------------------------------------

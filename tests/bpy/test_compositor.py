@@ -115,6 +115,82 @@ def test_the_set_may_come_in_sideways(scene: Any, hero: Any, tmp_path: Path) -> 
     np.testing.assert_array_equal(picture[20:, 32:], grey(12))
 
 
+def test_an_instance_may_hold_both_sides(scene: Any, hero: Any, tmp_path: Path) -> None:
+    """The hero is shown, the ground is not, and both go where the artist's empty goes."""
+    both = bpy.data.collections.new("Both")
+    for obj in (hero, bpy.data.objects["Ground"]):
+        both.objects.link(obj)
+        scene.collection.objects.unlink(obj)
+    instance = bpy.data.objects.new("Instance", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", both
+    scene.collection.objects.link(instance)
+    before = whole_file()
+    take = make_take(tmp_path / "take")
+    land(scene, scene.camera, take, ["compositor"])
+    assert rendered(scene, 12, tmp_path)[HERO][0] == 0.25
+    instance.location.x = 1.2
+    picture = rendered(scene, 12, tmp_path)
+    np.testing.assert_array_equal(picture[HERO], grey(12))
+    assert picture[H // 2, W // 2 + 16, 0] == 0.25
+    instance.location.x = 0.0
+    remove(scene, take)
+    assert changes(before) == []
+
+
+def test_the_heros_own_view_layer_is_a_render_too(scene: Any, hero: Any, tmp_path: Path) -> None:
+    """As crews do it: one layer for the set, one for the hero with the set held out."""
+    layer, other = scene.view_layers[0], scene.view_layers.new("Hero")
+    for name, obj in (("Sets", bpy.data.objects["Ground"]), ("Heroes", hero)):
+        collection = bpy.data.collections.new(name)
+        scene.collection.children.link(collection)
+        collection.objects.link(obj)
+        scene.collection.objects.unlink(obj)
+    layer.layer_collection.children["Heroes"].exclude = True
+    other.layer_collection.children["Sets"].holdout = True
+    land(scene, scene.camera, make_take(tmp_path / "take"), ["compositor"])
+    picture = rendered(scene, 12, tmp_path)
+    assert picture[HERO][0] == 0.25
+    np.testing.assert_array_equal(picture[20:, 32:], grey(12))
+    assert (layer.layer_collection.children["Heroes"].exclude, other.layer_collection.children["Sets"].holdout) == (
+        True,
+        True,
+    )
+
+
+def test_markers_borders_and_sizes_are_the_artists(scene: Any, hero: Any, tmp_path: Path) -> None:
+    """The hero is where the artist's own render has him, whatever camera looks, at half the size and in a border."""
+    second = bpy.data.objects.new("Second", bpy.data.cameras.new("Second"))
+    second.location, second.rotation_euler = (0.4, 0.2, 9), (0.05, 0.1, 0.3)
+    scene.collection.objects.link(second)
+    for frame, camera in ((1, scene.camera), (12, second)):
+        scene.timeline_markers.new(camera.name, frame=frame).camera = camera
+    land(scene, scene.camera, make_take(tmp_path / "take"), ["compositor"])
+    for frame, percent in ((11, 100), (12, 100), (12, 50), (12, 150)):
+        scene.render.resolution_percentage = percent
+        compositor.keep_up(scene)
+        here = rendered(scene, frame, tmp_path)[..., 0] == 0.25
+        scene.render.use_compositing = False
+        there = rendered(scene, frame, tmp_path)[..., 0] == 0.25
+        scene.render.use_compositing = True
+        np.testing.assert_array_equal(here, there)
+        assert here.any()
+    whole = rendered(scene, 12, tmp_path)
+    render = scene.render
+    render.use_border, render.border_min_x, render.border_max_x = True, 0.25, 0.75
+    compositor.keep_up(scene)
+    inside = slice(whole.shape[1] // 4, whole.shape[1] * 3 // 4)
+    np.testing.assert_array_equal(rendered(scene, 12, tmp_path)[:, inside], whole[:, inside])
+
+
+def test_a_copy_of_the_scene_can_lose_its_plate_alone(scene: Any, hero: Any, tmp_path: Path) -> None:
+    take = make_take(tmp_path / "take")
+    land(scene, scene.camera, take, ["compositor"])
+    copy = scene.copy()
+    compositor.keep_up(copy)
+    remove(copy, take)
+    assert rendered(scene, 12, tmp_path)[HERO][0] == 0.25
+
+
 def test_what_is_hidden_from_rendering_or_excluded_hides_nothing(scene: Any, hero: Any, tmp_path: Path) -> None:
     shut = quad("Shut", z=6, size=1.0, emission=0.75)
     shut.hide_render = True
