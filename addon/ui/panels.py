@@ -41,6 +41,7 @@ from .session import Message, session
 from .translations import say
 
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.5
+FONT = 0  # Blender's own, as blf numbers it
 NARROW = 230  # pixels at a UI scale of 1: a sidebar below it has one button a row
 _MARGIN = 84  # the same: tabs, borders and icon beside a text
 # Where panels stand in the tab, from above.
@@ -266,8 +267,12 @@ def _draw_backend(layout: Any, context: bpy.types.Context) -> None:
 
 def is_narrow(context: bpy.types.Context) -> bool:
     """Whether the sidebar has no room for two buttons with a name in a row."""
-    scale = context.preferences.system.ui_scale if context.preferences else 1.0
-    return context.region is not None and context.region.width / scale < NARROW
+    return context.region is not None and context.region.width / _scale(context) < NARROW
+
+
+def _scale(context: bpy.types.Context) -> float:
+    """Of the interface; without a window Blender has none."""
+    return (context.preferences.system.ui_scale if context.preferences else 0.0) or 1.0
 
 
 def _draw_way_to_camera(layout: Any, context: bpy.types.Context) -> None:
@@ -298,13 +303,14 @@ def _draw_text(
 
 def _wrapped(context: bpy.types.Context, text: str, lines: int, less: int) -> list[str]:
     """The text in lines as Blender draws them, measured in its own letters; the last one says if there is more."""
-    scale = context.preferences.system.ui_scale if context.preferences else 1.0
+    scale = _scale(context)
     width = (context.region.width if context.region else 300) - (_MARGIN + less) * scale
     points = context.preferences.ui_styles[0].widget.points if context.preferences else 11
-    blf.size(0, points * scale)
+    blf.size(FONT, points * scale)
 
     def fits(line: str) -> bool:
-        return blf.dimensions(0, line)[0] <= max(width, 60 * scale)
+        across = blf.dimensions(FONT, line)[0] or 0.6 * points * scale * len(line)  # no font without a window
+        return across <= max(width, 60 * scale)
 
     found, line = [], ""
     for word in text.split():

@@ -46,7 +46,9 @@ class FARPLANE_UL_takes(bpy.types.UIList):
         row = layout.row(align=True)
         row.active = take.state != "rejected"
         picture, label = picture_of(found), f"{short_label(take)}  {distinction(found)}"
-        if picture:
+        if is_narrow(context):
+            row.label(text=label, translate=False)
+        elif picture:
             row.label(text=label, icon_value=picture, translate=False)
         else:
             row.label(text=label, icon="IMAGE_DATA", translate=False)
@@ -245,7 +247,7 @@ def _draw_chosen(layout: Any, context: bpy.types.Context, found: Listed) -> None
     lines = _facts(found)
     for line in [*lines, *[""] * (FACTS - len(lines))]:
         facts.label(text=line, translate=False)
-    row = layout.row(align=True)
+    row = layout.column(align=True) if narrow else layout.row(align=True)
     row.enabled = take.whole and not session.is_being_made(take.folder)
     row.operator("farplane.accept", text="Accept", icon="CHECKMARK", depress=take.state == "accepted")
     row.operator("farplane.reject", text="Reject", icon="X", depress=take.state == "rejected")

@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 
 sys.path.insert(0, sys.argv[sys.argv.index("--") + 1])
-from drive import MODEL, click, drag, install, look, mouse, open_tab, press, run, tab, ui, view
+from drive import MODEL, click, drag, install, look, mouse, open_tab, press, run, tab, ui
 from stage import picture, play, told, wait, wait_for
 
 FRAMES = 3
@@ -31,7 +31,9 @@ def make(session: Any, prompt: str, seed: int, shown: str = "") -> Iterator[None
     if shown:
         yield from wait_for(lambda: session.message or (session.job and session.job.step > 1))
         region = tab()
-        mouse("MOUSEMOVE", "NOTHING", region.x + 60, region.y + region.height - PICTURE)  # over the picture that forms
+        over = region.x + 60, region.y + region.height - PICTURE  # the picture that forms
+        mouse("MOUSEMOVE", "NOTHING", *over)
+        told["picture"] = [over[0], bpy.context.window_manager.windows[0].height - over[1]]
         yield from look(shown, 0.9)
     yield from wait_for(lambda: session.message is not None and not session.jobs)
     yield from wait(0.6)
@@ -58,6 +60,18 @@ def below_the_fold(name: str) -> Iterator[None]:
     yield from wheel("WHEELUPMOUSE", 60)
 
 
+def reports() -> str:
+    """What Blender's Info editor has logged."""
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "OUTLINER")
+    area.type = "INFO"
+    with bpy.context.temp_override(window=window, area=area, region=area.regions[-1]):
+        bpy.ops.info.select_all(action="SELECT")
+        bpy.ops.info.report_copy()
+    area.type = "OUTLINER"
+    return bpy.context.window_manager.clipboard
+
+
 def widen(width: int) -> Iterator[None]:
     """Drag the tab's edge until it is as wide."""
     region = tab()
@@ -72,11 +86,12 @@ def work() -> Iterator[None]:
     scene.farplane.model_name, scene.frame_end = MODEL, FRAMES
     yield from open_tab()
     yield from look("01-first")
-    told["tab"] = [tab().x, tab().width, tab().height]
+    told["tab"] = [tab().x, tab().width, tab().height, tab().y]
 
     yield from make(session, "slow fog over the hills at dawn", 7, "02-forming")
     yield from make(session, "fog over the hills at dusk, snow", 8)
     yield from below_the_fold("03-take")
+    told["log"] = reports()
     run(bpy.ops.farplane.accept)
     yield from look("04-accepted")
     run(bpy.ops.farplane.land, folder=str(session.takes[0].folder), kinds={"background"})
