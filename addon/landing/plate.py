@@ -144,6 +144,16 @@ def follow(user: Any, animated: bpy.types.ID, path: str, plate: Plate) -> None:
     for number, offset in offsets.items():
         user.frame_offset = offset
         animated.keyframe_insert(path, frame=plate.moment(number))
+    hold(animated, path)
+
+
+def hold(animated: Any, path: str) -> None:
+    """Let each key of a property count until the next: Blender goes from one whole number to the next by degrees, too."""
+    for curves in curve_collections(animated.animation_data.action):
+        for curve in curves:
+            if curve.data_path == path:
+                for point in curve.keyframe_points:
+                    point.interpolation = "CONSTANT"
 
 
 def show_own_numbers(user: Any, plate: Plate) -> None:

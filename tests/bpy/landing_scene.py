@@ -121,11 +121,11 @@ def make_take(
     return folder
 
 
-def sent_camera(frame: int) -> dict[str, Any]:
+def sent_camera(frame: int, width: int = W, height: int = H) -> dict[str, Any]:
     """The scene's camera as shot.json has it."""
     scene = bpy.context.scene
     view = read_camera(scene, scene.camera, frame)
-    sent = pinhole(view.matrix_world, intrinsics(view.lens, W, H))
+    sent = pinhole(view.matrix_world, intrinsics(view.lens, width, height))
     return {"K": sent.K.tolist(), "world_from_camera": sent.world_from_camera.tolist()}
 
 
