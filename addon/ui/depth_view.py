@@ -7,7 +7,7 @@ camera, the frame or the geometry has come to rest.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bpy
@@ -29,6 +29,7 @@ from .view import redraw_views
 OWNER = "depth"
 REST_SECONDS = 0.3  # without a change before the depth is rendered anew
 QUIET_LOOKS = 3
+MOST_ECHOES = 4  # more kinds of edits that change nothing, one after the other, end our looking: no end of renders
 
 # Of a render, what makes its depth another one: its shape, its time, and how finely it draws.
 _SETTINGS = (
@@ -65,7 +66,8 @@ class _State:
     edits: int = 0  # of geometry
     ours: bool = False  # a stand-in is made, read or taken away just now: no edit of the artist's
     quiet: int = 0  # looks that are still to come before an edit of a collection counts: what we did looks like one
-    echoes: bool = False  # the last edit changed nothing: here what we did looks like an edit of more than a collection
+    last: frozenset[Any] | None = None  # what the edit that was counted last in quiet was of
+    echoes: set[frozenset[Any]] = field(default_factory=set)  # edits in quiet that changed nothing: ours look so
     rendered: Any = None  # what `frame` was made from
     coloured: Any = None  # the range that the layer shows, or will once the thread has made it
     frame: DepthFrame | None = None
@@ -150,7 +152,11 @@ def _render(scene: bpy.types.Scene) -> None:
         frame = _state.frame = read(_state.reading)
     finally:
         _state.ours = False
-    _state.echoes = before is not None and before.frame == frame.frame and np.array_equal(before.z, frame.z)
+    if before is None or before.frame != frame.frame or not np.array_equal(before.z, frame.z):
+        _state.echoes.clear()
+    elif _state.last is not None:
+        _state.echoes.add(_state.last)
+    _state.last = None
     _state.coloured, _state.quiet = None, QUIET_LOOKS
 
 
@@ -204,7 +210,8 @@ def _edited(scene: bpy.types.Scene, depsgraph: Any = None) -> None:
     """Count the edits that move or shape something, or change a material: a leaf may be cut out of its card by one."""
     if depsgraph is None or _state.ours or scene.name.startswith(PREFIX) or _state.frame is None:
         return
-    if _state.quiet and _state.echoes:
+    told = _told_by(depsgraph) if _state.quiet else None
+    if told in _state.echoes or (_state.quiet and len(_state.echoes) > MOST_ECHOES):
         return
     for update in depsgraph.updates:
         is_echo = _state.quiet > 0 and isinstance(update.id, bpy.types.Collection)
@@ -212,7 +219,17 @@ def _edited(scene: bpy.types.Scene, depsgraph: Any = None) -> None:
         is_shaded = update.is_updated_shading and isinstance(update.id, (bpy.types.Material, bpy.types.NodeTree))
         if (is_shaped or is_shaded) and not is_echo:
             _state.edits += 1
+            _state.last = told
             return
+
+
+def _told_by(depsgraph: Any) -> frozenset[Any]:
+    """What an edit is of, and how: to tell it from what we did; collections aside, which are told of either way."""
+    return frozenset(
+        (update.id.original.session_uid, update.is_updated_geometry, update.is_updated_transform)
+        for update in depsgraph.updates
+        if not isinstance(update.id, bpy.types.Collection)
+    )
 
 
 @persistent

@@ -127,6 +127,36 @@ def test_show_depth_is_what_is_sent_after_every_change(
     depth_view.refresh()
 
 
+def test_an_edit_just_after_one_that_changed_nothing(staged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Blender tells of our own stand-in is no edit; what it tells of something else meanwhile is one."""
+    bpy.app.handlers.depsgraph_update_post.append(depth_view._edited)
+    try:
+        bpy.context.window_manager.farplane.show_depth = True
+        settle(monkeypatch)
+        is_counted = True
+        for _ in range(6):
+            edits = depth_view._state.edits
+            objects("Cube").data.update()  # tells of an edit, and is none
+            bpy.context.view_layer.update()
+            is_counted = depth_view._state.edits > edits
+            if not is_counted:
+                break
+            for _ in range(2):
+                depth_view.refresh()
+        assert not is_counted, "no end of renders"
+        assert depth_view._state.quiet
+        first = depth_view.latest()
+        hat = objects("hat")
+        hat.data = hat.data.copy()
+        for point in hat.data.vertices:
+            point.co.z += 1
+        bpy.context.view_layer.update()
+        settle(monkeypatch)
+        assert not np.array_equal(depth_view.latest().z, first.z)
+    finally:
+        bpy.app.handlers.depsgraph_update_post.remove(depth_view._edited)
+
+
 def look() -> str:
     """What the panel's line says after the timer's next look."""
     session.wanted = True
