@@ -301,16 +301,20 @@ def _draw_text(
         icon = "BLANK1"
 
 
+def _across(line: str, size: float) -> float:
+    """Pixels that a line takes in Blender's own font; without a window there may be none."""
+    blf.size(FONT, size)
+    return blf.dimensions(FONT, line)[0] or 0.6 * size * len(line)
+
+
 def _wrapped(context: bpy.types.Context, text: str, lines: int, less: int) -> list[str]:
     """The text in lines as Blender draws them, measured in its own letters; the last one says if there is more."""
     scale = _scale(context)
     width = (context.region.width if context.region else 300) - (_MARGIN + less) * scale
     points = context.preferences.ui_styles[0].widget.points if context.preferences else 11
-    blf.size(FONT, points * scale)
 
     def fits(line: str) -> bool:
-        across = blf.dimensions(FONT, line)[0] or 0.6 * points * scale * len(line)  # no font without a window
-        return across <= max(width, 60 * scale)
+        return _across(line, points * scale) <= max(width, 60 * scale)
 
     found, line = [], ""
     for word in text.split():
