@@ -160,7 +160,8 @@ def _between(tree: Any, picture: Socket, size: tuple[int, int], where: tuple[int
         read_scene(driver, "full", f"render.{full}")
         read_scene(driver, "percent", "render.resolution_percentage")
         scale = f"(full * percent / 100 / {pixels})"
-        driver.expression = f"{pixels} + 2 * round({pixels} * ({scale} - 1) / ({scale} + 1) / 2) - 0.002"
+        between = f"{pixels} + 2 * round({pixels} * ({scale} - 1) / ({scale} + 1) / 2) - 0.002"
+        driver.expression = f"{pixels} if {scale} == 1 else {between}"  # a plate of the frame's size stays as it is
     return node.outputs["Image"]
 
 
