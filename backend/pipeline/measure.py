@@ -38,6 +38,7 @@ MAX_PAIRS = 48
 MAX_FRAMES_READ = 16
 PIXEL_BUDGET = 24e6  # pixels of pairs for each k: 48 pairs at half a megapixel, 11 at 1080p
 HIGH_PASS_SIGMA = 2.0  # px
+BLANK = 1e-4  # detail of a picture that has none: an empty scene's render, in 8-bit codes a fortieth
 FLICKER_SIGMA = 8.0  # px
 MID_GREY = 0.18
 MAX_STOPS = 4.0
@@ -110,8 +111,8 @@ class PlateReport:
 
     @property
     def detail_ratio(self) -> float | None:
-        """The plate's high-pass detail as a share of the render's: under 1 softer, over 1 busier."""
-        if self.reference is None or self.reference.detail <= 0:
+        """The plate's high-pass detail as a share of the render's: under 1 softer, over 1 busier; None for a blank render."""
+        if self.reference is None or self.reference.detail < BLANK:
             return None
         return self.plate.detail / self.reference.detail
 

@@ -426,6 +426,7 @@ def test_a_shot_of_sky_is_a_job_like_any_other(clear: str) -> None:
     if clear == "some":
         z[1, 30:] = 7.0
     shot = shot_of((1920, 1080, 1.0), size, z)
+    shot = replace(shot, reference=np.zeros((2, size[1], size[0], 3), np.float32))  # an empty scene, without a world
     files = Files()
     render.run_job(Job("j", shot, RenderSettings(seed=2, steps=1)), files, lambda: False)
     for data in files.frames.values():
@@ -437,6 +438,7 @@ def test_a_shot_of_sky_is_a_job_like_any_other(clear: str) -> None:
     notes = [note for note in report["notes"] if note.startswith("depth: no frame shows any surface")]
     assert bool(notes) == (clear == "all")
     assert report["plate"]["lock"][0]["median"] is None or clear != "all"
+    assert report["detail_ratio"] is None  # nothing to be a share of
     assert Image.open(BytesIO(files.artifacts["report.png"])).size == (1600, 1060)
     assert Image.open(BytesIO(files.artifacts["contact.png"])).size[0] > 100
     assert b"ftyp" in files.artifacts["preview.mp4"][:64]
