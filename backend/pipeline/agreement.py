@@ -35,13 +35,14 @@ STRIDE = 0.02  # of the focal length: the arms of the stencil that looks for pla
 FLAT = 0.1 * STRIDE**2  # of the inverse depth; a ray's length bends by ten times that (in the picture's middle)
 MANY_PLANES, MORE_PLANES = 0.25, 3.0  # share of what is not sky; times as many as there are as it was sent
 SEEN = 0.2  # share of the pixels that two frames must have in common
-MOVES = 0.01  # of the inverse depth: less change than that says nothing
+MOVES = 0.003  # of the inverse depth: less change than that says nothing
 FITS, MISFITS = 0.02, 0.10  # median disagreement of a shot that agrees, of one that is worth a note
 CLEARER = 5.0  # times by which a mistake must explain a shot better than the shot itself does
 FAR_OFF, LONELY = 1000.0, 10.0  # metres; times the next depth: a value that stands for the sky
 BACKGROUND = 0.01  # share of the picture
 NEAR_BY = 100.0  # metres
 GROUND = 0.15  # share of the planes
+ON_ITS_HEAD = 0.3  # of a unit vector: so far down does the picture's upward direction point
 BELOW = 0.1  # of a unit vector: that far below the horizon a ground has no end
 
 AXES = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -125,6 +126,7 @@ MISTAKES = (
         "Send the picture's upper row first",
         _upside_down,
     ),
+    RAYS,
     INVERTED_DEPTH,
     *(
         Reading("depth", problem, "Send both in metres", depth=lambda z, length, s=scale: _inverse(z * s))
@@ -235,14 +237,26 @@ def _disagreement(shot: Shot, reading: Reading, a: int, b: int) -> tuple[float, 
     pixels = moved @ K[1].T
     x, y = pixels[:, 0] / pixels[:, 2], pixels[:, 1] / pixels[:, 2]
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    x, y, expected = x[inside].astype(int), y[inside].astype(int), (w / moved[:, 2])[inside]
-    there = _rays(K[1], x, y)
-    found = reading.depth(shot.depth.z[b][y, x].astype(np.float64), np.linalg.norm(there, axis=-1))
+    expected, found = (w / moved[:, 2])[inside], _between(shot, reading, b, K[1], x[inside], y[inside])
     most = np.maximum(expected, found)
     solid = most > 0
     if not solid.any():
         return 0.0, 0.0
     return float(np.median(np.abs(expected - found)[solid] / most[solid])), solid.sum() / len(columns)
+
+
+def _between(shot: Shot, reading: Reading, t: int, K: Array, x: Array, y: Array) -> Array:
+    """w [N] of frame t at places between its pixels: linear, as it is across a plane."""
+    width, height = shot.resolution
+    x, y = np.clip(x - 0.5, 0, width - 1), np.clip(y - 0.5, 0, height - 1)
+    left, upper = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
+    found = np.zeros(len(x))
+    for right, lower in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        columns, rows = left + right, upper + lower
+        length = np.linalg.norm(_rays(K, columns, rows), axis=-1)
+        w = reading.depth(shot.depth.z[t][rows, columns].astype(np.float64), length)
+        found += w * np.abs(1 - right - (x - left)) * np.abs(1 - lower - (y - upper))
+    return found
 
 
 def _check_carrying(shot: Shot) -> tuple[str, ...]:
@@ -260,7 +274,7 @@ def _check_carrying(shot: Shot) -> tuple[str, ...]:
     if not told:
         return ()
     sent, still = (float(np.median([one[column] for one in told])) for column in (1, 2))
-    if sent < FITS:
+    if sent < MOVES:
         return ()
     pairs = [pair for pair, _, _ in told]
     errors = [_together(shot, reading, pairs) for reading in MISTAKES]
@@ -347,9 +361,14 @@ def _sky_below(shot: Shot) -> bool:
 
 
 def _world_up(shot: Shot) -> tuple[str, ...]:
-    """A world whose ground lies across y, seen by cameras that stand upright in it."""
+    """A camera on its head; a world whose ground lies across y, seen by cameras that stand upright in it."""
     R = shot.camera.world_from_camera[:, :3, :3]
     right, up = R[:, :, 0], -R[:, :, 1]
+    if up[:, 2].max() < -ON_ITS_HEAD:
+        return (
+            "camera: it stands on its head in every frame; if its poses have y up and look along -z, as Nuke's, Maya's and "
+            "Blender's own do, send OpenCV axes: x right, y down, z forward",
+        )
     if np.abs(right[:, 1]).max() > 0.02 or up[:, 1].min() < 0.5:
         return ()
     faces = []

@@ -84,17 +84,21 @@ def test_what_a_client_misreads_is_named(shot: Shot, field: str, words: str, cha
 
 @pytest.mark.parametrize("kind", ["rays", "1/z"])
 def test_a_static_camera_shows_what_its_depth_is_by_the_planes(shot: Shot, kind: str) -> None:
-    still = with_depth(
-        with_poses(shot, np.repeat(shot.camera.world_from_camera[:1], len(shot.frames), 0)),
-        np.repeat(shot.depth.z[:1], len(shot.frames), 0),
-    )
+    still = held(shot)
     assert check_agreement(still) == ()
     change = next(row[3] for row in REFUSED if row[0] == kind)
     with pytest.raises(FarplaneError, match="are planes"):
         check_agreement(change(still))
 
 
+def held(shot: Shot) -> Shot:
+    """The first frame over and over: nothing moves, so nothing can be carried."""
+    poses = np.repeat(shot.camera.world_from_camera[:1], len(shot.frames), 0)
+    return with_depth(with_poses(shot, poses), np.repeat(shot.depth.z[:1], len(shot.frames), 0))
+
+
 NOTED: list[tuple[str, str, Callable[[Shot], Shot]]] = [
+    ("Nuke's axes of a static camera", "on its head", lambda s: with_poses(held(s), held(s).camera.world_from_camera @ FLIP)),
     ("z-buffer", "z-buffer", lambda s: with_depth(s, z_buffer(s))),
     ("0 … 1", "send metres", lambda s: with_depth(s, s.depth.z / s.depth.z[np.isfinite(s.depth.z)].max())),
     ("y up", "z up", lambda s: with_poses(s, Y_UP @ s.camera.world_from_camera)),
