@@ -242,8 +242,12 @@ def _draw_state(layout: Any, context: bpy.types.Context) -> None:
             _draw_message(layout, context, session.lost)
     elif told is None:
         _draw_backend(layout, context)
-    if told is not None and (told.is_error or work is None):
+    if told is not None and told.is_error:
         _draw_message(layout, context, told, dismiss=True)
+    elif told is not None and work is None:
+        row = layout.row(align=True)
+        row.label(text=say(told.text), icon="INFO", translate=False)
+        row.operator("farplane.dismiss", text="", icon="X", emboss=False)
 
 
 def _draw_backend(layout: Any, context: bpy.types.Context) -> None:

@@ -292,7 +292,7 @@ def _lock_line(found: Listed) -> str:
     if summary.lock is None:
         return say("Lock not readable") if summary.unmeasured else say("Lock not measured")
     lock = say("Lock {} px", f"{summary.lock:.2f}")
-    return lock if summary.lock_95 is None else say("{}, 95% {}", lock, f"{summary.lock_95:.2f}")
+    return lock if summary.lock_95 is None else f"{lock}, 95% {summary.lock_95:.2f}"
 
 
 CLASSES = (

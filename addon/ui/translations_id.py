@@ -207,7 +207,6 @@ TEXTS: dict[str, str] = {
     "Choose one in the list": "Pilih satu dari daftar",
     "Choose one in the list of takes": "Pilih satu dari daftar take",
     "Lock {} px": "Kuncian {} px",
-    "{}, 95% {}": "{}, 95% {}",
     "Lock not measured": "Kuncian tidak diukur",
     "Lock not readable": "Kuncian tidak terbaca",
     "Bake to UVs": "Panggang ke UV",
