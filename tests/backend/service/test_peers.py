@@ -21,6 +21,15 @@ Make = Callable[..., Caller]
 Connect = Callable[..., Raw]
 
 
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """One backend for all that need no limits of their own: it must survive every one of these tests."""
+    folder = tmp_path_factory.mktemp("backend")
+    started = start_backend(folder / "config", folder / "data")
+    yield started
+    started.stop()
+
+
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     """Raw clients of any backend; all are closed at the end."""

@@ -21,6 +21,15 @@ from farplane.protocol.shot import CameraTrack, DepthPass, Shot
 Connect = Callable[..., Raw]
 
 
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """One backend for all that need no limits of their own: it must survive every one of these tests."""
+    folder = tmp_path_factory.mktemp("backend")
+    started = start_backend(folder / "config", folder / "data")
+    yield started
+    started.stop()
+
+
 @pytest.fixture
 def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     made: list[Raw] = []
@@ -258,8 +267,9 @@ def test_a_client_that_is_gone_may_come_back_and_go_on(
     backend.stop()
 
 
-def test_space_is_promised_once(backend: Backend, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_space_is_promised_once(tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for one more shot: of two offered at once the second is refused, and taken when the first is given up."""
+    backend = start_backend(tmp_path / "config", tmp_path / "data")
     one, two = connect(backend), connect(backend)
     first, _ = big()
     second, buffers = big()
@@ -278,6 +288,7 @@ def test_space_is_promised_once(backend: Backend, connect: Connect, monkeypatch:
     one.say(events.Cancel(first.job))
     assert one.hear() == events.Cancelled(first.job)
     assert isinstance(two.offer(second, buffers), events.Accepted)
+    backend.stop()
 
 
 def test_the_bytes_of_one_key_are_bounded(backend: Backend, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
