@@ -161,7 +161,6 @@ def show_picture(context: bpy.types.Context, path: Path) -> bpy.types.Image:
     """Show a picture file in Blender.  Raises RuntimeError where it is none."""
     image = bpy.data.images.load(str(path), check_existing=True)
     image.reload()
-    image.colorspace_settings.name = image.colorspace_settings.bl_rna.properties["name"].default or "sRGB"
     if bpy.app.background:
         return image
     windows = context.window_manager.windows

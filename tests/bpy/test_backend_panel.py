@@ -265,3 +265,21 @@ def test_the_queue_shows_this_clients_jobs_and_stops_one(
     bpy.ops.farplane.cancel(job=session.job.id)
     poll_until(lambda: session.job is None)
     assert not backend_panel.FARPLANE_PT_queue.poll(bpy.context)
+
+
+# ---- how it is installed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", ["LINUX", "WINDOWS", "MACOS"])
+def test_the_way_to_a_backend_is_a_page(held: Any, system: str) -> None:
+    """Reached from both panels; each system's lines can be copied, and what was never tried says so."""
+    assert "farplane.install_help" in drawn(backend_panel.FARPLANE_PT_backend).buttons
+    layout = Recorder()
+    stand_in = SimpleNamespace(layout=layout, system=system)
+    backend_panel.FARPLANE_OT_install_help.draw(stand_in, bpy.context)
+    install = backend_panel.INSTALL[system]
+    assert set(install.lines) <= set(layout.texts)
+    assert layout.buttons.count("farplane.copy_text") == len(install.lines)
+    assert any("Not tested" in text for text in layout.texts) == (system != "LINUX")
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    assert "\ndemo:" in makefile, "what the page tells is there"

@@ -176,3 +176,30 @@ def test_a_batch_that_was_under_way_when_blender_closed(marked: Any, tmp_path: P
     assert [entry.whole for entry in Record.open(folder).entries] == [True, True, False]
     assert (folder / "contact.png").is_file()
     assert list(storyboard.laid(bpy.context.scene).values()) == ["storyboard 001"]
+
+
+def test_generate_takes_no_alternatives_at_their_word(connected: Any, poll_until: Any) -> None:
+    """Unless it is said that they are meant so; an escaped brace is only a brace."""
+    connected.farplane.prompt = "plain {dawn|noon}"
+    with pytest.raises(RuntimeError, match="holds alternatives in braces"):
+        bpy.ops.farplane.generate()
+    assert not session.jobs
+    bpy.ops.farplane.generate(literal=True)
+    poll_until(settled)
+    assert session.takes[0].shot()["prompt"] == "plain {dawn|noon}"
+    connected.farplane.prompt = "plain \\{dawn\\}"
+    bpy.ops.farplane.generate()
+    poll_until(settled)
+    assert session.takes[0].shot()["prompt"] == "plain {dawn}"
+
+
+def test_the_contact_sheet_is_shown_in_blender(connected: Any, tmp_path: Path, poll_until: Any) -> None:
+    connected.farplane.prompt = "plain {a|b}"
+    bpy.ops.farplane.variations()
+    poll_until(settled)
+    folder = tmp_path / "farplane" / "Scene" / "variations 001"
+    bpy.ops.farplane.show_sheet(folder=str(folder))
+    (image,) = [image for image in bpy.data.images if image.filepath.endswith("contact.png")]
+    assert all(image.size)
+    with pytest.raises(RuntimeError, match="it is not there"):
+        bpy.ops.farplane.show_sheet(folder=str(tmp_path))

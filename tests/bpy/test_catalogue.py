@@ -11,7 +11,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 import farplane  # noqa: E402
-from farplane.addon.ui import catalogue, preferences, properties  # noqa: E402
+from farplane.addon.ui import catalogue, generate, preferences, properties  # noqa: E402
 from farplane.addon.ui.session import session  # noqa: E402
 from farplane.protocol.events import ModelInfo  # noqa: E402
 
@@ -94,3 +94,20 @@ def test_a_damaged_file_tells_nothing(tmp_path: Path, text: str) -> None:
     path = tmp_path / "models.json"
     path.write_text(text)
     assert catalogue._read(path) == {}
+
+
+def test_what_ships_is_known_before_anybody_was_asked(scene: Any) -> None:
+    """Its sizes and steps as the backend's own table has them, so that the panel says at once what will be made."""
+    presets = pytest.importorskip(
+        "farplane.backend.model.presets", reason="the backend is not installed for this Python"
+    )
+    own = next(preset for preset in presets.PRESETS if preset.name == catalogue.SHIPPED.name)
+    told = catalogue.SHIPPED
+    assert (told.title, told.sizes, told.steps, told.guidance) == (own.title, own.sizes, own.steps, own.guidance)
+    assert catalogue.model_info("farplane-s") == told
+    scene.farplane.size, scene.render.resolution_x, scene.render.resolution_y = "MODEL", 1920, 1080
+    before = generate.plate_size(scene)
+    session.models = (ModelInfo(own.name, own.title, 32.0, "ready", own.sizes, 4, own.steps, own.guidance),)
+    assert generate.plate_size(scene) == before != (1920, 1080)
+    session.models = (ModelInfo("other", "Another", 1.0, "ready", (), 1, 4, 1.0),)
+    assert catalogue.model_info("farplane-s") is None, "this backend does not offer it"

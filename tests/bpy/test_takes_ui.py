@@ -115,7 +115,12 @@ def test_what_the_list_says_of_a_take(view: Any) -> None:
     assert (summary.prompt, summary.negative, summary.seed, summary.steps) == ("hills 2", "people", 42, 5)
     assert (summary.size, summary.lock, summary.lock_95) == ((W, H), 0.21, 0.8)
     assert takes_panel._short(item) == "0.21 px  8 s"
-    assert takes_panel._facts(item) == ["Seed 42, 5 steps", f"{W} x {H} px, 8 s", "Lock 0.21 px, 95% 0.80", "Not decided"]
+    assert takes_panel._facts(item) == [
+        "Seed 42, 5 steps",
+        f"{W} x {H} px, 8 s",
+        "Lock 0.21 px, 95% 0.80",
+        "Not decided",
+    ]
 
 
 def test_a_damaged_report_says_nothing_and_breaks_nothing(scene: Any) -> None:
@@ -470,3 +475,13 @@ def test_a_depth_file_is_no_plate(tmp_path: Path) -> None:
     assert not is_htj2k(path)
     path.write_bytes(b"nothing")
     assert not is_htj2k(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Blender opens a folder by the system itself")
+def test_without_a_program_to_show_a_folder_it_says_so(
+    view: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    text = error_of(bpy.ops.farplane.show_folder)
+    assert "has no program to show" in text
+    assert "Traceback" not in text
