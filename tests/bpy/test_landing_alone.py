@@ -124,7 +124,7 @@ def test_the_plates_sky_is_behind_the_projection(scene: Any, tmp_path: Path, own
 
 
 def world(strength: float) -> Any:
-    made = bpy.data.worlds.new("Own")
+    made: Any = bpy.data.worlds.new("Own")
     if made.node_tree is None:
         made.use_nodes = True
     nodes = made.node_tree.nodes
@@ -202,7 +202,7 @@ def test_a_landed_scene_that_is_linked_keeps_its_plate(scene: Any, tmp_path: Pat
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "edit.blend"))
     with bpy.data.libraries.load(str(there / "shot.blend"), link=True, relative=True) as (_, into):
         into.scenes = ["Landed"]
-    linked = into.scenes[0]
+    linked: Any = into.scenes[0]
     bpy.context.window.scene = linked
     for (frame, strip), picture in expected.items():
         np.testing.assert_array_equal(shown(linked, frame, strip, tmp_path), picture, err_msg=f"{frame} {strip}")
@@ -224,7 +224,7 @@ def test_a_linked_camera_is_landed_on_and_its_twin_is_not(scene: Any, tmp_path: 
     local = scene.camera
     with bpy.data.libraries.load(str(tmp_path / "rig.blend"), link=True) as (_, into):
         into.objects = ["Camera"]
-    linked = into.objects[0]
+    linked: Any = into.objects[0]
     scene.collection.objects.link(linked)
     scene.camera = linked
     assert linked.name == local.name
