@@ -180,11 +180,11 @@ def _point(moved: Mapping[Path, Path], file: Path) -> list[tuple[Any, str]]:
         for strip in strips_of(scene.sequence_editor) if scene.sequence_editor is not None else ():
             if (path := _new_place(getattr(strip, "directory", ""), moved)) is not None:
                 strip.directory = f"{path}/"
-        landed = scene.get("farplane_landed")
-        for key in list(landed.keys()) if landed is not None else ():
-            if (path := _new_place(landed[key]["folder"], moved)) is not None:
-                before.append((landed[key], landed[key]["folder"]))
-                landed[key]["folder"] = _beside(path, file)
+        landed: Any = scene.get("farplane_landed") or {}
+        for record in [landed[key] for key in landed.keys()]:  # noqa: SIM118  (an ID property group iterates in its own way)
+            if (path := _new_place(record["folder"], moved)) is not None:
+                before.append((record, record["folder"]))
+                record["folder"] = _beside(path, file)
     return before
 
 

@@ -24,12 +24,12 @@ def settled() -> bool:
 
 @pytest.fixture
 def marked(connected: Any) -> Any:
-    """Three cameras, each bound to a marker; the third one sees nothing."""
+    """Three cameras, each bound to a marker; the third one is scaled to nothing and cannot be read."""
     scene = connected
     scene.frame_step, scene.frame_start, scene.frame_end = 1, 1, 6
-    for index, name in enumerate(("wide", "close", "sky")):
+    for index, name in enumerate(("wide", "close", "flat")):
         camera = bpy.data.objects.new(name, scene.camera.data)
-        camera.location, camera.rotation_euler = (0.1 * index, 0, 10), (3.1 if name == "sky" else 0, 0, 0)
+        camera.location, camera.scale = (0.1 * index, 0, 10), (name != "flat",) * 3
         scene.collection.objects.link(camera)
         scene.timeline_markers.new(name, frame=1 + 2 * index).camera = camera
     return scene
