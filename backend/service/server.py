@@ -266,6 +266,7 @@ class Server:
 
     def _receive(self) -> None:
         """Take in what has arrived, up to a turn's worth."""
+        self._look_at_lines()  # a client may come again under the name that it gave itself
         until = time.monotonic() + TURN_SECONDS
         while time.monotonic() < until:
             try:
@@ -285,6 +286,9 @@ class Server:
     def _peer(self, identity: bytes, key: str, line: int) -> Peer | None:
         """Who says something; None for who is not listened to any more."""
         peer = self._peers.get(identity)
+        if peer is not None and peer.key != key:
+            self._forget(identity)
+            peer = None
         if peer is None and identity not in self._closing:
             self._look_at_lines()  # the dead first
             self._lines.know(line, identity)

@@ -12,14 +12,18 @@ from farplane.protocol.schema import FROM_BACKEND
 
 
 class Raw:
-    def __init__(self, address: str, server_key: str, keys: tuple[bytes, bytes], room: int = 0) -> None:
-        """room : messages that its own libzmq takes in before they are read; 0 for the usual."""
+    def __init__(
+        self, address: str, server_key: str, keys: tuple[bytes, bytes], room: int = 0, name: bytes = b""
+    ) -> None:
+        """room : messages that its own libzmq takes in before they are read; 0 for the usual.  name : its routing id."""
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.curve_serverkey = server_key.encode()
         self.socket.curve_publickey, self.socket.curve_secretkey = keys
         self.socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        if name:
+            self.socket.setsockopt(zmq.IDENTITY, name)
         if room:
             self.socket.rcvhwm, self.socket.rcvbuf = room, 1 << 16
         self.monitor = self.socket.get_monitor_socket()

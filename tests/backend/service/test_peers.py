@@ -35,7 +35,7 @@ def connect() -> Iterator[Connect]:
     """Raw clients of any backend; all are closed at the end."""
     made: list[Raw] = []
 
-    def make(address: str, server_key: str, pair: tuple[bytes, bytes], **options: int) -> Raw:
+    def make(address: str, server_key: str, pair: tuple[bytes, bytes], **options) -> Raw:
         made.append(Raw(address, server_key, pair, **options))
         return made[-1]
 
@@ -48,7 +48,7 @@ def connect() -> Iterator[Connect]:
 def raw(backend: Backend, connect: Connect) -> Connect:
     """The same, of the backend in this process, each with a key of its own unless one is given."""
 
-    def make(pair: tuple[bytes, bytes] | None = None, **options: int) -> Raw:
+    def make(pair: tuple[bytes, bytes] | None = None, **options) -> Raw:
         return connect(backend.server.address, backend.server.public_key, pair or known(backend.config), **options)
 
     return make
@@ -201,6 +201,26 @@ def test_a_crowd_that_says_anything_leaves_a_job_alone(backend: Backend, raw: Co
     for one in (caller, victim):
         assert isinstance(one.end(job), events.Finished)
     assert backend.server._dispatch._worker.pid == worker
+
+
+def test_a_client_that_names_itself_comes_again_and_another_key_is_another_client(
+    backend: Backend, raw: Connect
+) -> None:
+    """The same routing id, one connection after the other: a session each, and the key that is really there."""
+    pair = known(backend.config)
+    first = raw(pair, name=b"a name of its own")
+    first.greet()
+    submit, buffers = described()
+    first.offer(submit, buffers)
+    first.until(events.Finished)
+    first.close()
+    for keys, kind in ((pair, events.Accepted), (None, events.Refused), (pair, events.Accepted)):
+        again = raw(keys, name=b"a name of its own")
+        assert isinstance(again.greet(), events.Welcome)
+        again.say(events.Attach(submit.job))
+        assert isinstance(again.hear(), kind)
+        again.close()
+        time.sleep(0.1)  # the router keeps a name to who has it
 
 
 def visit(address: str, server_key: str, pair: tuple[bytes, bytes], version: int = 1) -> None:
