@@ -20,7 +20,7 @@ from stage import picture, play, told, wait, wait_for
 
 FRAMES = 3
 NARROW = 180  # pixels
-PICTURE = 380  # pixels from the tab's upper edge down to the chosen take's picture
+PICTURE = 426  # pixels from the tab's upper edge down to the chosen take's picture
 
 
 def make(session: Any, prompt: str, seed: int, shown: str = "") -> Iterator[None]:
