@@ -207,6 +207,11 @@ class Session:
         return self.problem
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether a backend is there that has not answered yet: its machine may be busy."""
+        return self.client is not None and self.client.is_waiting
+
+    @property
     def takes(self) -> list[Take]:
         """The takes of the shot, newest first."""
         return [item.take for item in self.listed]
