@@ -401,7 +401,7 @@ def measured(name: str) -> dict[str, Any]:
     landing.remove(scene, folder)
     bpy.context.view_layer.update()  # or an object's dimensions are those that it had
     # hair that was rendered needs to be made anew, whoever rendered it
-    told["left"] = [change for change in changes(before) if "is_outdated" not in change]
+    told["left"] = [change for change in changes(before) if "outdated" not in change]
     return told
 
 

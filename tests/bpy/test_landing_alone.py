@@ -127,11 +127,11 @@ def world(strength: float) -> Any:
     made: Any = bpy.data.worlds.new("Own")
     if made.node_tree is None:
         made.use_nodes = True
-    nodes = made.node_tree.nodes
-    nodes.clear()
-    light, output = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeOutputWorld")
+    tree: Any = made.node_tree
+    tree.nodes.clear()
+    light, output = tree.nodes.new("ShaderNodeBackground"), tree.nodes.new("ShaderNodeOutputWorld")
     light.inputs["Color"].default_value = (strength, strength, strength, 1)
-    made.node_tree.links.new(light.outputs[0], output.inputs["Surface"])
+    tree.links.new(light.outputs[0], output.inputs["Surface"])
     return made
 
 
