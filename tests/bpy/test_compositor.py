@@ -396,7 +396,7 @@ def projected_grid(scene: Any) -> np.ndarray:
 def dots(places: np.ndarray, width: int, height: int) -> np.ndarray:
     """[height, width, 3]: a soft dot of 1.5 pixels at each place, on a grey of 0.25."""
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    picture = sum(np.exp(-((x - u * width) ** 2 + (y - v * height) ** 2) / 4.5) for u, v in places)
+    picture: Any = sum(np.exp(-((x - u * width) ** 2 + (y - v * height) ** 2) / 4.5) for u, v in places)
     return np.repeat((picture + 0.25)[..., None], 3, axis=2).astype(np.float32)
 
 
@@ -424,7 +424,7 @@ def test_a_landed_scene_that_is_linked_keeps_its_plate(scene: Any, hero: Any, tm
     bpy.context.scene.name = "Local"
     with bpy.data.libraries.load(str(tmp_path / "shot.blend"), link=True) as (_, wanted):
         wanted.scenes = ["Scene"]
-    linked = wanted.scenes[0]
+    linked: Any = wanted.scenes[0]
     bpy.context.window.scene = linked
     linked.frame_set(12)
     linked.render.filepath = str(tmp_path / "linked.exr")  # not kept, and good for this render
