@@ -17,14 +17,12 @@ on by itself (conversation.py).  A socket lives for one connection only, so noth
 from __future__ import annotations
 
 import atexit
-import itertools
 import logging
 import math
 import queue
 import socket
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +35,7 @@ from ..protocol.events import Event, RemoteProtocolError, VersionMismatch
 from ..protocol.schema import FROM_BACKEND, MAX_PART, MAX_PARTS
 from ..protocol.shot import RenderSettings, Shot
 from .conversation import Conversation
+from .event_queue import EventQueue
 
 log = logging.getLogger("farplane.client")
 
@@ -452,35 +451,6 @@ class _Connection:
         return LOST
 
 
-class EventQueue:
-    """Events for the caller, in order and bounded: of what repeats itself only the newest is kept."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: OrderedDict[object, Event] = OrderedDict()
-        self._count = itertools.count()
-        self.size = 0  # bytes of frames and artifacts
-
-    def put(self, event: Event) -> None:
-        key: object = next(self._count)
-        if isinstance(event, (events.Connected, events.Disconnected)):
-            key = "connection"
-        elif isinstance(event, (events.Preview, events.Uploading, events.Accepted)):
-            key = (type(event), event.job)
-        elif isinstance(event, events.Progress):
-            key = (type(event), event.job, event.stage)
-        with self._lock:
-            self._waiting.pop(key, None)
-            self._waiting[key] = event
-            self.size += _bytes(event)
-
-    def take(self) -> list[Event]:
-        with self._lock:
-            taken, self._waiting = list(self._waiting.values()), OrderedDict()
-            self.size = 0
-        return taken
-
-
 def _listens(address: str) -> bool:
     """Whether anything accepts connections at ``tcp://host:port``."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
@@ -494,9 +464,3 @@ def _listens(address: str) -> bool:
 def milliseconds(seconds: float) -> int:
     """For a poller, rounded up: rounding down would make it spin."""
     return max(0, math.ceil(seconds * 1000))
-
-
-def _bytes(event: Event) -> int:
-    if isinstance(event, events.FrameReady):
-        return len(event.exr)
-    return len(event.data) if isinstance(event, events.ArtifactReady) else 0

@@ -299,9 +299,7 @@ class Extraction:
             reference=self._reference,
             base_colour=self._told_colours(),
             sun=None if self._suns is None else self._suns.directions(),
-            frame=SceneFrame(
-                (self._frame.width, self._frame.height), self._frame.pixel_aspect, self._blenders_K
-            ),
+            frame=SceneFrame((self._frame.width, self._frame.height), self._frame.pixel_aspect, self._blenders_K),
         ).validate()
         return shot if self.prompt else replace(shot, prompt=Prompt(""))
 

@@ -14,9 +14,10 @@ from ...protocol import pairing
 from ...protocol.errors import FarplaneError
 from ...protocol.invitation import Invitation
 from . import local_backend, preferences
+from .message import Message
 from .operators import FINISHED, _Operator, redraw
 from .panels import ORDER, _draw_message, _Panel, is_narrow
-from .session import Job, Message, session
+from .session import Job, session
 from .translations import say
 
 # What the backend needs beforehand, by system.

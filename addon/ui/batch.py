@@ -24,8 +24,9 @@ from ..passes import is_rendering
 from ..scene import ShotPlan
 from ..variations import expand
 from .generate import Ask, Generation, current_plan, find_scene, panel_prompt, panel_settings
+from .message import Message
 from .places import root, shot_folder
-from .session import Job, Message, session
+from .session import Job, session
 from .translations import say
 from .view import show_in_sequencer
 

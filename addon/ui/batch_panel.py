@@ -25,6 +25,7 @@ from .batch import (
     when_ended,
 )
 from .generate import current_plan
+from .message import Message
 from .operators import (
     FINISHED,
     FARPLANE_OT_generate,
@@ -37,7 +38,7 @@ from .operators import (
 from .panels import ORDER, _draw_message, _Panel
 from .places import root as root_of
 from .places import shot_folder
-from .session import Message, session
+from .session import session
 from .translations import say
 
 SHOWN_SHOTS = 12

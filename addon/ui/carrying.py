@@ -25,7 +25,8 @@ from .. import takes
 from ..landing.plate import absolute
 from ..landing.sequencer import strips_of
 from . import batch, places
-from .session import Message, session
+from .message import Message
+from .session import session
 
 
 @dataclass

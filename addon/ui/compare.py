@@ -15,8 +15,9 @@ from ...protocol.errors import FarplaneError
 from .. import takes
 from ..exr import read_rgb
 from . import overlay
+from .message import Message
 from .operators import FINISHED, _Operator
-from .session import Message, session
+from .session import session
 from .takes_operators import selected
 from .view import redraw_views
 

@@ -22,8 +22,9 @@ from ..passes import PREFIX, is_rendering
 from ..scene import Extraction, metres_per_unit, plan_camera
 from . import overlay
 from .generate import current_plan, manual_range, plate_size
+from .message import Message
 from .operators import running_generation
-from .session import Message, session
+from .session import session
 from .view import redraw_views
 
 OWNER = "depth"

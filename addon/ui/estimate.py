@@ -17,7 +17,8 @@ from ...protocol.errors import FarplaneError
 from ..takes import Take
 from . import preferences
 from .catalogue import model_info
-from .session import Job, duration, keep_hint, session, user_folder
+from .message import duration
+from .session import Job, keep_hint, session, user_folder
 from .summary import Summary
 from .translations import say
 

@@ -284,7 +284,9 @@ class _Files:
             shot = replace(shot, depth=DepthPass(shot.depth.z, *self._range)).validate()
         names = {frame: depth_name(frame) for frame in shot.frames}
         for prompt, settings in self._asks:
-            data = shot_to_json(replace(shot, prompt=prompt), names, self._plan.camera, settings) | {"notes": self._notes}
+            data = shot_to_json(replace(shot, prompt=prompt), names, self._plan.camera, settings) | {
+                "notes": self._notes
+            }
             self._opened.append(Take.create(takes.next_folder(self._folder), data, job=codec.new_job()))
         for index, frame in enumerate(shot.frames):
             files = {names[frame]: write_channel(shot.depth.z[index], window=shot.screen_window(index))}

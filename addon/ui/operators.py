@@ -14,8 +14,9 @@ from ...protocol.errors import FarplaneError
 from ..passes import is_rendering
 from ..variations import expand, has_alternatives
 from .generate import Generation
+from .message import STAGE_NAMES, Message
 from .meter import meter
-from .session import STAGE_NAMES, Message, session
+from .session import session
 from .translations import say
 
 TICK_SECONDS = 0.02  # of work per tick while the window stays responsive; one pass may take longer

@@ -34,10 +34,11 @@ from . import (
 )
 from .catalogue import model_info
 from .generate import current_plan, manual_range, panel_settings, plate_size
+from .message import Message
 from .meter import meter
 from .operators import redraw, running_generation
 from .properties import model_trouble
-from .session import Message, session
+from .session import session
 from .translations import say
 
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.5

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import bpy
 
 from . import estimate
+from .message import STAGE_NAMES, duration
 from .operators import generation_line, running_generation
-from .session import STAGE_NAMES, Job, duration, session
+from .session import Job, session
 from .translations import say
 
 # Shares of a take's whole time.  Reading the scene is the first four.

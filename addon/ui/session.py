@@ -27,6 +27,7 @@ from ..client import NO_ANSWER, NOBODY, Client
 from ..takes import Take
 from . import preferences
 from .disk import Disk
+from .message import STAGE_NAMES, Message, duration, sentence
 from .summary import Listed, Shelf
 from .translations import filled, say
 
@@ -35,40 +36,6 @@ Outcome = Literal["", "finished", "cancelled", "failed"]
 Answer = events.Admissible | events.Failed  # to an enquiry
 
 MAX_WAITING = 64 << 20  # bytes that wait for the disk; above it nothing more is taken from the client
-
-
-# What the command line says of a folder, as the panel says it: there it is set.
-REMEDY_NAMES = {
-    "Choose a folder that is yours": "Choose another Takes Folder in the Settings panel",
-    "Choose another folder": "Choose another Takes Folder in the Settings panel",
-    "Free some space, or choose another folder": "Free some space, or choose another Takes Folder in the Settings panel",
-    "Free some space, choose another folder, or render fewer frames or a smaller size": (
-        "Free some space, choose another Takes Folder in the Settings panel, or render fewer frames or a smaller size"
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Message:
-    """One line for the artist, and what to do about it.
-
-    field : of an error, what it is about.  take, landing : the take's folder and the landing's id that it speaks of; with
-    them it ends.  of_takes : it came of a button of the Takes panel, and is said there.
-    """
-
-    text: str
-    remedy: str = ""
-    is_error: bool = False
-    field: str = ""
-    take: Path | None = None
-    landing: str = ""
-    of_takes: bool = False
-
-    @staticmethod
-    def of(error: FarplaneError) -> Message:
-        """An error, as the panel says it."""
-        remedy = REMEDY_NAMES.get(error.remedy, error.remedy)
-        return Message(f"{say(sentence(error.field))}: {filled(error.problem)}", filled(remedy), True, error.field)
 
 
 @dataclass
@@ -121,35 +88,6 @@ class Job:
         if self.stage != "upload" and self.total:
             stage = say("{} {} of {}", stage, self.step, self.total)
         return stage if self.seconds_left is None else say("{}, {} left", stage, duration(self.seconds_left))
-
-
-STAGE_NAMES = {
-    "resume": "Looking for the job",
-    "connect": "Connecting",
-    "enquire": "Asking the backend",
-    "camera": "Reading cameras",
-    "depth": "Rendering depth",
-    "reference": "Rendering the scene",
-    "files": "Writing depth",
-    "upload": "Sending the shot",
-    "conditioning": "Preparing",
-    "denoise": "Denoising",
-    "decode": "Decoding",
-    "write": "Writing frames",
-    "measure": "Measuring",
-}
-
-
-def sentence(text: str) -> str:
-    """With a capital first, and the rest as it is: names and addresses are not ours to change."""
-    return text[:1].upper() + text[1:]
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``3 min``, ``2 h``: as precise as an estimate deserves."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
 
 
 class Session:

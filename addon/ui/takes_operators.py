@@ -23,9 +23,10 @@ from ..sun import has_sun
 from ..takes import Take
 from . import preferences
 from .landed import in_f12
+from .message import STAGE_NAMES, Message
 from .operators import CANCELLED, FINISHED, RUNNING, TICK_SECONDS, _Operator, redraw, refuse_while_rendering
 from .properties import LANDING_KINDS
-from .session import STAGE_NAMES, Message, session
+from .session import session
 from .summary import Listed, Summary
 from .translations import filled, say
 from .view import show_in_sequencer, shown_places

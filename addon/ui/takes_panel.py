@@ -9,9 +9,10 @@ import bpy
 
 from .. import landing
 from .landed import draw as draw_landed
+from .message import duration
 from .panels import ORDER, _draw_message, _draw_text, _draw_way_to_camera, _Panel, is_narrow
 from .properties import LANDING_KINDS
-from .session import duration, session
+from .session import session
 from .summary import Listed
 from .translations import filled, say
 from .view import current_shot, distinction, picture_of, short_label

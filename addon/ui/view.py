@@ -21,7 +21,8 @@ from ...protocol.errors import FarplaneError
 from ..takes import Take
 from . import places
 from .generate import current_plan, draft_steps
-from .session import Message, session
+from .message import Message
+from .session import session
 from .summary import Listed, Summary
 from .thumbnails import icon_of, icon_of_bytes
 from .translations import say

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from farplane.addon import client as client_module
-from farplane.addon.client import Client, EventQueue
+from farplane.addon.client import Client
 from farplane.addon.conversation import MAX_TRIES, Conversation
+from farplane.addon.event_queue import EventQueue
 from farplane.protocol import codec, events
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.events import ItemInfo, RemoteProtocolError

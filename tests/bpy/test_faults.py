@@ -19,7 +19,8 @@ from farplane.addon import passes  # noqa: E402
 from farplane.addon.scene import Extraction, plan_shots  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import catalogue, depth_view, estimate, generate, operators, panels  # noqa: E402
-from farplane.addon.ui.session import Job, Message, session  # noqa: E402
+from farplane.addon.ui.message import Message  # noqa: E402
+from farplane.addon.ui.session import Job, session  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 from farplane.protocol.events import ModelInfo  # noqa: E402
 

@@ -14,7 +14,8 @@ from test_places import begin, listed, make  # noqa: E402
 
 from farplane.addon import landing  # noqa: E402
 from farplane.addon.ui import panels, takes_panel, view  # noqa: E402
-from farplane.addon.ui.session import Message, session  # noqa: E402
+from farplane.addon.ui.message import Message  # noqa: E402
+from farplane.addon.ui.session import session  # noqa: E402
 from farplane.protocol import events  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 

@@ -23,8 +23,9 @@ from farplane.addon.exr import write_channel  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import compare, depth_view, estimate, generate, overlay, panels, takes_panel  # noqa: E402
 from farplane.addon.ui.estimate import Record  # noqa: E402
+from farplane.addon.ui.message import Message  # noqa: E402
 from farplane.addon.ui.places import shot_folder  # noqa: E402
-from farplane.addon.ui.session import Job, Message, session  # noqa: E402
+from farplane.addon.ui.session import Job, session  # noqa: E402
 from farplane.addon.ui.summary import Summary  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 from farplane.protocol.events import ModelInfo  # noqa: E402

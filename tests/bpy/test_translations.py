@@ -267,7 +267,7 @@ def test_an_error_with_values_finds_its_template() -> None:
 
 def test_an_error_is_said_with_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through to the panel's message.  The bpy module has no languages; so Blender's look-up stands in."""
-    from farplane.addon.ui.session import Message
+    from farplane.addon.ui.message import Message
     from farplane.protocol.errors import FarplaneError
 
     texts, _ = translations.LANGUAGES["id"]

@@ -19,7 +19,8 @@ import farplane  # noqa: E402
 from farplane.addon.landing import landed  # noqa: E402
 from farplane.addon.takes import Take  # noqa: E402
 from farplane.addon.ui import generate, panels, preferences  # noqa: E402
-from farplane.addon.ui.session import duration, session  # noqa: E402
+from farplane.addon.ui.message import duration  # noqa: E402
+from farplane.addon.ui.session import session  # noqa: E402
 from farplane.protocol.errors import FarplaneError  # noqa: E402
 
 

@@ -17,10 +17,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +26,12 @@ import painter
 import psutil
 import pytest
 from conftest import BOUND, SETTINGS, Backend, Caller, Child, make_shot, start_backend
+from ill_treatment import Line, Watch
 from raw import Raw, known
 
 from farplane.backend.pipeline.exr import decode_plate
 from farplane.backend.service import refusals
-from farplane.protocol import codec, events, pairing
+from farplane.protocol import codec, events
 from farplane.protocol.errors import FarplaneError
 from farplane.protocol.schema import FROM_BACKEND, MAX_PART
 from farplane.protocol.shot import RenderSettings
@@ -97,41 +96,6 @@ def whole(caller: Caller, shot: object = None) -> str:
     assert isinstance(caller.end(job), events.Finished)
     right(caller, job, shot.frames)  # type: ignore[attr-defined]
     return job
-
-
-def tree_memory(pid: int) -> int:
-    """Resident bytes of a process and all that it started."""
-    total = 0
-    for process in (root := psutil.Process(pid), *root.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
-            total += process.memory_info().rss
-    return total
-
-
-class Watch:
-    """The most memory that a process tree has while the work inside runs, above what it had before."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._over = threading.Event()
-        self.most = self.before = tree_memory(pid)
-
-    def __enter__(self) -> Watch:
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def _run(self) -> None:
-        while not self._over.wait(0.05):
-            self.most = max(self.most, tree_memory(self._pid))
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    @property
-    def added(self) -> int:
-        return (self.most - self.before) >> 20
 
 
 # ---- R1: whatever is killed -----------------------------------------------------------------------------------------
@@ -307,51 +271,6 @@ def test_r7_a_render_process_that_does_not_obey(spawn: Callable[..., Child], cal
 
 
 # ---- R8: lines ------------------------------------------------------------------------------------------------------
-
-
-class Line:
-    """A TCP relay that can be cut, reset, or go silent without a word."""
-
-    def __init__(self, config: Path) -> None:
-        self._config = config
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._lines: list[socket.socket] = []
-        self.open = threading.Event()
-        self.open.set()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            ours, _ = self._listener.accept()
-            published = pairing.find_backend(self._config)
-            assert published is not None
-            theirs = socket.create_connection(("127.0.0.1", int(published.address.rsplit(":", 1)[1])))
-            self._lines += [ours, theirs]
-            for source, sink in ((ours, theirs), (theirs, ours)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                self.open.wait()
-                sink.sendall(data)
-        except OSError:
-            pass
-        for line in (source, sink):
-            line.close()
-
-    def cut(self, *, reset: bool) -> None:
-        lines, self._lines = self._lines, []
-        for line in lines:
-            try:
-                if reset:
-                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                line.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            if reset:
-                line.close()
 
 
 def test_r8_lines_that_break(spawn: Callable[..., Child], call: Make, tmp_path: Path, note: Note) -> None:
