@@ -39,7 +39,7 @@ def land(
     """
     if baked is not None:
         found = found.bakeable()
-    if found.is_empty:
+    if found.is_empty and not found.is_sky:
         raise found.error()
     tree = shading.group(plate, metres_per_unit(scene), baked)
     if baked is not None:

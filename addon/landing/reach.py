@@ -46,6 +46,7 @@ _ELSEWHERE = Note(
 _LOCKED = Note(
     "Left out of the projection, no material slot that may be changed: {}", "Give it a material, or make its data local"
 )
+_SKY = Note("There is no geometry: the plate's sky alone is projected", "")
 _UNBAKED = Note(
     "Left out of the baking, no mesh of its own: {}", "Make its instances real: Object > Apply > Make Instances Real"
 )
@@ -57,7 +58,7 @@ class Reach:
 
     slots : objects that get it in their material slots.  modified : by a modifier, for their slots are not theirs.
     copied : empties that show copies of what they instance; to_copy : which objects of that are copied.
-    left_out : {why: objects} that show the set and cannot be painted.
+    left_out : {why: objects} that show the set and cannot be painted.  is_all : all of the set was asked for.
     """
 
     slots: list[Any] = field(default_factory=list)
@@ -65,6 +66,12 @@ class Reach:
     copied: list[Any] = field(default_factory=list)
     to_copy: set[Any] = field(default_factory=set)
     left_out: dict[Note, list[Any]] = field(default_factory=dict)
+    is_all: bool = False
+
+    @property
+    def is_sky(self) -> bool:
+        """Whether the set is nothing but sky."""
+        return self.is_all and self.is_empty and not self.left_out
 
     @property
     def is_empty(self) -> bool:
@@ -79,6 +86,8 @@ class Reach:
 
     def notes(self) -> tuple[str, ...]:
         """A line for each reason why something is left out."""
+        if self.is_sky:
+            return (_SKY.text,)
         return tuple(why.text.format(_told(objects)) for why, objects in self.left_out.items())
 
     def error(self) -> FarplaneError:
@@ -102,7 +111,7 @@ def find(scene: bpy.types.Scene, objects: Iterable[Any] | None) -> Reach:
     known = scope.read(scene)
     gone = known.foreground
     chosen = list(known.sent if objects is None else dict.fromkeys(objects))
-    reach = Reach()
+    reach = Reach(is_all=objects is None)
     for obj in chosen:
         if obj in gone and is_shown(obj):
             reach.leave_out(_HERO, obj)

@@ -144,9 +144,13 @@ PROBLEMS = {
     "{} is compressed as HTJ2K, which Blender reads from 5.2 on": (
         "{} dikompresi sebagai HTJ2K, yang dibaca Blender sejak 5.2"
     ),
+    "Set": "Set",
     "there is no geometry to project on": "tidak ada geometri untuk diproyeksikan",
     "there is no geometry to project on but what is left out: {}": (
         "tidak ada geometri untuk diproyeksikan selain yang ditinggalkan: {}"
+    ),
+    "There is no geometry: the plate's sky alone is projected": (
+        "Tidak ada geometri: hanya langit plate yang diproyeksikan"
     ),
     "Left out of the projection as Foreground: {}": "Tidak ikut diproyeksikan karena Latar Depan: {}",
     "Take it out of the Foreground, or select something of the set": (

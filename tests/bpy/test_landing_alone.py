@@ -65,11 +65,25 @@ def test_one_that_cannot_be_made_leaves_the_others(
     assert changes(before) == []
 
 
-def test_without_geometry_the_others_are_there(scene: Any, tmp_path: Path) -> None:
+def test_a_shot_of_sky_lands_in_every_way(scene: Any, tmp_path: Path) -> None:
+    """Nothing to project on is no error then: the plate stands behind everything, and it is said."""
     bpy.data.objects.remove(bpy.data.objects["Ground"])
     result = land(scene, scene.camera, make_take(tmp_path / "take"))
-    assert result.kinds == ("background", "compositor", "strip")
-    assert "no geometry" in result.failed["projection"].problem
+    assert result.kinds == ("background", "projection", "compositor", "strip")
+    assert not result.failed
+    assert any("sky alone" in note for note in result.notes)
+    remove(scene, tmp_path / "take", ["compositor", "strip"])
+    picture = rendered(scene, 12, tmp_path)
+    assert picture[H // 2, W // 2, 0] == pytest.approx(grey(12), rel=ROUNDING)
+
+
+def test_baking_and_a_selection_need_geometry(scene: Any, tmp_path: Path) -> None:
+    ground, take = bpy.data.objects["Ground"], make_take(tmp_path / "take")
+    with pytest.raises(FarplaneError, match="no geometry"):
+        land(scene, scene.camera, take, ["projection"], objects=[scene.camera])
+    bpy.data.objects.remove(ground)
+    with pytest.raises(FarplaneError, match="no geometry"):
+        land(scene, scene.camera, take, ["projection"], baked=12)
 
 
 # ---- foreground and sky -------------------------------------------------------------------------------------
