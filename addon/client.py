@@ -233,6 +233,8 @@ class Client:
         A machine whose cores are all taken answers late.  What was never welcomed with a key that somebody copied may
         be silent because of the key: that is said at once.
         """
+        if ended.welcomed:
+            self._pause(RETRY_SECONDS[0])  # what dies closes its connections a moment before its port
         target = self.target()
         knows_key = not self._address or target == self._welcomed_by
         if not (ended.silent and target and (knows_key or ended.shook_hands) and _listens(target[0])):
