@@ -24,7 +24,7 @@ from .. import batch as batches
 from .. import takes
 from ..landing.plate import absolute
 from ..landing.sequencer import strips_of
-from . import batch, places
+from . import batch, handlers, places
 from .message import Message
 from .session import session
 
@@ -251,13 +251,9 @@ HANDLERS = {"save_pre": _before, "save_post": _after, "save_post_fail": _failed}
 
 def register() -> None:
     """Be there when a file is saved."""
-    for name, handler in HANDLERS.items():
-        getattr(bpy.app.handlers, name).append(handler)
+    handlers.add(HANDLERS)
 
 
 def unregister() -> None:
     """No longer."""
-    for name, handler in HANDLERS.items():
-        handlers = getattr(bpy.app.handlers, name)
-        if handler in handlers:
-            handlers.remove(handler)
+    handlers.remove(HANDLERS)

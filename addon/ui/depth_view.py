@@ -20,7 +20,7 @@ from .. import camera as maths
 from .. import scope
 from ..passes import PREFIX, is_rendering
 from ..scene import Extraction, metres_per_unit, plan_camera
-from . import overlay
+from . import handlers, overlay
 from .generate import current_plan, manual_range, plate_size
 from .message import Message
 from .operators import running_generation
@@ -239,14 +239,13 @@ def _undone(*_: object) -> None:
     _state.edits += 1
 
 
-_HANDLERS = (("depsgraph_update_post", _edited), ("undo_post", _undone), ("redo_post", _undone))
+_HANDLERS = {"depsgraph_update_post": _edited, "undo_post": _undone, "redo_post": _undone}
 
 
 def register() -> None:
     """Watch for edits, where there is a window."""
     if not bpy.app.background:
-        for name, handler in _HANDLERS:
-            getattr(bpy.app.handlers, name).append(handler)
+        handlers.add(_HANDLERS)
 
 
 def unregister() -> None:
@@ -254,6 +253,4 @@ def unregister() -> None:
     global _state
     _close()
     _state = _State()
-    for name, handler in _HANDLERS:
-        if handler in getattr(bpy.app.handlers, name):
-            getattr(bpy.app.handlers, name).remove(handler)
+    handlers.remove(_HANDLERS)

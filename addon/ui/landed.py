@@ -11,6 +11,7 @@ from ...protocol.errors import FarplaneError
 from .. import scope
 from ..landing import Landed, compositor, foreground, set_view
 from ..passes import is_rendering
+from . import handlers
 from .operators import FINISHED, _Operator, redraw
 from .translations import say
 
@@ -115,8 +116,7 @@ HANDLERS = {"depsgraph_update_post": _note, "save_pre": _before_a_save, "render_
 
 def register() -> None:
     """Watch for changes."""
-    for name, handler in HANDLERS.items():
-        getattr(bpy.app.handlers, name).append(handler)
+    handlers.add(HANDLERS)
     if not bpy.app.background:
         bpy.app.timers.register(_look, first_interval=_SECONDS, persistent=True)
 
@@ -125,7 +125,4 @@ def unregister() -> None:
     """No longer."""
     if bpy.app.timers.is_registered(_look):
         bpy.app.timers.unregister(_look)
-    for name, handler in HANDLERS.items():
-        handlers = getattr(bpy.app.handlers, name)
-        if handler in handlers:
-            handlers.remove(handler)
+    handlers.remove(HANDLERS)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
 from bpy.app.handlers import persistent
 
 from .. import passes, scene
+from . import handlers
 
 
 @persistent
@@ -44,13 +44,9 @@ HANDLERS = {
 
 def register() -> None:
     """Be there when that happens."""
-    for name, handler in HANDLERS.items():
-        getattr(bpy.app.handlers, name).append(handler)
+    handlers.add(HANDLERS)
 
 
 def unregister() -> None:
     """No longer."""
-    for name, handler in HANDLERS.items():
-        handlers = getattr(bpy.app.handlers, name)
-        if handler in handlers:
-            handlers.remove(handler)
+    handlers.remove(HANDLERS)
