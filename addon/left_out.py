@@ -6,6 +6,7 @@ what nodes repeat all the same is hidden in a render's own dependency graph.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +69,18 @@ def hide(depsgraph: bpy.types.Depsgraph, foreground: set[int]) -> None:
 _RAYS = tuple(f"visible_{kind}" for kind in ("camera", "diffuse", "glossy", "transmission", "volume_scatter", "shadow"))
 
 
+def rebuilt(collection: Any, name: str, objects: Iterable[Any], children: Iterable[Any]) -> Any:
+    """A new collection that a render takes as it takes `collection`, and that holds other things."""
+    ours = bpy.data.collections.new(name)
+    ours.hide_render, ours.hide_viewport = collection.hide_render, collection.hide_viewport
+    ours.instance_offset = collection.instance_offset
+    for obj in objects:
+        ours.objects.link(obj)
+    for child in children:
+        ours.children.link(child)
+    return ours
+
+
 @dataclass
 class _Pruning:
     """Replaces collections of one scene."""
@@ -104,18 +117,9 @@ class _Pruning:
             objects = [self._instead(obj) for obj in collection.objects if not self._is_out(obj, is_instanced)]
             children = [self._pruned(child, is_instanced) for child in collection.children]
             if objects != list(collection.objects) or children != list(collection.children):
-                self._made[key] = self._replace(collection, objects, children)
+                name = f"{self.prefix} {len(self._made)}"
+                self._made[key] = rebuilt(collection, name, objects, children)
         return self._made[key]
-
-    def _replace(self, collection: Any, objects: list[Any], children: list[Any]) -> Any:
-        ours = bpy.data.collections.new(f"{self.prefix} {len(self._made)}")
-        ours.hide_render, ours.hide_viewport = collection.hide_render, collection.hide_viewport
-        ours.instance_offset = collection.instance_offset
-        for obj in objects:
-            ours.objects.link(obj)
-        for child in children:
-            ours.children.link(child)
-        return ours
 
     def _instead(self, obj: Any) -> Any:
         """The object itself, or where it instances something to leave out, an empty of ours that instances the rest."""

@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 
 from .. import scope
+from ..left_out import rebuilt
 from .plate import TAG, Plate, tagged
 
 _KEPT = "farplane_instance"  # on the empty: landing id, and the collection it instanced
@@ -61,14 +62,8 @@ def _copied(collection: Any, plate: Plate, to_copy: set[Any], made: dict[Any, An
     children = [_copied(child, plate, to_copy, made) for child in collection.children]
     if objects == list(collection.objects) and children == list(collection.children):
         return collection
-    ours = made[collection] = bpy.data.collections.new(f"Farplane {collection.name}")
+    ours = made[collection] = rebuilt(collection, f"Farplane {collection.name}", objects, children)
     ours[TAG] = plate.id
-    ours.hide_render, ours.hide_viewport = collection.hide_render, collection.hide_viewport
-    ours.instance_offset = collection.instance_offset
-    for obj in objects:
-        ours.objects.link(obj)
-    for child in children:
-        ours.children.link(child)
     return ours
 
 
