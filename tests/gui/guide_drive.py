@@ -22,7 +22,7 @@ from stage import FOLDER, MODULE, picture, play, told, wait, wait_for
 
 FRAMES = 9
 # Pixels from the sidebar's upper edge down to the panels' headers, at the moment when they are pressed.
-SHOT, SETTINGS, DEPTH, VARIATIONS = 15, 223, 355, 327
+SETTINGS, DEPTH = 363, 391
 SIDEBAR = 330  # pixels: wide enough to read a prompt
 PROMPT = "a forest valley at noon, clear sky, in summer"
 SECOND = PROMPT.replace("noon", "dusk")
@@ -114,7 +114,9 @@ def begin(session: Any) -> Iterator[None]:
     yield from look("02-tab")
 
     scene.farplane.prompt = PROMPT
+    yield from toggle(SETTINGS)
     yield from look("03-shot")
+    yield from toggle(SETTINGS)
 
     yield from toggle(DEPTH)
     bpy.context.window_manager.farplane.show_depth = True
@@ -122,7 +124,6 @@ def begin(session: Any) -> Iterator[None]:
     yield from look("04-depth", 2)
     bpy.context.window_manager.farplane.show_depth = False
     yield from toggle(DEPTH)
-    yield from toggle(SETTINGS)
 
 
 def decide(session: Any) -> Iterator[None]:
@@ -140,7 +141,6 @@ def decide(session: Any) -> Iterator[None]:
     bpy.context.scene.farplane.prompt = SECOND
     yield from generate(session, 12)
     yield from arrive(session)
-    yield from toggle(SHOT)  # room for the takes
     run(bpy.ops.farplane.compare)
     yield from wait_for(lambda: ui("compare")._shown is not None)
     yield from look("07-compare", 2)
@@ -153,15 +153,14 @@ def decide(session: Any) -> Iterator[None]:
     yield from look("08-accept", 2)
     take = session.takes[shown.take_index]
     told["decided"] = json.loads((take.folder / "take.json").read_text())["state"]
-    for obj in bpy.context.scene.objects:  # the blockout out of the way: the plate is seen
-        obj.hide_set(obj.type == "MESH")
     run(bpy.ops.farplane.land, folder=str(take.folder), kinds={"background"})
+    run(bpy.ops.farplane.hide_set)  # the blockout out of the way: the plate is seen
     hero()
     yield from look("09-land", 2)
 
 
 def hero() -> None:
-    """Something of the artist's own that stands in front of the plate."""
+    """Something of the artist's own that stands in front of the plate: Foreground."""
     camera = bpy.context.scene.camera
     with bpy.context.temp_override(**view()):
         bpy.ops.mesh.primitive_monkey_add(size=3, location=camera.matrix_world @ Vector((2.6, -1.6, -14)))
@@ -169,6 +168,7 @@ def hero() -> None:
     monkey.rotation_euler = camera.matrix_world.to_euler()
     monkey.rotation_euler.x -= 1.57
     bpy.ops.object.shade_smooth()
+    run(bpy.ops.farplane.foreground_add)
     monkey.select_set(False)
     bpy.context.view_layer.objects.active = None
 
@@ -176,8 +176,6 @@ def hero() -> None:
 def vary(session: Any) -> Iterator[None]:
     """Step 10: a grid of takes with one contact sheet."""
     bpy.context.scene.farplane.prompt, bpy.context.scene.farplane.quality = VARIED, "DRAFT"
-    yield from toggle(SHOT)
-    yield from toggle(VARIATIONS)
     run(bpy.ops.farplane.variations)
     yield from wait_for(lambda: bool(session.jobs) or ui("operators").running_generation() is None)
     yield from arrive(session)

@@ -21,6 +21,7 @@ from drive import MODEL, camera_frame, install, look, mouse, open_tab, run, ui
 from stage import FOLDER, picture, play, told, wait, wait_for
 
 FRAMES = 6
+NO_LIMIT = 1e6  # a clip end beyond this is none
 MISSED = 30.0  # seconds; an edit that is not seen by then never is
 SAMPLES = 24  # some seconds of rendering; always as many, so that the same picture comes of it
 
@@ -42,16 +43,28 @@ def leftovers() -> list[str]:
 
 
 class Renders:
-    """What Blender tells of every render: "init", "complete" or "cancel", and whether it is of the artist's scene."""
+    """What Blender tells of every render: "init", "complete" or "cancel", and whether it is of the artist's scene.
+
+    Two kinds of renders of the stand-in are no passes and are left out: those that only read what a render evaluates, and
+    the look at what lies beyond the camera's clip end.  beside : whether one of them came during the artist's own.
+    """
 
     def __init__(self) -> None:
         self.told: list[tuple[str, bool]] = []
+        self.beside = False
         self._artists = bpy.context.scene.session_uid
         for name in ("init", "complete", "cancel"):
             getattr(bpy.app.handlers, f"render_{name}").append(self._note(name))
 
     def _note(self, name: str) -> Callable[..., None]:
-        return lambda scene, *_: self.told.append((name, scene.session_uid == self._artists))
+        def note(scene: Any, *_: object) -> None:
+            is_own = scene.session_uid == self._artists
+            if is_own or (scene.render.engine != "FARPLANE_READING" and scene.camera.data.clip_end < NO_LIMIT):
+                self.told.append((name, is_own))
+            elif self.told and self.told[-1] == ("init", True):
+                self.beside = True
+
+        return note
 
     def take(self) -> list[tuple[str, bool]]:
         """Those since the last call."""
@@ -224,6 +237,7 @@ def work() -> Iterator[None]:
     yield from look("3-depth")
     conclude("depth", session, rendered)
     told["depth"]["before the end"] = sorted(set(views))
+    told["beside"] = rendered.beside
 
     # moved at once after each update, when Blender still tells of the stand-in that went
     told["moved"] = []

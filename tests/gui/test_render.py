@@ -44,6 +44,7 @@ def test_generate_during_a_render_reads_nothing_before_its_end(told: dict[str, A
     assert part["rendered"] == OWN + FRAMES * PASS
     assert part["said"] == "take 001 is here"
     assert all(part["whole"])
+    assert told["beside"] is False, "nothing else is rendered meanwhile either"
 
 
 @pytest.mark.parametrize("name", ["between", "escaped", "saved"])
