@@ -24,7 +24,7 @@ from .folders import open_private
 MAX_LINE = 64 << 10  # bytes; the longest true line is a failure's texts
 MAX_LOG = 8 << 20  # bytes of worker.log before it begins anew
 # torch's threads sleep while they wait for each other, instead of spinning: beside one busy program per core a render
-# takes twice its idle time then, not three times (docs/benchmarks.md).  They read it once, when torch is loaded.
+# takes 2.3 times its idle time then, not 4 (docs/benchmarks.md).  They read it once, when torch is loaded.
 THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
