@@ -147,6 +147,5 @@ def test_six_hundred_waiting_jobs_slow_no_answer(spawn: Callable[..., Child], tm
     print(f"99 of 100 answers {ten.slow * 1e3:.0f} ms, then {many.slow * 1e3:.0f} ms")
     print(f"{ten.rate:.2f}, then {many.rate:.2f} jobs a second")
     assert many.slow <= 3 * max(ten.slow, JITTER)
-    # One answer of thousands: on a busy machine ten jobs alone gave from 60 to 700 ms.
-    assert many.slowest <= 3 * max(ten.slowest, 2 * JITTER)
+    assert many.slowest <= 3 * max(ten.slowest, JITTER)
     assert many.rate >= ten.rate * 0.9
